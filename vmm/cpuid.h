@@ -1,0 +1,31 @@
+/*
+ * The CPU that every guest sees, on every host and both engines: hs64-v1.
+ *
+ * x86-64-v2 without XSAVE: x87, MMX, SSE to SSE4.2, POPCNT, CMPXCHG16B, FXSR, SYSCALL, NX, LAHF in
+ * long mode, RDTSCP, PGE, PSE, PAE, PAT, 4-level paging, 48 virtual and 40 physical address bits.
+ * No AVX, RDRAND, MOVBE, AES, TSC-deadline, x2APIC, MTRR, MCE, SMEP, SMAP, PCID, hypervisor leaves.
+ */
+#ifndef VMM_CPUID_H
+#define VMM_CPUID_H
+
+#include <stdint.h>
+
+#define CPUID_MODEL "hs64-v1"
+
+struct cpuid_leaf {
+    uint32_t function, index;
+    uint32_t eax, ebx, ecx, edx;
+};
+
+/* All leaves of the model; *count of them. */
+const struct cpuid_leaf *cpuid_leaves(unsigned *count);
+
+/* What CPUID returns for any input, out-of-range leaves included (they read as zero). */
+void cpuid_query(uint32_t function, uint32_t index, uint32_t out[4]);
+
+/* CR4 bits and physical address width that the model allows. */
+#define CPUID_CR4_ALLOWED \
+    (CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT)
+enum { CPUID_PHYSICAL_BITS = 40 };
+
+#endif

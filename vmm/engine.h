@@ -1,0 +1,128 @@
+/*
+ * What executes guest instructions. Two engines implement this: vmm/kvm (stock /dev/kvm) and
+ * vmm/cpu (the software CPU). A machine can change engine at any exit: both work on the same host
+ * mapping of RAM and exchange struct vcpu_state.
+ *
+ * Protocol. engine_run() executes until the first exit and describes it. For PIO_IN and MMIO_READ
+ * the caller finds the value and gives it to engine_complete(); for every other exit
+ * engine_complete() is called with value 0. Only then is the exiting instruction finished and the
+ * state exportable. When the instruction makes further accesses (string I/O, an access split in
+ * pieces, a read-modify-write on MMIO), engine_complete() returns ENGINE_MORE and the next
+ * engine_run() reports the next access without executing anything else; the state at that point
+ * must not be observed on kvm.
+ *
+ * Both engines present the same exits for the same guest:
+ *  - port access: one exit per element of string I/O, 1, 2 or 4 bytes;
+ *  - MMIO (a physical address that is not RAM): naturally split pieces of at most 8 bytes, low
+ * address first, never crossing a page; the value of a write is zero-extended;
+ *  - HLT: state.halted is set and RIP is after the instruction;
+ *  - CPUID, RDMSR, WRMSR, RDTSC, INVLPG, moves to control registers: handled by the engine, no
+ * exit.
+ */
+#ifndef VMM_ENGINE_H
+#define VMM_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "vmm/memory.h"
+#include "vmm/vcpu.h"
+
+enum exit_kind {
+    EXIT_PIO_IN,
+    EXIT_PIO_OUT,
+    EXIT_MMIO_READ,
+    EXIT_MMIO_WRITE,
+    EXIT_HLT,
+    EXIT_SHUTDOWN,   /* triple fault */
+    EXIT_BUDGET,     /* exactly request.budget instructions were retired */
+    EXIT_WINDOW,     /* request.stop_when_interruptible: the guest can now take an interrupt */
+    EXIT_KICK,       /* engine_kick() was called; an arbitrary instruction boundary */
+    EXIT_BREAKPOINT, /* about to execute the instruction at `address` (GVA); not executed */
+    EXIT_WATCHPOINT, /* the instruction just retired touched a watched range at `address` (GVA) */
+    EXIT_FAILURE,    /* cannot go on: engine_run() returned -1 and the error names why */
+    EXIT_KIND_COUNT
+};
+
+struct vcpu_exit {
+    enum exit_kind kind;
+    uint8_t size;     /* bytes: PIO and MMIO 1, 2, 4, 8; watchpoints: of the access */
+    bool is_write;    /* watchpoints */
+    uint64_t address; /* port, GPA or GVA */
+    uint64_t value;   /* PIO_OUT and MMIO_WRITE */
+};
+
+#define BUDGET_UNLIMITED UINT64_MAX
+
+struct run_request {
+    uint64_t budget;              /* instructions; ignored by an engine that cannot count */
+    bool stop_when_interruptible; /* stop at the first boundary with IF=1 and no shadow */
+};
+
+enum { ENGINE_DONE = 0, ENGINE_MORE = 1 };
+
+/*
+ * Breakpoints and watchpoints with no guest-visible effect; soft only (kvm returns an error).
+ * `length` is 1 for BREAK_EXECUTE. Addresses are linear (GVA), or physical when `physical` is set.
+ */
+enum break_kind { BREAK_EXECUTE, BREAK_WRITE, BREAK_READ, BREAK_ACCESS };
+
+struct breakpoint {
+    enum break_kind kind;
+    bool physical;
+    uint64_t address;
+    uint64_t length;
+};
+
+struct engine; /* each engine begins with this struct's definition below */
+
+struct engine_ops {
+    const char *name; /* "kvm", "soft" */
+    bool counts;      /* retires instructions exactly: budget and engine_retired() work */
+
+    void (*destroy)(struct engine *engine);
+    int (*run)(struct engine *engine, const struct run_request *request, struct vcpu_exit *exit,
+        struct error *error);
+    int (*complete)(struct engine *engine, uint64_t value, struct error *error);
+    /* Canonical state (vcpu_canonicalize). export_core leaves fpu and the MSRs after apic_base as
+     * they were in *state: it is what every exit can afford. */
+    int (*export_state)(struct engine *engine, struct vcpu_state *state, struct error *error);
+    int (*export_core)(struct engine *engine, struct vcpu_state *state, struct error *error);
+    int (*import_state)(struct engine *engine, const struct vcpu_state *state, struct error *error);
+    /* IF=1, no shadow, no exception pending; meaningful after complete() returned ENGINE_DONE. */
+    bool (*interruptible)(struct engine *engine);
+    /* Delivers an external interrupt before the next instruction; clears halted. The guest must be
+     * interruptible. A fault during delivery is the guest's, as on hardware. */
+    int (*interrupt)(struct engine *engine, uint8_t vector, struct error *error);
+    /* From any thread, async-signal-safe: the run under way, or else the next, ends with EXIT_KICK.
+     */
+    void (*kick)(struct engine *engine);
+    /* Replaces the set of breakpoints; they are copied. */
+    int (*set_breakpoints)(
+        struct engine *engine, const struct breakpoint *list, unsigned count, struct error *error);
+    /* A device, the debugger or a restore wrote [gpa, gpa + size) of RAM: decoded code is dropped.
+     */
+    void (*memory_changed)(struct engine *engine, uint64_t gpa, uint64_t size);
+};
+
+struct engine {
+    const struct engine_ops *ops;
+    /* Instructions retired since creation; the caller may set it. Kept by engines that count. Each
+     * iteration of a repeated string instruction counts one (so a position inside it is unique, as
+     * for single-stepping by TF); one with a count of zero counts one; HLT, INT n and a far
+     * transfer count one; an instruction that faults, and delivery of an interrupt or exception,
+     * count none. */
+    uint64_t retired;
+    /* Virtual time in ns for RDTSC and the TSC MSR, set by the caller before each run as the value
+     * at `retired_base` retired instructions; the soft engine adds retired - retired_base. */
+    uint64_t time_base;
+    uint64_t retired_base;
+};
+
+/* The software CPU. It never looks at the host beyond `memory`. */
+struct engine *soft_create(struct memory *memory, struct error *error);
+/* Stock KVM. The error says which of missing, unreadable or too old it is, and what to do. */
+struct engine *kvm_create(struct memory *memory, struct error *error);
+
+#endif

@@ -1,0 +1,69 @@
+/*
+ * Guest physical memory: one contiguous range from GPA 0, made of one or more host backends joined
+ * end to end (memory aggregation), mapped once in the host so that both engines and all devices use
+ * the same bytes.
+ *
+ * Layout: RAM below 3 GiB sits at GPA 0; what is beyond continues at 4 GiB, leaving the hole for
+ * MMIO as PCs do. Legacy VGA space 0xa0000-0xbffff is plain RAM here; firmware space too.
+ */
+#ifndef VMM_MEMORY_H
+#define VMM_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+#define PAGE_SIZE      4096ull
+#define MEMORY_HOLE    0xc0000000ull  /* RAM below ends here at the latest */
+#define MEMORY_ABOVE   0x100000000ull /* ... and continues here */
+#define MEMORY_MINIMUM (1ull << 20)
+#define MEMORY_MAXIMUM (1ull << 36)
+enum { MEMORY_MAX_BACKENDS = 16 };
+
+struct memory_backend {
+    uint64_t size;    /* bytes, a multiple of 4096 */
+    const char *path; /* NULL: anonymous; else the file whose pages back the range (MAP_SHARED) */
+};
+
+struct memory_region {
+    uint64_t gpa;  /* first guest-physical address */
+    uint64_t size; /* bytes; 0 when unused */
+    uint8_t *host; /* where it is mapped */
+};
+
+struct memory {
+    uint8_t *host;                  /* the whole of RAM, contiguous in the host */
+    uint64_t size;                  /* bytes of RAM */
+    struct memory_region region[2]; /* below the hole; above 4 GiB */
+};
+
+/*
+ * Maps the backends in order. Total size from MEMORY_MINIMUM to MEMORY_MAXIMUM. File backends are
+ * created or extended as needed. RAM starts zeroed: a file's old contents are discarded.
+ */
+int memory_create(struct memory *memory, const struct memory_backend *backends, unsigned count,
+    struct error *error);
+void memory_destroy(struct memory *memory);
+
+/* The host address of [gpa, gpa + size), or NULL when any of it is not RAM. */
+static inline uint8_t *memory_at(const struct memory *memory, uint64_t gpa, uint64_t size)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        const struct memory_region *region = &memory->region[i];
+        if (gpa >= region->gpa && gpa - region->gpa < region->size &&
+            size <= region->size - (gpa - region->gpa))
+            return region->host + (gpa - region->gpa);
+    }
+    return NULL;
+}
+
+/* Copies that cross regions; false (nothing done) when any byte is not RAM. */
+bool memory_read(const struct memory *memory, uint64_t gpa, void *data, uint64_t size);
+bool memory_write(struct memory *memory, uint64_t gpa, const void *data, uint64_t size);
+
+/* XXH3-64 over all of RAM, in GPA order. All-zero pages are cheap. */
+uint64_t memory_digest(const struct memory *memory);
+
+#endif
