@@ -1,0 +1,276 @@
+/*
+ * The software CPU's insides: what its files share. Not for use outside vmm/cpu; others see
+ * vmm/engine.h.
+ *
+ * Who does what:
+ *   soft.c        engine operations: run, complete, import, export, breakpoints
+ *   decode*.c     bytes -> struct insn; independent of how instructions are executed
+ *   blocks.c      cache of decoded blocks, keyed by physical page and mode; self-modifying code
+ *   execute*.c    the dispatcher and the integer instruction groups
+ *   mmu.c         paging, TLB, memory access of every kind (access.h has the inline hit path)
+ *   segments.c, transfer.c, exceptions.c, control.c, msr.c, io.c    the system instructions
+ *   x87*.c, mmx.c, sse*.c    floating point and SIMD, on the host's own instructions
+ *
+ * Rules that every instruction handler keeps:
+ *   - While a handler runs, s.rip is the address of the instruction being executed. The dispatcher
+ *     adds insn->length when the handler returns, unless `jumped` was set (cpu_jump does).
+ *   - A handler makes every access that can fault before it changes any state; a fault leaves by
+ *     longjmp (cpu_raise...) and the state must then be as before the instruction, except where the
+ *     manual says otherwise. The same holds for an MMIO read, which abandons the instruction and
+ *     executes it again from its start when the value is known (see mmu.c); so a read-modify-write
+ *     first probes for writing (cpu_probe_write), then loads, then stores.
+ *   - Arithmetic flags live in `flags` (lazy); s.rflags holds the other bits. cpu_get_rflags and
+ *     cpu_set_rflags join and split them.
+ */
+#ifndef VMM_CPU_CPU_H
+#define VMM_CPU_CPU_H
+
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/engine.h"
+#include "vmm/memory.h"
+#include "vmm/vcpu.h"
+
+struct cpu;
+struct insn;
+struct block_cache; /* blocks.c */
+struct simd_code;   /* generated host code */
+
+typedef void (*insn_handler)(struct cpu *cpu, const struct insn *insn);
+
+/* ---- Decoded instructions ------------------------------------------------------------------- */
+
+enum insn_map { MAP_PRIMARY, MAP_0F, MAP_0F38, MAP_0F3A };
+/* The mandatory-prefix view: F2 and F3 win over 66. */
+enum insn_prefix { PREFIX_NONE, PREFIX_66, PREFIX_F3, PREFIX_F2 };
+
+enum insn_flag {
+    INSN_MEMORY = 1 << 0,       /* ModRM names memory: base, index, scale, displacement, segment */
+    INSN_RIP_RELATIVE = 1 << 1, /* displacement is relative to the next instruction */
+    INSN_LOCK = 1 << 2,
+    INSN_REX = 1 << 3,        /* any REX prefix: SPL..DIL instead of AH..BH */
+    INSN_REP = 1 << 4,        /* F3 */
+    INSN_REPNE = 1 << 5,      /* F2 */
+    INSN_OPERAND16 = 1 << 6,  /* a 66 prefix was present */
+    INSN_ENDS_BLOCK = 1 << 7, /* control transfer, or changes mode, IF, paging, ... */
+};
+
+enum { NO_REGISTER = 0xff };
+
+/*
+ * One decoded instruction. `reg`, `rm`, `base`, `index` are full register numbers (REX applied).
+ * `segment` is the effective segment (overrides and SS defaults applied; in 64-bit mode all but FS
+ * and GS have base 0).
+ */
+struct insn {
+    insn_handler handler;
+    int64_t displacement; /* memory displacement, sign-extended */
+    uint64_t immediate;   /* sign-extended where the manual extends; far pointers: the offset */
+    uint16_t flags;       /* enum insn_flag */
+    uint16_t immediate2;  /* ENTER's second immediate; far pointers: the selector */
+    uint8_t length;       /* bytes, 1 to 15 */
+    uint8_t operand_size; /* effective: 1, 2, 4, 8 */
+    uint8_t address_size; /* 2, 4, 8 */
+    uint8_t map, opcode;  /* enum insn_map and the opcode byte in that map */
+    uint8_t modrm;        /* the raw byte; 0 when there is none */
+    uint8_t prefix;       /* enum insn_prefix */
+    uint8_t rex;          /* raw REX byte or 0 */
+    uint8_t reg, rm;      /* ModRM.reg and, for mod=3, ModRM.rm */
+    uint8_t base, index, scale; /* NO_REGISTER when absent; scale is 0 to 3 */
+    uint8_t segment;
+};
+
+/* ---- TLB ------------------------------------------------------------------------------------ */
+
+enum access_kind { ACCESS_READ, ACCESS_WRITE, ACCESS_EXECUTE, ACCESS_KINDS };
+
+enum { TLB_ENTRIES = 1024 }; /* direct-mapped by linear page number, one table per access kind */
+
+/*
+ * `page` is the linear page address when the host may touch the page directly, or that plus
+ * TLB_SLOW when each access must take the slow path (MMIO, code page, watched page); a plain
+ * compare with the linear page address thus hits only the direct ones. An empty entry has page = 1.
+ */
+#define TLB_SLOW 2ull
+struct tlb_entry {
+    uint64_t page;
+    uintptr_t host; /* host address of the page (direct entries) */
+    uint64_t gpa;   /* guest-physical address of the page */
+};
+
+/* ---- Lazy flags ----------------------------------------------------------------------------- */
+
+/*
+ * How CF PF AF ZF SF OF follow from the last arithmetic instruction. The dispatcher defines the
+ * operations (flags.h); with FLAGS_VALUE, `value` holds the six bits as in RFLAGS.
+ */
+enum { FLAGS_VALUE = 0 };
+struct lazy_flags {
+    uint64_t result;
+    uint64_t left, right;
+    uint64_t value;
+    uint8_t operation;
+    uint8_t size; /* 1, 2, 4, 8 */
+};
+
+/* ---- The CPU -------------------------------------------------------------------------------- */
+
+/* What longjmp to cpu->escape carries. */
+enum { CPU_JUMP_FAULT = 1, CPU_JUMP_MMIO_READ, CPU_JUMP_PIO_READ, CPU_JUMP_STOP };
+
+enum { CPU_MAX_ACCESSES = 72 }; /* FXSAVE to MMIO is 64 pieces of 8 bytes */
+
+struct pending_access {
+    uint64_t address;
+    uint64_t value;
+    uint8_t size;
+    bool is_port;
+};
+
+struct cpu {
+    struct engine engine; /* first: a struct engine * is a struct cpu * */
+    struct memory *memory;
+
+    struct vcpu_state s; /* while running, s.rflags lacks the arithmetic bits: see `flags` */
+    struct lazy_flags flags;
+    bool jumped; /* the handler has set s.rip to the next instruction */
+
+    /* Derived from s by cpu_mode_changed(). */
+    bool code64;        /* 64-bit mode */
+    uint8_t code_size;  /* default operand size of CS: 2 or 4 (4 in 64-bit mode) */
+    uint8_t stack_size; /* width of SP: 2, 4, 8 */
+    uint8_t cpl;
+
+    struct tlb_entry tlb[ACCESS_KINDS][TLB_ENTRIES];
+
+    /* The fault that cpu_raise() left for the run loop. */
+    jmp_buf *escape;
+    uint8_t fault_vector;
+    bool fault_has_error;
+    uint32_t fault_error;
+    uint64_t fault_address; /* CR2 of a page fault */
+
+    /*
+     * Accesses outside RAM. `reads` holds the values already answered for the instruction under
+     * way, in order, and last the one being asked for; `read_next` counts those consumed by the
+     * current execution of it. Writes made by a finished instruction wait in `writes` until the run
+     * loop has reported each.
+     */
+    struct pending_access reads[CPU_MAX_ACCESSES];
+    unsigned read_count, read_next;
+    struct pending_access writes[CPU_MAX_ACCESSES];
+    unsigned write_count, write_next;
+
+    bool stop_requested;  /* leave the dispatcher at the next instruction boundary */
+    volatile int kicked;  /* engine kick */
+    struct error failure; /* text of a CPU_JUMP_STOP */
+
+    struct block_cache *blocks;
+    struct simd_code *simd;
+
+    struct breakpoint *breakpoints;
+    unsigned breakpoint_count;
+};
+
+/* ---- Faults (exceptions.c) ------------------------------------------------------------------ */
+
+enum {
+    VECTOR_DE = 0,
+    VECTOR_DB = 1,
+    VECTOR_NMI = 2,
+    VECTOR_BP = 3,
+    VECTOR_OF = 4,
+    VECTOR_BR = 5,
+    VECTOR_UD = 6,
+    VECTOR_NM = 7,
+    VECTOR_DF = 8,
+    VECTOR_TS = 10,
+    VECTOR_NP = 11,
+    VECTOR_SS = 12,
+    VECTOR_GP = 13,
+    VECTOR_PF = 14,
+    VECTOR_MF = 16,
+    VECTOR_AC = 17,
+    VECTOR_MC = 18,
+    VECTOR_XM = 19,
+};
+
+_Noreturn void cpu_raise(struct cpu *cpu, unsigned vector); /* without an error code */
+_Noreturn void cpu_raise_error(struct cpu *cpu, unsigned vector, uint32_t error);
+_Noreturn void cpu_raise_page_fault(struct cpu *cpu, uint64_t linear, uint32_t error);
+/* Stops the machine: the engine fails with "not implemented: WHAT: BYTES at ADDRESS in MODE". */
+_Noreturn void cpu_stop_unimplemented(struct cpu *cpu, const struct insn *insn, const char *what);
+/*
+ * Called by the run loop after an escape with CPU_JUMP_FAULT: delivers the exception through the
+ * IDT, with double faults; false on triple fault (the engine then reports EXIT_SHUTDOWN). Handles
+ * escapes of its own.
+ */
+bool cpu_deliver_exception(struct cpu *cpu);
+/* External interrupt; the guest is interruptible. Same return. */
+bool cpu_deliver_interrupt(struct cpu *cpu, uint8_t vector);
+
+/* ---- Control state (control.c) -------------------------------------------------------------- */
+
+/* Recomputes code64, code_size, stack_size, cpl. Call after a change of CS, SS, CR0, EFER or VM. */
+void cpu_mode_changed(struct cpu *cpu);
+uint64_t cpu_get_rflags(const struct cpu *cpu);        /* lazy flags joined in */
+void cpu_set_rflags(struct cpu *cpu, uint64_t rflags); /* all bits, unchecked */
+/* Transfers control inside the current code segment; checks CS limit or canonical form (#GP). */
+void cpu_jump(struct cpu *cpu, uint64_t rip);
+/* Guest TSC now, from retired instructions (engine.h). */
+uint64_t cpu_tsc(const struct cpu *cpu);
+
+/* ---- Memory (mmu.c; inline hit paths in access.h) ------------------------------------------- */
+
+/* Linear address of segment:offset for an access of `size` bytes, with limit, type and canonical
+ * checks (#GP or #SS). */
+uint64_t cpu_linear_checked(
+    struct cpu *cpu, unsigned segment, uint64_t offset, unsigned size, enum access_kind kind);
+/* By linear address, any alignment, page crossing included; sizes 1, 2, 4, 8. */
+uint64_t cpu_load_slow(struct cpu *cpu, uint64_t linear, unsigned size);
+void cpu_store_slow(struct cpu *cpu, uint64_t linear, unsigned size, uint64_t value);
+/* Faults now if a store of `size` bytes (up to 512) there would. */
+void cpu_probe_write(struct cpu *cpu, uint64_t linear, unsigned size);
+/* Up to 512 bytes; as a whole or not at all as far as faults go. */
+void cpu_load_bytes(struct cpu *cpu, uint64_t linear, void *data, unsigned size);
+void cpu_store_bytes(struct cpu *cpu, uint64_t linear, const void *data, unsigned size);
+/* Supervisor access whatever the CPL (descriptor tables, TSS, IDT). */
+uint64_t cpu_load_system(struct cpu *cpu, uint64_t linear, unsigned size);
+void cpu_store_system(struct cpu *cpu, uint64_t linear, unsigned size, uint64_t value);
+/* Instruction fetch: GPA of the page that holds `linear`; #PF if not executable. */
+uint64_t cpu_fetch_page(struct cpu *cpu, uint64_t linear);
+/* Without faults, A/D updates or checks, for the debugger; false when not mapped. */
+bool cpu_translate_quiet(const struct cpu *cpu, uint64_t linear, uint64_t *gpa);
+void tlb_flush_all(struct cpu *cpu);
+void tlb_flush_non_global(struct cpu *cpu);
+void tlb_flush_page(struct cpu *cpu, uint64_t linear);
+/* Drops direct write entries so that the next store to code or watched pages is seen. */
+void tlb_flush_writes(struct cpu *cpu);
+
+/* ---- Code cache and watchpoints (blocks.c, soft.c) ------------------------------------------- */
+
+/* Does this page (GPA) hold decoded instructions? Then stores to it take the slow path. */
+bool blocks_page_has_code(const struct cpu *cpu, uint64_t gpa);
+/* RAM at [gpa, gpa+size) was written: decoded instructions there are dropped; the dispatcher leaves
+ * a dropped block that is being executed after the current instruction. */
+void blocks_memory_written(struct cpu *cpu, uint64_t gpa, uint64_t size);
+/* Is some watchpoint on this page? Then accesses to it take the slow path, which calls
+ * watch_access for each. */
+bool watch_page(const struct cpu *cpu, uint64_t linear_page, uint64_t gpa_page);
+void watch_access(struct cpu *cpu, uint64_t linear, uint64_t gpa, unsigned size, bool is_write);
+
+/* ---- Floating point and SIMD ---------------------------------------------------------------- */
+
+/*
+ * The handler of an x87, MMX or SSE instruction, by map, opcode, prefix, ModRM and REX.W of `insn`,
+ * or NULL when hs64-v1 has no such instruction (#UD). CR0.EM, CR0.TS, CR4.OSFXSR and pending x87
+ * errors are checked by the handlers at execution. The decoder asks for D8-DF, 9B (FWAIT), and what
+ * it does not know itself in 0F, 0F38, 0F3A.
+ */
+insn_handler simd_handler(const struct insn *insn);
+struct simd_code *simd_create(struct error *error);
+void simd_destroy(struct simd_code *simd);
+
+#endif
