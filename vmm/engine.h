@@ -41,6 +41,7 @@ enum exit_kind {
     EXIT_KICK,       /* engine_kick() was called; an arbitrary instruction boundary */
     EXIT_BREAKPOINT, /* about to execute the instruction at `address` (GVA); not executed */
     EXIT_WATCHPOINT, /* the instruction just retired touched a watched range at `address` (GVA) */
+    EXIT_UNEMULATED, /* kvm: the host could not execute the instruction at RIP; nothing changed */
     EXIT_FAILURE,    /* cannot go on: engine_run() returned -1 and the error names why */
     EXIT_KIND_COUNT
 };
@@ -98,6 +99,10 @@ struct engine_ops {
     /* From any thread, async-signal-safe: the run under way, or else the next, ends with EXIT_KICK.
      */
     void (*kick)(struct engine *engine);
+    /* kvm: the GPAs of pages that the guest wrote since the last call, ascending, in a malloc'ed
+     * array for the caller to free. NULL in engines that have no such log. */
+    int (*take_dirty_pages)(
+        struct engine *engine, uint64_t **pages, unsigned *count, struct error *error);
     /* Replaces the set of breakpoints; they are copied. */
     int (*set_breakpoints)(
         struct engine *engine, const struct breakpoint *list, unsigned count, struct error *error);

@@ -1,0 +1,119 @@
+/*
+ * The input source: the one interface through which anything nondeterministic reaches the machine.
+ *
+ * Three implementations: live (vmm/live.c: asks the host), record (recorder/: asks a live source
+ * and appends to the trace), replay (replay/: reads the trace). The run loop (vmm/run.c) and the
+ * devices are the same code over all three.
+ *
+ * Two ways an input arrives:
+ *  - a device asks while the machine handles an exit (clock, value): a *sync* input. It needs no
+ * position, because the questions recur in the same order;
+ *  - it is delivered without the guest asking (poll, wait): an *async* input, between two
+ * instructions, after the event whose ordinal is machine->event. Each delivery is itself an event.
+ *
+ * An async input in the middle of a stretch of instructions needs the machine to stop there first:
+ * a *landing*, an event of its own. plan() tells the run loop how far the engine may go.
+ */
+#ifndef VMM_INPUTS_H
+#define VMM_INPUTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "vmm/engine.h"
+
+struct machine;
+
+/* Kinds of input, also the record kinds of the trace's inputs (docs/trace-format.md). */
+enum input_kind {
+    INPUT_CLOCK = 1,      /* sync: virtual time, ns */
+    INPUT_LANDING = 2,    /* async: the machine stopped in mid-stretch */
+    INPUT_TIME = 3,       /* async: virtual time moved on; timers fire */
+    INPUT_CONSOLE = 4,    /* async: bytes for a serial port */
+    INPUT_MODEM = 5,      /* async: modem lines of a serial port */
+    INPUT_SECTORS = 6,    /* sync: what a disk member answered to a read */
+    INPUT_MEMBER = 7,     /* sync: result of a member operation that failed */
+    INPUT_DISK_EVENT = 8, /* async: member failed or replaced, rebuild step */
+    INPUT_ENTROPY = 9,    /* sync: random bytes */
+    INPUT_PACKET = 10,    /* async: a network frame */
+    INPUT_KIND_COUNT
+};
+
+enum { DELIVERY_MAX = 2048 };
+
+/* One async delivery. */
+struct delivery {
+    enum input_kind kind;
+    uint32_t device;  /* which port, disk, NIC: 0-based */
+    bool at_deadline; /* TIME: to the next timer's deadline exactly; else to `time` */
+    uint64_t time;    /* TIME, and TIME only: virtual ns */
+    size_t size;      /* bytes in `data` */
+    uint8_t data[DELIVERY_MAX];
+};
+
+/*
+ * Where a landing is. The software CPU counts: `insns` after the last event. KVM cannot: then the
+ * whole register state is kept, and a digest of the pages written since `pages` was last cleared;
+ * replay searches for the first boundary where both match.
+ */
+struct landing {
+    bool counted;
+    uint64_t insns;
+    struct vcpu_state state; /* when not counted */
+    uint64_t *pages;         /* GPAs, ascending; owned by whoever filled the struct */
+    unsigned page_count;
+    uint64_t pages_digest;
+};
+
+/* How far the engine may run before the source must be asked again. */
+struct run_plan {
+    uint64_t budget; /* instructions, for an engine that counts */
+    bool stop_when_interruptible;
+    const struct landing *landing; /* replay: the run ends there; NULL otherwise */
+};
+
+struct input_source;
+
+struct input_source_ops {
+    const char *name; /* "live", "record", "replay" */
+    bool replays;     /* values come from a trace: nothing here may depend on the host */
+
+    /* A device asks for virtual time; never before the last one given. Cannot fail by itself: a
+     * replay that finds no answer marks the machine as diverged (machine_fail) and returns the
+     * last. */
+    uint64_t (*clock)(struct input_source *source, struct machine *machine);
+
+    /* Async input due now, at the current event: 1 filled, 0 none, -1 error. */
+    int (*poll)(struct input_source *source, struct machine *machine, struct delivery *delivery,
+        struct error *error);
+    /* The guest is halted and nothing is pending: as poll, but waits. 0 means that nothing can ever
+     * come (or that a stop was requested). */
+    int (*wait)(struct input_source *source, struct machine *machine, struct delivery *delivery,
+        struct error *error);
+    /* Before each stretch. */
+    int (*plan)(struct input_source *source, struct machine *machine, struct run_plan *plan,
+        struct error *error);
+    /* The engine stopped in mid-stretch, for the plan's reason or a kick. 1: make it a landing
+     * (the record source writes it), 0: go on without, -1: error. */
+    int (*landing)(struct input_source *source, struct machine *machine,
+        const struct vcpu_exit *exit, struct error *error);
+
+    /*
+     * A device asks for a value: sectors, entropy, the outcome of a host operation. `produce` is
+     * the live way to get it (NULL in a pure query); replay does not call it. On return *size bytes
+     * are in data, at most capacity. 0 or -1.
+     */
+    int (*value)(struct input_source *source, struct machine *machine, enum input_kind kind,
+        int (*produce)(void *context, void *data, size_t capacity, size_t *size), void *context,
+        void *data, size_t capacity, size_t *size, struct error *error);
+
+    void (*destroy)(struct input_source *source);
+};
+
+struct input_source {
+    const struct input_source_ops *ops;
+};
+
+#endif

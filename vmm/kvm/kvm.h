@@ -1,0 +1,43 @@
+/*
+ * The KVM engine's insides: what its files share. Others see vmm/engine.h.
+ * Source: the kernel's Documentation/virt/kvm/api.rst; what one real host does differently is in
+ * docs/determinism.md.
+ */
+#ifndef VMM_KVM_KVM_H
+#define VMM_KVM_KVM_H
+
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "vmm/engine.h"
+
+struct kvm_engine {
+    struct engine engine; /* first */
+    struct memory *memory;
+    int kvm, vm, vcpu; /* file descriptors, -1 when not open */
+    struct kvm_run *run;
+    size_t run_size;
+    bool sync_regs; /* registers come with every exit */
+    bool halted;
+
+    /* Access being reported: the element of a string port access, whether completion is owed. */
+    unsigned element;
+    bool access_open;
+    bool exit_waiting; /* completion already produced the next exit */
+
+    pthread_t thread; /* the one in run() */
+    atomic_bool in_run;
+    atomic_int kicked;
+};
+
+int kvm_state_export(
+    struct kvm_engine *kvm, struct vcpu_state *state, bool full, struct error *error);
+int kvm_state_import(struct kvm_engine *kvm, const struct vcpu_state *state, struct error *error);
+int kvm_set_cpuid(struct kvm_engine *kvm, struct error *error);
+int kvm_filter_msrs(struct kvm_engine *kvm, struct error *error);
+int kvm_map_memory(struct kvm_engine *kvm, struct error *error);
+int kvm_take_dirty_pages(
+    struct engine *engine, uint64_t **pages, unsigned *count, struct error *error);
+
+#endif

@@ -1,0 +1,150 @@
+/* What a KVM virtual machine needs before its first run: memory, CPUID, MSR filter, dirty log. */
+#include "vmm/kvm/kvm.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "vmm/cpuid.h"
+
+int kvm_map_memory(struct kvm_engine *kvm, struct error *error)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        const struct memory_region *region = &kvm->memory->region[i];
+        if (!region->size)
+            continue;
+        struct kvm_userspace_memory_region slot = {
+            .slot = i,
+            .flags = KVM_MEM_LOG_DIRTY_PAGES,
+            .guest_phys_addr = region->gpa,
+            .memory_size = region->size,
+            .userspace_addr = (uintptr_t)region->host,
+        };
+        if (ioctl(kvm->vm, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
+            return error_set_errno(error, "kvm: cannot map %llu bytes of guest memory at %#llx",
+                (unsigned long long)region->size, (unsigned long long)region->gpa);
+    }
+    return 0;
+}
+
+int kvm_set_cpuid(struct kvm_engine *kvm, struct error *error)
+{
+    unsigned count;
+    const struct cpuid_leaf *leaves = cpuid_leaves(&count);
+    struct kvm_cpuid2 *cpuid = calloc(1, sizeof *cpuid + count * sizeof cpuid->entries[0]);
+    if (!cpuid)
+        return error_set(error, "kvm: out of memory");
+    cpuid->nent = count;
+    for (unsigned i = 0; i < count; i++) {
+        const struct cpuid_leaf *leaf = &leaves[i];
+        bool indexed = i + 1 < count && leaves[i + 1].function == leaf->function;
+        indexed |= i > 0 && leaves[i - 1].function == leaf->function;
+        cpuid->entries[i] = (struct kvm_cpuid_entry2){
+            .function = leaf->function,
+            .index = leaf->index,
+            .flags = indexed ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0,
+            .eax = leaf->eax,
+            .ebx = leaf->ebx,
+            .ecx = leaf->ecx,
+            .edx = leaf->edx,
+        };
+    }
+    int result = ioctl(kvm->vcpu, KVM_SET_CPUID2, cpuid);
+    free(cpuid);
+    if (result < 0)
+        return error_set_errno(error, "kvm: the host refuses the CPU model " CPUID_MODEL);
+    return 0;
+}
+
+/* MSRs of hs64-v1 in the two ranges that a bitmap can cover cheaply. */
+static const uint32_t allowed_low[] = {
+    MSR_TSC, MSR_APIC_BASE, MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_PAT};
+static const uint32_t allowed_high[] = {MSR_EFER, MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK,
+    MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_TSC_AUX};
+
+static void allow(uint8_t *bitmap, uint32_t base, const uint32_t *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        bitmap[(list[i] - base) / 8] |= (uint8_t)(1u << ((list[i] - base) % 8));
+}
+
+/*
+ * Everything outside the model exits to us and gets #GP, so that a guest finds the same MSRs on
+ * every host.
+ */
+int kvm_filter_msrs(struct kvm_engine *kvm, struct error *error)
+{
+    if (ioctl(kvm->kvm, KVM_CHECK_EXTENSION, KVM_CAP_X86_USER_SPACE_MSR) <= 0 ||
+        ioctl(kvm->kvm, KVM_CHECK_EXTENSION, KVM_CAP_X86_MSR_FILTER) <= 0)
+        return error_set(error, "kvm: the host has no MSR filter; Linux 5.10 or newer is needed");
+    struct kvm_enable_cap enable = {.cap = KVM_CAP_X86_USER_SPACE_MSR,
+        .args[0] =
+            KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_FILTER};
+    if (ioctl(kvm->vm, KVM_ENABLE_CAP, &enable) < 0)
+        return error_set_errno(error, "kvm: cannot have MSR accesses reported");
+    enum { RANGE = 0x400 };
+    uint8_t low[RANGE / 8] = {0}, high[RANGE / 8] = {0};
+    allow(low, 0, allowed_low, sizeof allowed_low / sizeof allowed_low[0]);
+    allow(high, 0xc0000000u, allowed_high, sizeof allowed_high / sizeof allowed_high[0]);
+    struct kvm_msr_filter filter = {.flags = KVM_MSR_FILTER_DEFAULT_DENY,
+        .ranges = {
+            {.flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE,
+                .nmsrs = RANGE,
+                .base = 0,
+                .bitmap = low},
+            {.flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE,
+                .nmsrs = RANGE,
+                .base = 0xc0000000u,
+                .bitmap = high},
+        }};
+    if (ioctl(kvm->vm, KVM_X86_SET_MSR_FILTER, &filter) < 0)
+        return error_set_errno(error, "kvm: cannot set the MSR filter");
+    return 0;
+}
+
+static unsigned count_bits(const uint64_t *bitmap, size_t words)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < words; i++)
+        count += (unsigned)__builtin_popcountll(bitmap[i]);
+    return count;
+}
+
+int kvm_take_dirty_pages(
+    struct engine *engine, uint64_t **pages, unsigned *count, struct error *error)
+{
+    struct kvm_engine *kvm = (struct kvm_engine *)engine;
+    *pages = NULL;
+    *count = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        const struct memory_region *region = &kvm->memory->region[i];
+        if (!region->size)
+            continue;
+        size_t words = (region->size / PAGE_SIZE + 63) / 64;
+        uint64_t *bitmap = calloc(words, sizeof *bitmap);
+        struct kvm_dirty_log log = {.slot = i, .dirty_bitmap = bitmap};
+        if (!bitmap || ioctl(kvm->vm, KVM_GET_DIRTY_LOG, &log) < 0) {
+            error_set_errno(error, "kvm: cannot read the dirty page log");
+            free(bitmap);
+            free(*pages);
+            *pages = NULL;
+            return -1;
+        }
+        unsigned more = count_bits(bitmap, words);
+        uint64_t *list = realloc(*pages, (*count + more + 1) * sizeof *list);
+        if (!list) {
+            free(bitmap);
+            free(*pages);
+            *pages = NULL;
+            return error_set(error, "kvm: out of memory for the dirty page log");
+        }
+        *pages = list;
+        for (size_t word = 0; word < words; word++) {
+            for (uint64_t bits = bitmap[word]; bits; bits &= bits - 1)
+                list[(*count)++] =
+                    region->gpa + (word * 64 + (unsigned)__builtin_ctzll(bits)) * PAGE_SIZE;
+        }
+        free(bitmap);
+    }
+    return 0;
+}
