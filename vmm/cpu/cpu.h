@@ -19,8 +19,9 @@
  *     manual says otherwise. The same holds for an MMIO read, which abandons the instruction and
  *     executes it again from its start when the value is known (see mmu.c); so a read-modify-write
  *     first probes for writing (cpu_probe_write), then loads, then stores.
- *   - Arithmetic flags live in `flags` (lazy); s.rflags holds the other bits. cpu_get_rflags and
- *     cpu_set_rflags join and split them.
+ *   - Arithmetic flags live in `flags`; s.rflags holds the other bits. cpu_get_rflags and
+ *     cpu_set_rflags join and split them, cpu_get_arithmetic and cpu_set_arithmetic take only
+ *     those six.
  */
 #ifndef VMM_CPU_CPU_H
 #define VMM_CPU_CPU_H
@@ -100,20 +101,24 @@ struct tlb_entry {
     uint64_t gpa;   /* guest-physical address of the page */
 };
 
-/* ---- Lazy flags ----------------------------------------------------------------------------- */
+/* ---- Arithmetic flags ----------------------------------------------------------------------- */
+
+#define FLAGS_ARITHMETIC (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
 
 /*
- * How CF PF AF ZF SF OF follow from the last arithmetic instruction. The dispatcher defines the
- * operations (flags.h); with FLAGS_VALUE, `value` holds the six bits as in RFLAGS.
+ * CF PF AF ZF SF OF are kept as the host's LAHF and SETO hand them over, so that an arithmetic
+ * handler stores them with one instruction: bits 8-15 are RFLAGS bits 0-7, bits 0-7 are 1 when OF.
+ * Everybody else uses these two functions, in RFLAGS format.
  */
-enum { FLAGS_VALUE = 0 };
-struct lazy_flags {
-    uint64_t result;
-    uint64_t left, right;
-    uint64_t value;
-    uint8_t operation;
-    uint8_t size; /* 1, 2, 4, 8 */
-};
+static inline uint64_t flags_to_rflags(uint16_t flags)
+{
+    return ((uint64_t)(flags >> 8) & 0xd5) | ((uint64_t)(flags & 1) << 11);
+}
+
+static inline uint16_t flags_from_rflags(uint64_t rflags)
+{
+    return (uint16_t)((rflags & 0xd5) << 8 | (rflags >> 11 & 1));
+}
 
 /* ---- The CPU -------------------------------------------------------------------------------- */
 
@@ -134,8 +139,8 @@ struct cpu {
     struct memory *memory;
 
     struct vcpu_state s; /* while running, s.rflags lacks the arithmetic bits: see `flags` */
-    struct lazy_flags flags;
-    bool jumped; /* the handler has set s.rip to the next instruction */
+    uint16_t flags;      /* the arithmetic flags, see flags_to_rflags() */
+    bool jumped;         /* the handler has set s.rip to the next instruction */
 
     /* Derived from s by cpu_mode_changed(). */
     bool code64;        /* 64-bit mode */
@@ -213,9 +218,20 @@ bool cpu_deliver_interrupt(struct cpu *cpu, uint8_t vector);
 
 /* ---- Control state (control.c) -------------------------------------------------------------- */
 
+/* The six arithmetic flags in RFLAGS format; setting replaces all six and ignores other bits. */
+static inline uint64_t cpu_get_arithmetic(const struct cpu *cpu)
+{
+    return flags_to_rflags(cpu->flags);
+}
+
+static inline void cpu_set_arithmetic(struct cpu *cpu, uint64_t rflags)
+{
+    cpu->flags = flags_from_rflags(rflags);
+}
+
 /* Recomputes code64, code_size, stack_size, cpl. Call after a change of CS, SS, CR0, EFER or VM. */
 void cpu_mode_changed(struct cpu *cpu);
-uint64_t cpu_get_rflags(const struct cpu *cpu);        /* lazy flags joined in */
+uint64_t cpu_get_rflags(const struct cpu *cpu);        /* arithmetic flags joined in */
 void cpu_set_rflags(struct cpu *cpu, uint64_t rflags); /* all bits, unchecked */
 /* Transfers control inside the current code segment; checks CS limit or canonical form (#GP). */
 void cpu_jump(struct cpu *cpu, uint64_t rip);
