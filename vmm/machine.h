@@ -1,0 +1,159 @@
+/*
+ * The machine: guest RAM, one vCPU on an engine, devices on two buses, one interrupt line into the
+ * vCPU, an input source, and the run loop over them (run.c). Live, recording and replaying machines
+ * differ in their input source alone.
+ *
+ * Ownership: the machine owns what it creates; config and source are the caller's and outlive it.
+ * A machine is used by one thread at a time, except machine_request_stop() and engine kicks.
+ */
+#ifndef VMM_MACHINE_H
+#define VMM_MACHINE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "devices/device.h"
+#include "vmm/config.h"
+#include "vmm/engine.h"
+#include "vmm/event.h"
+#include "vmm/inputs.h"
+#include "vmm/memory.h"
+
+struct uart;
+struct pic;
+struct pit;
+struct rtc;
+struct i8042;
+
+enum { MACHINE_MAX_DEVICES = 32, MACHINE_MAX_OBSERVERS = 4 };
+
+enum stop_reason {
+    STOP_NONE,
+    STOP_DEBUG_EXIT, /* guest wrote the debug-exit port; status is its exit status */
+    STOP_HALTED,     /* HLT with interrupts disabled, or nothing left that could wake it */
+    STOP_SHUTDOWN,   /* triple fault */
+    STOP_RESET,      /* the guest asked for a reset */
+    STOP_MAX_TIME,
+    STOP_INTERRUPTED, /* machine_request_stop(): a signal, Ctrl-A x */
+    STOP_END,         /* replay: the trace's last event was reached */
+    STOP_UNTIL,       /* the position asked for was reached */
+    STOP_BREAKPOINT,  /* soft: breakpoint or watchpoint; `exit` says which */
+    STOP_DIVERGED,    /* replay found a difference */
+    STOP_FAILED,      /* the error says why */
+};
+
+const char *stop_reason_name(enum stop_reason reason);
+
+struct machine;
+
+/*
+ * Sees every event right after it happened, with the vCPU observable. Returns 0 to go on, 1 to
+ * stop the run with STOP_DIVERGED (the observer keeps the details), -1 with the error set to fail
+ * it.
+ */
+struct machine_observer {
+    int (*event)(void *context, struct machine *machine, const struct machine_event *event,
+        struct error *error);
+    void *context;
+};
+
+struct machine {
+    const struct machine_config *config;
+    struct memory memory;
+    struct engine *engine; /* what executes now */
+    struct engine *home;   /* the engine asked for */
+    struct engine *soft;   /* the software CPU, made when first needed; may be == home */
+
+    struct bus ports, mmio;
+    struct clock clock;
+    struct device devices[MACHINE_MAX_DEVICES];
+    unsigned device_count;
+    struct pic *pic;
+    struct pit *pit;
+    struct rtc *rtc;
+    struct uart *uart;
+    struct i8042 *keyboard;
+
+    struct input_source *source;
+    struct machine_observer observers[MACHINE_MAX_OBSERVERS];
+    unsigned observer_count;
+    bool observe_state; /* somebody wants digests */
+
+    /* Position: ordinal of the last event, engine->retired when it happened. */
+    uint64_t event;
+    uint64_t event_retired;
+    bool at_boundary; /* no instruction was executed since the last event */
+    bool counted;     /* the stretch since the last event ran on a counting engine alone */
+    bool assisted;    /* the software CPU helped KVM out since the last event */
+    bool halted;
+    /* Virtual time on an engine that counts: time_base + (retired - retired_base). */
+    uint64_t time_base;
+    uint64_t retired_base;
+    bool pending_more; /* the exiting instruction has further accesses to make */
+
+    enum stop_reason stop;
+    unsigned status;       /* of STOP_DEBUG_EXIT */
+    struct vcpu_exit exit; /* the last one */
+    struct breakpoint *breakpoints;
+    unsigned breakpoint_count;
+    struct timer limit; /* --max-time */
+    atomic_bool stop_requested;
+    struct error device_error; /* what a device or the source could not return as a value */
+    bool device_failed;
+};
+
+struct machine_options {
+    const struct machine_config *config;
+    const char *engine;                       /* "kvm" or "soft" */
+    const struct boot_image *kernel, *initrd; /* initrd may be NULL */
+    struct input_source *source;
+    struct byte_sink console;       /* serial port output */
+    struct byte_sink debug_console; /* port 0xe9 output */
+};
+
+/* Builds the machine and loads the kernel: position 0.0. */
+struct machine *machine_create(const struct machine_options *options, struct error *error);
+void machine_destroy(struct machine *machine);
+
+int machine_observe(
+    struct machine *machine, const struct machine_observer *observer, struct error *error);
+
+/* Where run() stops at the latest: after `event` events and, on soft, `insn` instructions more. */
+#define POSITION_END ((struct position){UINT64_MAX, UINT64_MAX})
+
+/*
+ * Runs until the guest stops, the position is reached, or an error. machine->stop says which; -1
+ * and STOP_FAILED for an error. May be called again after STOP_UNTIL, STOP_BREAKPOINT and
+ * STOP_INTERRUPTED.
+ */
+int machine_run(struct machine *machine, struct position until, struct error *error);
+
+/* From any thread and from signal handlers: the run ends with STOP_INTERRUPTED. */
+void machine_request_stop(struct machine *machine);
+
+struct position machine_position(const struct machine *machine);
+/* Virtual time, from retired instructions where the engine counts, else the last one known. */
+uint64_t machine_time(const struct machine *machine);
+
+/* Sets the time that a counting engine continues from. */
+void machine_set_time(struct machine *machine, uint64_t now);
+/* Replaces the debugger's breakpoints (soft only); copied. */
+int machine_set_breakpoints(
+    struct machine *machine, const struct breakpoint *list, unsigned count, struct error *error);
+
+/* Moves the machine to the other engine, or back: both hold the same state afterwards. */
+int machine_switch_engine(struct machine *machine, struct engine *engine, struct error *error);
+/* The software CPU of this machine, created when first asked for. */
+struct engine *machine_soft(struct machine *machine, struct error *error);
+
+/* For devices and sources: fails the run at the end of the current access. */
+void machine_fail(struct machine *machine, const struct error *error);
+
+/* XXH3-64 over the full vCPU digest, RAM, and every device's saved state. */
+int machine_digest(struct machine *machine, uint64_t *digest, struct error *error);
+/* Registers, the code bytes at RIP, disassembled: for reports of a guest that went wrong. */
+void machine_describe(struct machine *machine, struct buffer *out);
+struct device *machine_find_device(struct machine *machine, const char *name);
+
+#endif
