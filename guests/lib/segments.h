@@ -1,0 +1,18 @@
+/* The GDT's selectors and the 64-bit task-state segment (AMD64 APM volume 2, section 12.2.5). */
+#ifndef GUEST_SEGMENTS_H
+#define GUEST_SEGMENTS_H
+
+#define SELECTOR_KERNEL_CODE 0x08
+#define SELECTOR_KERNEL_DATA 0x10
+#define SELECTOR_USER_DATA   0x18
+#define SELECTOR_USER_CODE   0x20
+#define SELECTOR_TSS         0x28
+
+#define TSS_RSP0 4 /* offset of the ring 0 stack pointer */
+
+#ifndef __ASSEMBLER__
+/* Loads the task register. The GDT itself is loaded by start.S. */
+void segments_init(void);
+#endif
+
+#endif
