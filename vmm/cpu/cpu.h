@@ -288,5 +288,12 @@ void watch_access(struct cpu *cpu, uint64_t linear, uint64_t gpa, unsigned size,
 insn_handler simd_handler(const struct insn *insn);
 struct simd_code *simd_create(struct error *error);
 void simd_destroy(struct simd_code *simd);
+/*
+ * While the software CPU runs, cpu->s.fpu.st is in physical order (st[i] is physical register i,
+ * MMi) so that a push or pop moves no data. Export converts its copy to the FXSAVE image's order
+ * (ST(0) first), import converts from it. Pure functions of the struct.
+ */
+void fpu_to_image(struct fpu_state *fpu);
+void fpu_from_image(struct fpu_state *fpu);
 
 #endif
