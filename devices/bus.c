@@ -67,47 +67,58 @@ static bool holds(const struct bus_range *range, uint64_t address, unsigned size
     return range->size - (address - range->base) >= size;
 }
 
-/* True when some byte of the access other than the first belongs to a device. */
-static bool straddles(const struct bus *bus, uint64_t address, unsigned size)
+/* The range that holds byte `i` of an access, which may run past the last address. */
+static const struct bus_range *find_byte(const struct bus *bus, uint64_t address, unsigned i)
 {
-    for (unsigned i = 1; i < size; i++) {
-        if (bus_find(bus, address + i))
-            return true;
+    return i > UINT64_MAX - address ? NULL : bus_find(bus, address + i);
+}
+
+/* An access that one range does not hold, byte by byte; it counts as unclaimed at most once. */
+static uint64_t read_pieces(struct bus *bus, uint64_t address, unsigned size)
+{
+    uint64_t value = 0;
+    bool unclaimed = false;
+    for (unsigned i = 0; i < size; i++) {
+        const struct bus_range *range = find_byte(bus, address, i);
+        uint64_t byte = 0xff;
+        if (range && range->read)
+            byte = range->read(range->device, address + i - range->base, 1) & 0xff;
+        unclaimed |= !range;
+        value |= byte << (8 * i);
     }
-    return false;
+    bus->unclaimed_reads += unclaimed;
+    return value;
+}
+
+static void write_pieces(struct bus *bus, uint64_t address, unsigned size, uint64_t value)
+{
+    bool unclaimed = false;
+    for (unsigned i = 0; i < size; i++) {
+        const struct bus_range *range = find_byte(bus, address, i);
+        if (range && range->write)
+            range->write(range->device, address + i - range->base, 1, (value >> (8 * i)) & 0xff);
+        unclaimed |= !range;
+    }
+    bus->unclaimed_writes += unclaimed;
 }
 
 uint64_t bus_read(struct bus *bus, uint64_t address, unsigned size)
 {
     const struct bus_range *range = bus_find(bus, address);
-    if (range && holds(range, address, size)) {
-        if (!range->read)
-            return ones(size);
-        return range->read(range->device, address - range->base, size) & ones(size);
-    }
-    if (size > 1 && (range || straddles(bus, address, size))) {
-        uint64_t value = 0;
-        for (unsigned i = 0; i < size; i++)
-            value |= bus_read(bus, address + i, 1) << (8 * i);
-        return value;
-    }
-    bus->unclaimed_reads++;
-    return ones(size);
+    if (!range || !holds(range, address, size))
+        return read_pieces(bus, address, size);
+    return range->read ? range->read(range->device, address - range->base, size) & ones(size)
+                       : ones(size);
 }
 
 void bus_write(struct bus *bus, uint64_t address, unsigned size, uint64_t value)
 {
     const struct bus_range *range = bus_find(bus, address);
     value &= ones(size);
-    if (range && holds(range, address, size)) {
-        if (range->write)
-            range->write(range->device, address - range->base, size, value);
-    } else if (size > 1 && (range || straddles(bus, address, size))) {
-        for (unsigned i = 0; i < size; i++)
-            bus_write(bus, address + i, 1, value >> (8 * i));
-    } else {
-        bus->unclaimed_writes++;
-    }
+    if (!range || !holds(range, address, size))
+        write_pieces(bus, address, size, value);
+    else if (range->write)
+        range->write(range->device, address - range->base, size, value);
 }
 
 uint64_t bus_read_bytes(bus_read_function read, void *device, uint64_t address, unsigned size)

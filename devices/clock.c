@@ -60,6 +60,7 @@ uint64_t clock_next_deadline(const struct clock *clock)
 
 void clock_advance(struct clock *clock, uint64_t now)
 {
+    clock->target = now;
     while (clock->armed && clock->armed->deadline <= now) {
         struct timer *timer = clock->armed;
         uint64_t deadline = timer->deadline;
@@ -70,4 +71,5 @@ void clock_advance(struct clock *clock, uint64_t now)
     }
     if (now > clock->now)
         clock->now = now;
+    clock->target = 0;
 }

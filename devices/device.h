@@ -103,6 +103,7 @@ struct clock {
     uint64_t (*sample)(void *source); /* virtual ns, not before the last one given */
     void *source;
     uint64_t now;        /* the last time sampled or advanced to */
+    uint64_t target;     /* where clock_advance is going; see clock_horizon */
     struct timer *armed; /* by deadline, then by order of creation */
     unsigned timers;     /* how many have been created */
 };
@@ -122,6 +123,16 @@ uint64_t clock_next_deadline(const struct clock *clock); /* TIMER_IDLE when no t
 /* Sets the time to `now` (>= clock->now) and fires, in order, every timer due by then. A timer's
  * `fire` may arm timers; those due by `now` fire too. */
 void clock_advance(struct clock *clock, uint64_t now);
+/*
+ * The time up to which the guest cannot look: inside clock_advance where it is going, elsewhere the
+ * present. A periodic device need not fire for each period up to the horizon: it brings itself to
+ * the state it would have there and arms the first deadline past it, so that a short period and a
+ * long jump cost one firing.
+ */
+static inline uint64_t clock_horizon(const struct clock *clock)
+{
+    return clock->target > clock->now ? clock->target : clock->now;
+}
 
 /* ---- Output --------------------------------------------------------------------------------- */
 
