@@ -42,7 +42,7 @@ enum exit_kind {
     EXIT_BREAKPOINT, /* about to execute the instruction at `address` (GVA); not executed */
     EXIT_WATCHPOINT, /* the instruction just retired touched a watched range at `address` (GVA) */
     EXIT_UNEMULATED, /* kvm: the host could not execute the instruction at RIP; nothing changed */
-    EXIT_FAILURE,    /* cannot go on: engine_run() returned -1 and the error names why */
+    EXIT_ERROR,      /* cannot go on: engine_run() returned -1 and the error names why */
     EXIT_KIND_COUNT
 };
 

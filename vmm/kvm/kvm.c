@@ -39,7 +39,7 @@ static int describe_internal_error(
         exit->kind = EXIT_UNEMULATED;
         return 0;
     }
-    exit->kind = EXIT_FAILURE;
+    exit->kind = EXIT_ERROR;
     return error_set(error, "kvm: internal error %u (%s); the guest may run with --engine soft",
         run->internal.suberror,
         run->internal.suberror == KVM_INTERNAL_ERROR_SIMUL_EX      ? "simultaneous exceptions"
@@ -155,7 +155,7 @@ static int kvm_run(struct engine *engine, const struct run_request *request, str
     } while (result == 1);
     atomic_store(&kvm->in_run, false);
     if (result < 0) {
-        exit->kind = EXIT_FAILURE;
+        exit->kind = EXIT_ERROR;
         return -1;
     }
     if (kvm->access_open)
