@@ -1,0 +1,144 @@
+/*
+ * The inside of an array, shared by the files of devices/raid/. Nobody else includes this.
+ *
+ * Rows: RAID 1 and 5 treat the same LBA of all members as belonging together. A row range is
+ * [row, row + count) member sectors. Failures met on the way are only noted (`pending_failure`);
+ * raid_settle() makes them known on the remaining members before a request is acknowledged.
+ */
+#ifndef DEVICES_RAID_ARRAY_H
+#define DEVICES_RAID_ARRAY_H
+
+#include "devices/raid/raid.h"
+
+/* Metadata, in sectors from the end of the data room (superblock_lba() - 280). */
+enum {
+    JOURNAL_SLOTS = 2,
+    JOURNAL_PAYLOAD = 128,                /* sectors an entry can carry */
+    JOURNAL_STRIDE = JOURNAL_PAYLOAD + 8, /* header, payload, padding */
+    BITMAP_SECTORS = 8,
+    BITMAP_BITS = BITMAP_SECTORS * 512 * 8,
+};
+
+struct journal_slot {
+    bool live; /* an entry of this epoch that recovery would replay */
+    uint64_t row;
+    uint32_t count;
+};
+
+struct raid_array {
+    struct raid_superblock super; /* states and geometry; role and size are set for each write */
+    struct raid_member io[RAID_MAX_MEMBERS];
+    uint64_t rebuilt;     /* member sectors rebuilt; super.rebuilt is what the members know */
+    bool running;         /* superblocks say "not clean" */
+    bool failed;          /* RAID 5 or 1 beyond what it can lose: no more writes */
+    bool pending_failure; /* a member went out; the superblocks do not say so yet */
+    uint8_t dirty[BITMAP_BITS / 8];
+    uint8_t recent[BITMAP_BITS / 8]; /* written to since the last cleaning */
+    uint32_t flushes;                /* since the last cleaning */
+    uint64_t sequence;               /* of the next journal entry */
+    struct journal_slot journal[JOURNAL_SLOTS];
+    struct raid_observer observer;
+    struct block_device block;
+    uint8_t *parity;  /* chunk or 64 KiB, the larger */
+    uint8_t *scratch; /* the same */
+    uint8_t *entry;   /* a journal entry */
+};
+
+/* ---- array.c ---- */
+void raid_array_init_block(struct raid_array *array);
+
+/* ---- superblock.c ---- */
+uint64_t raid_superblock_lba(uint64_t size); /* of the first copy, on a member of `size` sectors */
+uint64_t raid_data_room(uint64_t size);      /* sectors before the metadata; 0 when too small */
+uint64_t raid_bitmap_lba(uint64_t size);
+uint64_t raid_journal_lba(uint64_t size, unsigned slot);
+void raid_superblock_encode(const struct raid_superblock *superblock, uint8_t sector[512]);
+/* False when the sector is not a superblock or its content makes no sense. */
+bool raid_superblock_decode(const uint8_t sector[512], struct raid_superblock *superblock);
+/* A member identity that no earlier member of the array had. */
+uint64_t raid_new_member_id(const uint8_t uuid[16], unsigned role, uint64_t events);
+uint32_t raid_region_sectors(uint64_t member_sectors, uint64_t bytes);
+
+/* ---- member.c: every access to a member goes through these ---- */
+int raid_member_read(struct raid_array *array, unsigned member, uint64_t lba, uint32_t count,
+    uint8_t *data, enum raid_role role);
+int raid_member_write(struct raid_array *array, unsigned member, uint64_t lba, uint32_t count,
+    const uint8_t *data, enum raid_role role);
+int raid_member_zero(
+    struct raid_array *array, unsigned member, uint64_t lba, uint32_t count, enum raid_role role);
+int raid_member_flush(struct raid_array *array, unsigned member);
+/* Takes part in writes of metadata and in flushes: active or rebuilding. */
+bool raid_usable(const struct raid_array *array, unsigned member);
+/* Holds valid content at this row. */
+bool raid_in_sync(const struct raid_array *array, unsigned member, uint64_t row);
+/* The level goes on without this member. */
+bool raid_can_lose(const struct raid_array *array, unsigned member);
+void raid_take_out(struct raid_array *array, unsigned member);
+/* What a failed access means for the member. True when it was taken out and the caller should go on
+ * without it; false when the request has failed. */
+bool raid_read_failed(struct raid_array *array, unsigned member);
+bool raid_write_failed(struct raid_array *array, unsigned member);
+
+/* ---- state.c: superblocks while running ---- */
+/* Flushes the members, then writes superblocks (events and epoch advance) and flushes again. */
+enum block_status raid_update_superblocks(struct raid_array *array);
+/* Before the first write: superblocks say "not clean" and which members are out. */
+enum block_status raid_begin_writing(struct raid_array *array);
+/* Records noted failures; BLOCK_EIO when the array has failed. */
+enum block_status raid_settle(struct raid_array *array);
+enum block_status raid_flush_members(struct raid_array *array);
+
+/* ---- bitmap.c ---- */
+/* Marks the regions of rows dirty on stable storage. Call before writing to them. */
+enum block_status raid_bitmap_mark(struct raid_array *array, uint64_t row, uint64_t count);
+/* After a flush: forgets regions that have been quiet for a while. */
+void raid_bitmap_age(struct raid_array *array);
+enum block_status raid_bitmap_clear(struct raid_array *array);
+enum block_status raid_bitmap_write(struct raid_array *array, const uint8_t *old);
+bool raid_bitmap_dirty(const struct raid_array *array, uint64_t region);
+
+/* ---- journal.c ---- */
+struct journal_write {
+    uint64_t row;
+    uint32_t count;
+    uint32_t members;                      /* bit mask */
+    const uint8_t *data[RAID_MAX_MEMBERS]; /* by member */
+};
+/* Writes an entry to each member in the mask, and flushes when `barrier`. RAID_NO_MEMBER, or the
+ * member that failed (not yet taken out). */
+unsigned raid_journal_write(
+    struct raid_array *array, const struct journal_write *write, bool barrier);
+/* Voids entries that overlap rows about to be written without an entry. Same result. */
+unsigned raid_journal_retire(struct raid_array *array, uint64_t row, uint64_t count);
+/* Replays what the members' journals hold, in order. */
+int raid_journal_replay(struct raid_array *array, bool only_barriered, struct error *error);
+
+/* ---- recover.c ---- */
+int raid_recover(struct raid_array *array, bool lost_in_crash, const struct raid_options *options,
+    struct error *error);
+
+/* ---- levels: ranges of the volume; status of the whole ---- */
+enum block_status raid0_read(
+    struct raid_array *array, uint64_t sector, uint32_t count, uint8_t *data);
+enum block_status raid0_write(
+    struct raid_array *array, uint64_t sector, uint32_t count, const uint8_t *data);
+enum block_status raid0_zero(struct raid_array *array, uint64_t sector, uint32_t count);
+enum block_status raid1_read(
+    struct raid_array *array, uint64_t sector, uint32_t count, uint8_t *data);
+enum block_status raid1_write(
+    struct raid_array *array, uint64_t sector, uint32_t count, const uint8_t *data);
+enum block_status raid1_zero(struct raid_array *array, uint64_t sector, uint32_t count);
+enum block_status raid5_read(
+    struct raid_array *array, uint64_t sector, uint32_t count, uint8_t *data);
+enum block_status raid5_write(
+    struct raid_array *array, uint64_t sector, uint32_t count, const uint8_t *data);
+/* `discard`: sectors outside whole stripes may be left as they are. */
+enum block_status raid5_zero(
+    struct raid_array *array, uint64_t sector, uint32_t count, bool discard);
+/* XORs the rows of all members but one into `out`; -1 when one of them cannot be read. */
+int raid5_reconstruct(
+    struct raid_array *array, unsigned member, uint64_t row, uint32_t count, uint8_t *out);
+
+extern const uint8_t raid_zeroes[64 * 1024];
+
+#endif

@@ -1,0 +1,129 @@
+#include "devices/raid/array.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+int raid_replace(struct raid_array *array, unsigned member, const struct raid_member *replacement,
+    struct error *error)
+{
+    struct raid_superblock *super = &array->super;
+    const struct raid_geometry *geometry = &super->geometry;
+    if (geometry->level == RAID_0)
+        return error_set(error, "RAID 0 has nothing to rebuild a member from");
+    if (array->failed)
+        return error_set(error, "the array has failed: too many members are lost");
+    if (member >= geometry->members)
+        return error_set(
+            error, "there is no member %u: the array has %u", member, geometry->members);
+    if (super->member[member].state != RAID_MEMBER_FAILED)
+        return error_set(error, "member %u is %s: only a failed one can be replaced", member,
+            raid_member_state_name(super->member[member].state));
+    for (unsigned i = 0; i < geometry->members; i++) {
+        if (super->member[i].state == RAID_MEMBER_REBUILDING)
+            return error_set(error, "member %u is being rebuilt: one at a time", i);
+    }
+    uint64_t size = replacement->ops->size(replacement->object);
+    if (raid_data_room(size) < geometry->member_sectors)
+        return error_set(error, "the replacement has %" PRIu64 " sectors: member %u needs %" PRIu64,
+            size, member, geometry->member_sectors + RAID_METADATA_SECTORS);
+    /* The others must say what they do before the newcomer says anything. */
+    if (raid_begin_writing(array))
+        return error_set(error, "the other members cannot be written");
+    array->io[member] = *replacement;
+    uint64_t other = raid_superblock_lba(size) + ((super->events & 1) * 8);
+    for (unsigned slot = 0; slot < JOURNAL_SLOTS; slot++) {
+        if (raid_member_write(
+                array, member, raid_journal_lba(size, slot), 1, raid_zeroes, RAID_ROLE_JOURNAL))
+            return error_set(error, "the replacement cannot be written");
+    }
+    if (raid_member_write(array, member, other, 1, raid_zeroes, RAID_ROLE_SUPERBLOCK) ||
+        raid_member_write(
+            array, member, raid_bitmap_lba(size), BITMAP_SECTORS, array->dirty, RAID_ROLE_BITMAP))
+        return error_set(error, "the replacement cannot be written");
+    super->member[member].id = raid_new_member_id(super->uuid, member, super->events + 1);
+    super->member[member].state = RAID_MEMBER_REBUILDING;
+    array->rebuilt = 0;
+    if (array->observer.change)
+        array->observer.change(array->observer.context, RAID_CHANGE_REPLACED, member);
+    if (raid_update_superblocks(array) || super->member[member].state != RAID_MEMBER_REBUILDING)
+        return error_set(error, "the replacement cannot be written");
+    return 0;
+}
+
+static unsigned rebuilding_member(const struct raid_array *array)
+{
+    for (unsigned i = 0; i < array->super.geometry.members; i++) {
+        if (array->super.member[i].state == RAID_MEMBER_REBUILDING)
+            return i;
+    }
+    return RAID_NO_MEMBER;
+}
+
+static int rebuild_rows(
+    struct raid_array *array, unsigned target, uint64_t row, uint32_t count, struct error *error)
+{
+    const struct raid_geometry *geometry = &array->super.geometry;
+    enum raid_role role = raid_parity_member(geometry, row / geometry->chunk) == target
+                              ? RAID_ROLE_PARITY
+                              : RAID_ROLE_DATA;
+    int failed = geometry->level == RAID_1
+                     ? raid1_read(array, row, count, array->parity)
+                     : raid5_reconstruct(array, target, row, count, array->parity);
+    if (failed)
+        return error_set(error,
+            "rebuilding member %u: another member cannot be read at sector %" PRIu64, target, row);
+    if (raid_member_write(array, target, row, count, array->parity, role)) {
+        (void)raid_write_failed(array, target);
+        (void)raid_settle(array);
+        return error_set(
+            error, "rebuilding member %u: it cannot be written at sector %" PRIu64, target, row);
+    }
+    return 0;
+}
+
+/* How far the superblocks may lag behind: a sixteenth, at least 1 MiB. */
+static bool worth_recording(const struct raid_array *array)
+{
+    uint64_t interval = array->super.geometry.member_sectors / 16;
+    if (interval < 2048)
+        interval = 2048;
+    return array->rebuilt - array->super.rebuilt >= interval;
+}
+
+int raid_rebuild_step(struct raid_array *array, uint64_t stripes, struct error *error)
+{
+    const struct raid_geometry *geometry = &array->super.geometry;
+    unsigned target = rebuilding_member(array);
+    if (target == RAID_NO_MEMBER)
+        return 0;
+    if (array->failed)
+        return error_set(error, "the array has failed: too many members are lost");
+    if (raid_begin_writing(array))
+        return error_set(error, "rebuilding member %u: the superblocks cannot be written", target);
+    for (; stripes && array->rebuilt < geometry->member_sectors; stripes--) {
+        uint32_t count = geometry->chunk;
+        if (count > geometry->member_sectors - array->rebuilt)
+            count = (uint32_t)(geometry->member_sectors - array->rebuilt);
+        if (rebuild_rows(array, target, array->rebuilt, count, error))
+            return -1;
+        array->rebuilt += count;
+    }
+    if (array->rebuilt < geometry->member_sectors) {
+        if ((worth_recording(array) && raid_update_superblocks(array)) || raid_settle(array))
+            return error_set(
+                error, "rebuilding member %u: the superblocks cannot be written", target);
+        return rebuilding_member(array) == target
+                   ? 1
+                   : error_set(error, "rebuilding member %u: it failed", target);
+    }
+    /* Its content is on stable storage before the superblocks count on it. */
+    if (raid_flush_members(array) || array->super.member[target].state != RAID_MEMBER_REBUILDING)
+        return error_set(error, "rebuilding member %u: it cannot be flushed", target);
+    array->super.member[target].state = RAID_MEMBER_ACTIVE;
+    array->rebuilt = 0;
+    if (array->observer.change)
+        array->observer.change(array->observer.context, RAID_CHANGE_REBUILT, target);
+    if (raid_update_superblocks(array))
+        return error_set(error, "rebuilding member %u: the superblocks cannot be written", target);
+    return 0;
+}

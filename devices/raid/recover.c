@@ -1,0 +1,131 @@
+#include "devices/raid/array.h"
+#include "devices/raid/parity.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/*
+ * After a crash. Rows at which every member has valid content are made to agree: RAID 5 parity is
+ * computed anew, RAID 1 mirrors are copied. At rows of which a member is missing parity is all
+ * there is of that member, so there the journal brings the last writes to their end.
+ */
+
+static int read_rows(struct raid_array *array, unsigned member, uint64_t row, uint32_t count,
+    uint8_t *out, enum raid_role role, struct error *error)
+{
+    if (raid_member_read(array, member, row, count, out, role))
+        return error_set(
+            error, "member %u cannot be read at sector %" PRIu64 " during recovery", member, row);
+    return 0;
+}
+
+static int write_if_different(struct raid_array *array, unsigned member, uint64_t row,
+    uint32_t count, const uint8_t *want, uint8_t *have, enum raid_role role, struct error *error)
+{
+    if (read_rows(array, member, row, count, have, role, error))
+        return -1;
+    if (memcmp(want, have, (size_t)count * BLOCK_SECTOR) != 0 &&
+        raid_member_write(array, member, row, count, want, role))
+        return error_set(error, "member %u cannot be written at sector %" PRIu64 " during recovery",
+            member, row);
+    return 0;
+}
+
+static int resync_parity(
+    struct raid_array *array, uint64_t row, uint32_t count, struct error *error)
+{
+    const struct raid_geometry *geometry = &array->super.geometry;
+    uint64_t stripe = row / geometry->chunk;
+    size_t bytes = (size_t)count * BLOCK_SECTOR;
+    memset(array->parity, 0, bytes);
+    for (unsigned i = 0; i < raid_data_members(geometry); i++) {
+        unsigned member = raid_data_member(geometry, stripe, i);
+        if (read_rows(array, member, row, count, array->scratch, RAID_ROLE_DATA, error))
+            return -1;
+        parity_xor(array->parity, array->scratch, bytes);
+    }
+    return write_if_different(array, raid_parity_member(geometry, stripe), row, count,
+        array->parity, array->scratch, RAID_ROLE_PARITY, error);
+}
+
+static int resync_mirrors(
+    struct raid_array *array, uint64_t row, uint32_t count, struct error *error)
+{
+    unsigned members = array->super.geometry.members, source = 0;
+    while (source < members && array->super.member[source].state != RAID_MEMBER_ACTIVE)
+        source++;
+    if (source == members)
+        return error_set(error, "no active member to recover from");
+    if (read_rows(array, source, row, count, array->parity, RAID_ROLE_DATA, error))
+        return -1;
+    for (unsigned i = 0; i < members; i++) {
+        if (i != source && raid_in_sync(array, i, row) &&
+            write_if_different(
+                array, i, row, count, array->parity, array->scratch, RAID_ROLE_DATA, error))
+            return -1;
+    }
+    return 0;
+}
+
+static int resync_region(struct raid_array *array, uint64_t region, struct error *error)
+{
+    const struct raid_geometry *geometry = &array->super.geometry;
+    uint64_t row = region * array->super.region, end = row + array->super.region;
+    if (end > geometry->member_sectors)
+        end = geometry->member_sectors;
+    while (row < end) {
+        uint32_t count = geometry->chunk - (uint32_t)(row % geometry->chunk);
+        if (count > end - row)
+            count = (uint32_t)(end - row);
+        bool whole = true;
+        for (unsigned i = 0; i < geometry->members; i++)
+            whole &= raid_in_sync(array, i, row);
+        if (geometry->level == RAID_1 ? resync_mirrors(array, row, count, error)
+                                      : whole && resync_parity(array, row, count, error))
+            return -1;
+        row += count;
+    }
+    return 0;
+}
+
+/* A bit set on any member counts. */
+static int load_bitmap(struct raid_array *array, struct error *error)
+{
+    memset(array->dirty, 0, sizeof array->dirty);
+    for (unsigned i = 0; i < array->super.geometry.members; i++) {
+        uint8_t bits[sizeof array->dirty];
+        if (!raid_usable(array, i))
+            continue;
+        uint64_t lba = raid_bitmap_lba(array->io[i].ops->size(array->io[i].object));
+        if (raid_member_read(array, i, lba, BITMAP_SECTORS, bits, RAID_ROLE_BITMAP))
+            return error_set(error, "the write-intent bitmap of member %u cannot be read", i);
+        for (size_t j = 0; j < sizeof bits; j++)
+            array->dirty[j] |= bits[j];
+    }
+    return 0;
+}
+
+int raid_recover(struct raid_array *array, bool lost_in_crash, const struct raid_options *options,
+    struct error *error)
+{
+    const struct raid_geometry *geometry = &array->super.geometry;
+    if (geometry->level == RAID_0 || array->super.clean)
+        return 0;
+    if (load_bitmap(array, error))
+        return -1;
+    /* Entries without a barrier are whole if the host did not lose power, and are needed only if a
+     * member went with the crash. */
+    if (geometry->level == RAID_5 && raid_degraded(array) &&
+        raid_journal_replay(array, !lost_in_crash, error))
+        return -1;
+    uint64_t regions = (geometry->member_sectors + array->super.region - 1) / array->super.region;
+    for (uint64_t i = 0; i < regions; i++) {
+        if (raid_bitmap_dirty(array, i) && resync_region(array, i, error))
+            return -1;
+        if (options->progress)
+            options->progress(options->progress_context, i + 1, regions);
+    }
+    if (raid_flush_members(array) || raid_bitmap_clear(array) || raid_update_superblocks(array))
+        return error_set(error, "a member failed while recovery was being completed");
+    return 0;
+}

@@ -1,0 +1,91 @@
+#include "devices/raid/array.h"
+
+#include <string.h>
+
+enum block_status raid_flush_members(struct raid_array *array)
+{
+    enum block_status status = BLOCK_OK;
+    for (unsigned i = 0; i < array->super.geometry.members; i++) {
+        if (raid_usable(array, i) && raid_member_flush(array, i) && !raid_write_failed(array, i))
+            status = BLOCK_EIO;
+    }
+    return array->failed ? BLOCK_EIO : status;
+}
+
+/* All get the same content, also when one of them fails on the way: equal event counts mean equal
+ * superblocks. */
+static enum block_status write_superblocks(struct raid_array *array)
+{
+    struct raid_superblock super = array->super;
+    for (unsigned i = 0; i < array->super.geometry.members; i++) {
+        if (!raid_usable(array, i))
+            continue;
+        uint8_t sector[512];
+        super.role = i;
+        super.size = array->io[i].ops->size(array->io[i].object);
+        raid_superblock_encode(&super, sector);
+        uint64_t lba = raid_superblock_lba(super.size) + (super.events & 1) * 8;
+        if (raid_member_write(array, i, lba, 1, sector, RAID_ROLE_SUPERBLOCK) &&
+            !raid_write_failed(array, i))
+            return BLOCK_EIO;
+    }
+    return BLOCK_OK;
+}
+
+enum block_status raid_update_superblocks(struct raid_array *array)
+{
+    if (array->failed)
+        return BLOCK_EIO;
+    do {
+        array->pending_failure = false;
+        if (raid_flush_members(array))
+            return BLOCK_EIO;
+        array->super.events++;
+        array->super.epoch = array->super.events;
+        array->super.rebuilt = array->rebuilt;
+        array->super.clean = !array->running;
+        memset(array->journal, 0, sizeof array->journal);
+        if (write_superblocks(array) || raid_flush_members(array))
+            return BLOCK_EIO;
+    } while (array->pending_failure);
+    return BLOCK_OK;
+}
+
+enum block_status raid_begin_writing(struct raid_array *array)
+{
+    if (array->failed)
+        return BLOCK_EIO;
+    if (array->running || array->super.geometry.level == RAID_0)
+        return BLOCK_OK;
+    array->running = true;
+    if (raid_update_superblocks(array)) {
+        array->running = false;
+        return BLOCK_EIO;
+    }
+    return BLOCK_OK;
+}
+
+enum block_status raid_settle(struct raid_array *array)
+{
+    if (array->failed)
+        return BLOCK_EIO;
+    return array->pending_failure ? raid_update_superblocks(array) : BLOCK_OK;
+}
+
+enum block_status raid_stop(struct raid_array *array)
+{
+    if (raid_settle(array))
+        return BLOCK_EIO;
+    if (array->super.geometry.level == RAID_0)
+        return raid_flush_members(array);
+    if (!array->running)
+        return BLOCK_OK;
+    if (raid_flush_members(array) || raid_bitmap_clear(array))
+        return BLOCK_EIO;
+    array->running = false;
+    if (raid_update_superblocks(array)) {
+        array->running = true;
+        return BLOCK_EIO;
+    }
+    return BLOCK_OK;
+}
