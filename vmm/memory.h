@@ -37,6 +37,7 @@ struct memory {
     uint8_t *host;                  /* the whole of RAM, contiguous in the host */
     uint64_t size;                  /* bytes of RAM */
     struct memory_region region[2]; /* below the hole; above 4 GiB */
+    bool anonymous;                 /* no backend is a file */
 };
 
 /*
