@@ -26,9 +26,7 @@ struct serial_ops {
     /* Takes out what is not for the guest, in place; the new size. */
     size_t (*filter)(struct serial_backend *backend, uint8_t *data, size_t size);
     unsigned (*modem_inputs)(struct serial_backend *backend);
-    void (*set_modem_outputs)(struct serial_backend *backend, unsigned lines);
-    void (*set_break)(struct serial_backend *backend, bool on);
-    void (*set_format)(struct serial_backend *backend, const struct serial_format *format);
+    void (*set_line)(struct serial_backend *backend, const struct uart_line *line);
 };
 
 struct serial_backend {

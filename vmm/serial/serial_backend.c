@@ -120,38 +120,8 @@ unsigned serial_modem_inputs(struct serial_backend *backend)
     return SERIAL_CTS | SERIAL_DSR | SERIAL_DCD;
 }
 
-void serial_set_modem_outputs(struct serial_backend *backend, unsigned lines)
+void serial_set_line(struct serial_backend *backend, const struct uart_line *line)
 {
-    if (backend->ops->set_modem_outputs)
-        backend->ops->set_modem_outputs(backend, lines);
-}
-
-void serial_set_break(struct serial_backend *backend, bool on)
-{
-    if (backend->ops->set_break)
-        backend->ops->set_break(backend, on);
-}
-
-void serial_set_format(struct serial_backend *backend, const struct serial_format *format)
-{
-    if (backend->ops->set_format)
-        backend->ops->set_format(backend, format);
-}
-
-struct serial_format serial_format_of_uart(uint16_t divisor, uint8_t line_control)
-{
-    enum { CLOCK = 1843200, STOP = 0x04, PARITY = 0x08, EVEN = 0x10, STICK = 0x20 };
-    struct serial_format format = {
-        .baud = CLOCK / 16 / (divisor ? divisor : 65536u),
-        .data_bits = 5 + (line_control & 3u),
-        .parity = SERIAL_PARITY_NONE,
-        .stop_bits = line_control & STOP ? 2 : 1,
-    };
-    if (line_control & PARITY) {
-        if (line_control & STICK)
-            format.parity = line_control & EVEN ? SERIAL_PARITY_SPACE : SERIAL_PARITY_MARK;
-        else
-            format.parity = line_control & EVEN ? SERIAL_PARITY_EVEN : SERIAL_PARITY_ODD;
-    }
-    return format;
+    if (backend->ops->set_line)
+        backend->ops->set_line(backend, line);
 }

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "devices/uart.h"
 
 struct serial_backend;
 
@@ -67,33 +68,11 @@ bool serial_take_warning(struct serial_backend *backend, struct error *warning);
 
 /* Modem lines towards the guest, as the UART's modem status register has them (bits 4-7). */
 enum { SERIAL_CTS = 0x10, SERIAL_DSR = 0x20, SERIAL_RI = 0x40, SERIAL_DCD = 0x80 };
-/* Modem lines from the guest, as the modem control register has them (bits 0-1). */
-enum { SERIAL_DTR = 0x01, SERIAL_RTS = 0x02 };
-
 /* Lines now. dev asks the device; a socket has DSR and DCD while someone is connected; elsewhere
  * CTS, DSR and DCD are on. Not an event: ask when the guest asks, or now and then. */
 unsigned serial_modem_inputs(struct serial_backend *backend);
-void serial_set_modem_outputs(struct serial_backend *backend, unsigned lines); /* dev only */
-void serial_set_break(struct serial_backend *backend, bool on);                /* dev only */
 
-enum serial_parity {
-    SERIAL_PARITY_NONE,
-    SERIAL_PARITY_ODD,
-    SERIAL_PARITY_EVEN,
-    SERIAL_PARITY_MARK,
-    SERIAL_PARITY_SPACE
-};
-
-struct serial_format {
-    unsigned baud;      /* bits per second */
-    unsigned data_bits; /* 5 to 8 */
-    enum serial_parity parity;
-    unsigned stop_bits; /* 1 or 2; what the UART calls 1.5 is 2 */
-};
-
-/* From the UART's divisor latch (0 counts as 65536) and line control register; 1.8432 MHz clock
- * (PC16550D data sheet, sections 8.1 and 8.3). */
-struct serial_format serial_format_of_uart(uint16_t divisor, uint8_t line_control);
-void serial_set_format(struct serial_backend *backend, const struct serial_format *format);
+/* The guest's UART was programmed: speed, format, DTR, RTS and break. Only dev has a use for it. */
+void serial_set_line(struct serial_backend *backend, const struct uart_line *line);
 
 #endif

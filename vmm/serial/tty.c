@@ -22,26 +22,30 @@
 struct tty {
     char *path;
     struct termios2 saved; /* as the device was found */
-    struct serial_format format;
-    unsigned outputs; /* modem lines, as last set; reapplied when reopened */
+    struct uart_line line; /* as last set; reapplied when reopened */
 };
 
-static tcflag_t format_flags(const struct serial_format *format)
+static unsigned baud_of(const struct uart_line *line)
+{
+    return UART_CLOCK_HZ / 16 / (line->divisor ? line->divisor : 1u);
+}
+
+static tcflag_t format_flags(const struct uart_line *line)
 {
     static const tcflag_t sizes[] = {CS5, CS6, CS7, CS8};
     static const tcflag_t parities[] = {
-        [SERIAL_PARITY_NONE] = 0,
-        [SERIAL_PARITY_ODD] = PARENB | PARODD,
-        [SERIAL_PARITY_EVEN] = PARENB,
-        [SERIAL_PARITY_MARK] = PARENB | CMSPAR | PARODD,
-        [SERIAL_PARITY_SPACE] = PARENB | CMSPAR,
+        [UART_NONE] = 0,
+        [UART_ODD] = PARENB | PARODD,
+        [UART_EVEN] = PARENB,
+        [UART_MARK] = PARENB | CMSPAR | PARODD,
+        [UART_SPACE] = PARENB | CMSPAR,
     };
-    unsigned bits = format->data_bits < 5 ? 5 : format->data_bits > 8 ? 8 : format->data_bits;
-    return sizes[bits - 5] | parities[format->parity] | (format->stop_bits == 2 ? CSTOPB : 0u);
+    return sizes[(line->data_bits - 5) & 3] | parities[line->parity] |
+           (line->stop_half_bits > 2 ? CSTOPB : 0u);
 }
 
 /* 0, or an errno. */
-static int apply_format(int fd, const struct serial_format *format)
+static int apply_format(int fd, const struct uart_line *line)
 {
     struct termios2 settings;
     if (ioctl(fd, TCGETS2, &settings) < 0)
@@ -49,41 +53,46 @@ static int apply_format(int fd, const struct serial_format *format)
     settings.c_iflag = 0;
     settings.c_oflag = 0;
     settings.c_lflag = 0;
-    settings.c_cflag = CREAD | CLOCAL | BOTHER | BOTHER << IBSHIFT | format_flags(format);
-    settings.c_ispeed = settings.c_ospeed = format->baud;
+    settings.c_cflag = CREAD | CLOCAL | BOTHER | BOTHER << IBSHIFT | format_flags(line);
+    settings.c_ispeed = settings.c_ospeed = baud_of(line);
     settings.c_cc[VMIN] = 1;
     settings.c_cc[VTIME] = 0;
     return ioctl(fd, TCSETS2, &settings) < 0 ? errno : 0;
 }
 
-static void set_format(struct serial_backend *backend, const struct serial_format *format)
+/* Devices without modem lines refuse, and that is all right. */
+static void apply_outputs(int fd, const struct uart_line *line)
 {
-    struct tty *tty = backend->data;
-    tty->format = *format;
-    if (backend->in_fd < 0)
-        return;
-    int number = apply_format(backend->in_fd, format);
-    struct termios2 now;
-    if (number)
-        stream_warn(backend, "cannot set %u baud: %s", format->baud, strerrordesc_np(number));
-    else if (ioctl(backend->in_fd, TCGETS2, &now) == 0 &&
-             (now.c_ospeed > format->baud + format->baud / 32 ||
-                 now.c_ospeed < format->baud - format->baud / 32))
-        stream_warn(
-            backend, "the device runs at %u baud instead of %u", now.c_ospeed, format->baud);
+    int on = (line->dtr ? TIOCM_DTR : 0) | (line->rts ? TIOCM_RTS : 0);
+    int off = (TIOCM_DTR | TIOCM_RTS) & ~on;
+    ioctl(fd, TIOCMBIS, &on);
+    ioctl(fd, TIOCMBIC, &off);
+    ioctl(fd, line->sends_break ? TIOCSBRK : TIOCCBRK);
 }
 
-static void set_modem_outputs(struct serial_backend *backend, unsigned lines)
+static void warn_of_other_speed(struct serial_backend *backend, unsigned baud)
+{
+    struct termios2 now;
+    if (ioctl(backend->in_fd, TCGETS2, &now) == 0 &&
+        (now.c_ospeed > baud + baud / 32 || now.c_ospeed < baud - baud / 32))
+        stream_warn(backend, "the device runs at %u baud instead of %u", now.c_ospeed, baud);
+}
+
+static void set_line(struct serial_backend *backend, const struct uart_line *line)
 {
     struct tty *tty = backend->data;
-    tty->outputs = lines & (SERIAL_DTR | SERIAL_RTS);
-    int on = (lines & SERIAL_DTR ? TIOCM_DTR : 0) | (lines & SERIAL_RTS ? TIOCM_RTS : 0);
-    int off = (TIOCM_DTR | TIOCM_RTS) & ~on;
+    struct uart_line old = tty->line;
+    tty->line = *line;
     if (backend->in_fd < 0)
         return;
-    /* Devices without modem lines refuse, and that is all right. */
-    ioctl(backend->in_fd, TIOCMBIS, &on);
-    ioctl(backend->in_fd, TIOCMBIC, &off);
+    if (baud_of(&old) != baud_of(line) || format_flags(&old) != format_flags(line)) {
+        int number = apply_format(backend->in_fd, line);
+        if (number)
+            stream_warn(backend, "cannot set %u baud: %s", baud_of(line), strerrordesc_np(number));
+        else
+            warn_of_other_speed(backend, baud_of(line));
+    }
+    apply_outputs(backend->in_fd, line);
 }
 
 static unsigned modem_inputs(struct serial_backend *backend)
@@ -97,12 +106,6 @@ static unsigned modem_inputs(struct serial_backend *backend)
            (lines & TIOCM_RI ? SERIAL_RI : 0u) | (lines & TIOCM_CD ? SERIAL_DCD : 0u);
 }
 
-static void set_break(struct serial_backend *backend, bool on)
-{
-    if (backend->in_fd >= 0)
-        ioctl(backend->in_fd, on ? TIOCSBRK : TIOCCBRK);
-}
-
 static int open_device(struct serial_backend *backend, struct error *error)
 {
     struct tty *tty = backend->data;
@@ -113,7 +116,7 @@ static int open_device(struct serial_backend *backend, struct error *error)
         close(fd);
         return error_set(error, "serial dev: %s is not a serial device", tty->path);
     }
-    int number = apply_format(fd, &tty->format);
+    int number = apply_format(fd, &tty->line);
     if (number) {
         close(fd);
         errno = number;
@@ -123,7 +126,7 @@ static int open_device(struct serial_backend *backend, struct error *error)
         stream_detach(backend);
         return -1;
     }
-    set_modem_outputs(backend, tty->outputs);
+    apply_outputs(fd, &tty->line);
     return 0;
 }
 
@@ -175,9 +178,7 @@ static const struct serial_ops ops = {
     .service = service,
     .hang_up = hang_up,
     .modem_inputs = modem_inputs,
-    .set_modem_outputs = set_modem_outputs,
-    .set_break = set_break,
-    .set_format = set_format,
+    .set_line = set_line,
 };
 
 int serial_device_open(struct serial_backend *backend, const char *argument, struct error *error)
@@ -191,7 +192,7 @@ int serial_device_open(struct serial_backend *backend, const char *argument, str
     tty->path = strdup(argument);
     if (!tty->path)
         return error_set(error, "serial dev: out of memory");
-    tty->format = (struct serial_format){.baud = 115200, .data_bits = 8, .stop_bits = 1};
-    tty->outputs = SERIAL_DTR | SERIAL_RTS;
+    tty->line = (struct uart_line){
+        .divisor = 1, .data_bits = 8, .stop_half_bits = 2, .dtr = true, .rts = true};
     return open_device(backend, error);
 }

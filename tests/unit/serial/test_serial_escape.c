@@ -1,4 +1,4 @@
-/* The Ctrl-A commands, byte by byte and all at once, and the UART's line formats. */
+/* The Ctrl-A commands, byte by byte and all at once. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -59,40 +59,12 @@ static void pairs_split_over_reads(void **state)
     assert_int_equal(helps, 1);
 }
 
-/* Divisors of the PC16550D data sheet's table III for 1.8432 MHz; LCR bits of section 8.1. */
-static void formats_follow_the_uart(void **state)
-{
-    (void)state;
-    static const struct {
-        uint16_t divisor;
-        uint8_t line_control;
-        struct serial_format format;
-    } cases[] = {
-        {1, 0x03, {115200, 8, SERIAL_PARITY_NONE, 1}},
-        {12, 0x1a, {9600, 7, SERIAL_PARITY_EVEN, 1}},
-        {12, 0x0f, {9600, 8, SERIAL_PARITY_ODD, 2}},
-        {2304, 0x04, {50, 5, SERIAL_PARITY_NONE, 2}},
-        {96, 0x29, {1200, 6, SERIAL_PARITY_MARK, 1}},
-        {48, 0x3b, {2400, 8, SERIAL_PARITY_SPACE, 1}},
-        {0, 0x03, {1, 8, SERIAL_PARITY_NONE, 1}},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct serial_format format =
-            serial_format_of_uart(cases[i].divisor, cases[i].line_control);
-        assert_int_equal(format.baud, cases[i].format.baud);
-        assert_int_equal(format.data_bits, cases[i].format.data_bits);
-        assert_int_equal(format.parity, cases[i].format.parity);
-        assert_int_equal(format.stop_bits, cases[i].format.stop_bits);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plain_bytes_pass),
         cmocka_unit_test(quit_stops_there),
         cmocka_unit_test(pairs_split_over_reads),
-        cmocka_unit_test(formats_follow_the_uart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
