@@ -111,7 +111,7 @@ int memory_create(struct memory *memory, const struct memory_backend *backends, 
     struct error *error)
 {
     memset(memory, 0, sizeof *memory);
-    uint64_t total;
+    uint64_t total = 0;
     if (check_sizes(backends, count, &total, error) < 0)
         return -1;
     int descriptors[MEMORY_MAX_BACKENDS];
@@ -175,7 +175,7 @@ static uint8_t *piece_at(const struct memory *memory, uint64_t gpa, uint64_t siz
 static bool all_ram(const struct memory *memory, uint64_t gpa, uint64_t size)
 {
     while (size) {
-        uint64_t piece;
+        uint64_t piece = 0;
         if (!piece_at(memory, gpa, size, &piece))
             return false;
         gpa += piece;
@@ -189,7 +189,7 @@ bool memory_read(const struct memory *memory, uint64_t gpa, void *data, uint64_t
     if (!all_ram(memory, gpa, size))
         return false;
     for (uint8_t *to = data; size;) {
-        uint64_t piece;
+        uint64_t piece = 0;
         memcpy(to, piece_at(memory, gpa, size, &piece), piece);
         to += piece;
         gpa += piece;
@@ -203,7 +203,7 @@ bool memory_write(struct memory *memory, uint64_t gpa, const void *data, uint64_
     if (!all_ram(memory, gpa, size))
         return false;
     for (const uint8_t *from = data; size;) {
-        uint64_t piece;
+        uint64_t piece = 0;
         uint8_t *to = piece_at(memory, gpa, size, &piece);
         memcpy(to, from, piece);
         from += piece;
