@@ -3,84 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
-#include "vmm/translate.h"
-
-struct table_set {
-    uint64_t *pages;
-    size_t count, capacity;
-    bool failed;
-};
-
-static void add_table(void *context, uint64_t gpa)
-{
-    struct table_set *set = context;
-    if (set->count == set->capacity) {
-        size_t capacity = set->capacity ? set->capacity * 2 : 64;
-        uint64_t *pages = realloc(set->pages, capacity * sizeof *pages);
-        if (!pages) {
-            set->failed = true;
-            return;
-        }
-        set->pages = pages;
-        set->capacity = capacity;
-    }
-    set->pages[set->count++] = gpa;
-}
-
-static int compare_u64(const void *left, const void *right)
-{
-    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
-    return (a > b) - (a < b);
-}
-
-/* Copies a page of paging structures without accessed (5) and dirty (6) bits. */
-static void copy_table(uint8_t *to, const uint8_t *from, bool wide)
-{
-    const uint64_t clear = wide ? 0x60ull : 0x0000006000000060ull;
-    for (size_t i = 0; i < PAGE_SIZE; i += 8) {
-        uint64_t entry;
-        memcpy(&entry, from + i, 8);
-        entry &= ~clear;
-        memcpy(to + i, &entry, 8);
-    }
-}
-
-static int digest_pages(struct machine *machine, const struct vcpu_state *state,
-    const uint64_t *pages, unsigned count, uint64_t *digest, struct error *error)
-{
-    struct table_set tables = {0};
-    translate_each_table(&machine->memory, state, add_table, &tables);
-    if (tables.failed) {
-        free(tables.pages);
-        return error_set(error, "out of memory while digesting a landing");
-    }
-    if (tables.count)
-        qsort(tables.pages, tables.count, sizeof tables.pages[0], compare_u64);
-    bool wide = (state->efer & EFER_LMA) || (state->cr4 & CR4_PAE);
-    XXH3_state_t hash;
-    XXH3_64bits_reset(&hash);
-    for (unsigned i = 0; i < count; i++) {
-        uint8_t copy[PAGE_SIZE];
-        const uint8_t *page = memory_at(&machine->memory, pages[i], PAGE_SIZE);
-        if (!page) {
-            free(tables.pages);
-            return error_set(error, "a landing names the page %#llx, which is not RAM",
-                (unsigned long long)pages[i]);
-        }
-        if (tables.count &&
-            bsearch(&pages[i], tables.pages, tables.count, sizeof pages[i], compare_u64)) {
-            copy_table(copy, page, wide);
-            page = copy;
-        }
-        XXH3_64bits_update(&hash, page, PAGE_SIZE);
-    }
-    *digest = XXH3_64bits_digest(&hash);
-    free(tables.pages);
-    return 0;
-}
+#include "vmm/digest.h"
 
 /* Every page of RAM: when the software CPU also wrote in this stretch, KVM's log is not enough. */
 static int all_pages(struct machine *machine, struct landing *landing, struct error *error)
@@ -109,7 +32,7 @@ int landing_capture(struct machine *machine, struct landing *landing, struct err
         engine->ops->take_dirty_pages(engine, &landing->pages, &landing->page_count, error) < 0)
         return -1;
     if ((machine->assisted && all_pages(machine, landing, error) < 0) ||
-        digest_pages(machine, &landing->state, landing->pages, landing->page_count,
+        digest_pages(&machine->memory, &landing->state, landing->pages, landing->page_count,
             &landing->pages_digest, error) < 0) {
         landing_free(landing);
         return -1;
@@ -135,7 +58,8 @@ int landing_matches(struct machine *machine, const struct landing *landing, stru
         vcpu_digest_full(&state) != vcpu_digest_full(&landing->state))
         return 0;
     uint64_t digest;
-    if (digest_pages(machine, &state, landing->pages, landing->page_count, &digest, error) < 0)
+    if (digest_pages(
+            &machine->memory, &state, landing->pages, landing->page_count, &digest, error) < 0)
         return -1;
     return digest == landing->pages_digest;
 }

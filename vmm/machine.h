@@ -97,7 +97,9 @@ struct machine {
     struct vcpu_exit exit; /* the last one */
     struct breakpoint *breakpoints;
     unsigned breakpoint_count;
-    struct timer limit; /* --max-time */
+    bool breakpoints_set;     /* the engine holds some */
+    struct delivery delivery; /* the one under way */
+    struct timer limit;       /* --max-time */
     atomic_bool stop_requested;
     struct error device_error; /* what a device or the source could not return as a value */
     bool device_failed;

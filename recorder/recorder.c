@@ -1,0 +1,296 @@
+#include "recorder/recorder.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "vmm/cpuid.h"
+#include "vmm/landing.h"
+
+enum { SEAL_INTERVAL_MS = 100 };
+
+struct recorder {
+    struct input_source source; /* first */
+    struct input_source *live;
+    struct trace_writer *writer;
+    uint64_t last_time; /* virtual time as replay will know it */
+    uint64_t sealed_at; /* host ms */
+    struct buffer scratch;
+};
+
+static uint64_t coarse_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void write_async(
+    struct recorder *recorder, const struct machine *machine, enum input_kind kind)
+{
+    const struct trace_position at = {.event = machine->event};
+    trace_writer_input(
+        recorder->writer, (uint8_t)kind, &at, recorder->scratch.data, recorder->scratch.size);
+}
+
+static uint64_t record_clock(struct input_source *source, struct machine *machine)
+{
+    struct recorder *recorder = (struct recorder *)source;
+    uint64_t now = recorder->live->ops->clock(recorder->live, machine);
+    if (now < recorder->last_time)
+        now = recorder->last_time;
+    buffer_clear(&recorder->scratch);
+    buffer_put_varint(&recorder->scratch, now - recorder->last_time);
+    trace_writer_input(
+        recorder->writer, INPUT_CLOCK, NULL, recorder->scratch.data, recorder->scratch.size);
+    recorder->last_time = now;
+    return now;
+}
+
+static void write_delivery(
+    struct recorder *recorder, struct machine *machine, const struct delivery *delivery)
+{
+    struct buffer *scratch = &recorder->scratch;
+    buffer_clear(scratch);
+    switch (delivery->kind) {
+    case INPUT_TIME:
+        if (delivery->at_deadline) {
+            recorder->last_time = clock_next_deadline(&machine->clock);
+        } else {
+            uint64_t time =
+                delivery->time < recorder->last_time ? recorder->last_time : delivery->time;
+            buffer_put_varint(scratch, time - recorder->last_time);
+            recorder->last_time = time;
+        }
+        break;
+    default:
+        buffer_put_varint(scratch, delivery->device);
+        buffer_put(scratch, delivery->data, delivery->size);
+        break;
+    }
+    write_async(recorder, machine, delivery->kind);
+}
+
+static int record_poll(struct input_source *source, struct machine *machine,
+    struct delivery *delivery, struct error *error)
+{
+    struct recorder *recorder = (struct recorder *)source;
+    int due = recorder->live->ops->poll(recorder->live, machine, delivery, error);
+    if (due > 0)
+        write_delivery(recorder, machine, delivery);
+    return due;
+}
+
+static int record_wait(struct input_source *source, struct machine *machine,
+    struct delivery *delivery, struct error *error)
+{
+    struct recorder *recorder = (struct recorder *)source;
+    int due = recorder->live->ops->wait(recorder->live, machine, delivery, error);
+    if (due > 0)
+        write_delivery(recorder, machine, delivery);
+    return due;
+}
+
+static int record_plan(struct input_source *source, struct machine *machine, struct run_plan *plan,
+    struct error *error)
+{
+    struct recorder *recorder = (struct recorder *)source;
+    return recorder->live->ops->plan(recorder->live, machine, plan, error);
+}
+
+static int record_landing(struct input_source *source, struct machine *machine,
+    const struct vcpu_exit *exit, struct error *error)
+{
+    struct recorder *recorder = (struct recorder *)source;
+    int wanted = recorder->live->ops->landing(recorder->live, machine, exit, error);
+    if (wanted <= 0)
+        return wanted;
+    buffer_clear(&recorder->scratch);
+    if (machine->counted) {
+        const struct trace_position at = {
+            .event = machine->event, .insn = machine->engine->retired - machine->event_retired};
+        trace_writer_input(recorder->writer, INPUT_LANDING, &at, NULL, 0);
+        return 1;
+    }
+    struct landing landing;
+    if (landing_capture(machine, &landing, error) < 0)
+        return -1;
+    landing_save(&landing, &recorder->scratch);
+    landing_free(&landing);
+    write_async(recorder, machine, INPUT_LANDING);
+    return 1;
+}
+
+static int record_value(struct input_source *source, struct machine *machine, enum input_kind kind,
+    int (*produce)(void *context, void *data, size_t capacity, size_t *size), void *context,
+    void *data, size_t capacity, size_t *size, struct error *error)
+{
+    struct recorder *recorder = (struct recorder *)source;
+    if (recorder->live->ops->value(
+            recorder->live, machine, kind, produce, context, data, capacity, size, error) < 0)
+        return -1;
+    trace_writer_input(recorder->writer, (uint8_t)kind, NULL, data, *size);
+    return 0;
+}
+
+static const struct input_source_ops record_ops = {
+    .name = "record",
+    .replays = false,
+    .clock = record_clock,
+    .poll = record_poll,
+    .wait = record_wait,
+    .plan = record_plan,
+    .landing = record_landing,
+    .value = record_value,
+};
+
+/* Every event becomes a check, and now and then what is buffered is sealed. */
+static int record_event(
+    void *context, struct machine *machine, const struct machine_event *event, struct error *error)
+{
+    struct recorder *recorder = context;
+    const struct trace_check check = {
+        .event = event->ordinal,
+        .kind = (uint8_t)event->kind,
+        .size = event->size,
+        .observed = event->digest_kind != DIGEST_NONE,
+        .address = event->address,
+        .value = event->value,
+        .insn_delta = event->counted ? event->insns : 0,
+        .digest = event->digest,
+    };
+    trace_writer_check(recorder->writer, &check);
+    if (trace_writer_wants_seal(recorder->writer) ||
+        coarse_ms() - recorder->sealed_at >= SEAL_INTERVAL_MS) {
+        recorder->sealed_at = coarse_ms();
+        return trace_writer_seal(
+            recorder->writer, event->ordinal + 1, machine_time(machine), error);
+    }
+    return 0;
+}
+
+static void add_config(struct trace_config *to, const struct recorder_options *options)
+{
+    trace_config_set(to, "hindsight", "%s", HINDSIGHT_VERSION);
+    trace_config_set(to, "engine", "%s", options->engine);
+    trace_config_set(to, "cpu", "%s", CPUID_MODEL);
+    struct buffer text = {0};
+    config_write(options->config, &text);
+    buffer_put_u8(&text, 0);
+    if (text.failed) {
+        to->failed = true;
+        return;
+    }
+    char *rest = (char *)text.data, *line;
+    while ((line = strsep(&rest, "\n"))) {
+        char *value = strchr(line, '=');
+        if (!value)
+            continue;
+        *value++ = '\0';
+        trace_config_set(to, line, "%s", value);
+    }
+    buffer_free(&text);
+    trace_config_set(to, "kernel-name", "%s", options->kernel->name);
+    trace_config_add_blob(to, "kernel", options->kernel->data, options->kernel->size);
+    if (options->initrd) {
+        trace_config_set(to, "initrd-name", "%s", options->initrd->name);
+        trace_config_add_blob(to, "initrd", options->initrd->data, options->initrd->size);
+    }
+}
+
+struct recorder *recorder_create(const struct recorder_options *options, struct error *error)
+{
+    struct recorder *recorder = calloc(1, sizeof *recorder);
+    if (!recorder) {
+        error_set(error, "out of memory");
+        return NULL;
+    }
+    recorder->source.ops = &record_ops;
+    recorder->live = options->live;
+    recorder->sealed_at = coarse_ms();
+    struct trace_config config = {0};
+    add_config(&config, options);
+    const struct trace_writer_options writer = {
+        .path = options->path,
+        .sink = options->sink,
+        .config = &config,
+        .include_checks = options->include_checks,
+        .counts_instructions = options->counts,
+        .first_event = 1,
+    };
+    recorder->writer = trace_writer_create(&writer, error);
+    trace_config_free(&config);
+    if (!recorder->writer) {
+        free(recorder);
+        return NULL;
+    }
+    return recorder;
+}
+
+struct input_source *recorder_source(struct recorder *recorder)
+{
+    return &recorder->source;
+}
+
+int recorder_attach(struct recorder *recorder, struct machine *machine, struct error *error)
+{
+    const struct machine_observer observer = {.event = record_event, .context = recorder};
+    machine->observe_state = true;
+    return machine_observe(machine, &observer, error);
+}
+
+void recorder_abandon(struct recorder *recorder)
+{
+    if (!recorder)
+        return;
+    trace_writer_abandon(recorder->writer);
+    buffer_free(&recorder->scratch);
+    free(recorder);
+}
+
+static enum trace_end_reason end_reason(enum stop_reason stop)
+{
+    switch (stop) {
+    case STOP_DEBUG_EXIT:
+        return TRACE_END_DEBUG_EXIT;
+    case STOP_SHUTDOWN:
+    case STOP_RESET:
+        return TRACE_END_GUEST_SHUTDOWN;
+    case STOP_INTERRUPTED:
+        return TRACE_END_SIGNAL;
+    case STOP_FAILED:
+        return TRACE_END_ERROR;
+    default:
+        return TRACE_END_COMPLETE;
+    }
+}
+
+int recorder_finish(struct recorder *recorder, struct machine *machine, int signal,
+    const struct error *failure, struct error *error)
+{
+    struct trace_end end = {
+        .reason = end_reason(machine->stop),
+        .events = machine->event + 1,
+        .virtual_time = machine_time(machine),
+    };
+    if (end.reason == TRACE_END_SIGNAL)
+        end.status = signal;
+    if (end.reason == TRACE_END_DEBUG_EXIT)
+        end.status = end.guest_status = (int32_t)machine->status;
+    if (end.reason == TRACE_END_SIGNAL && signal == 0)
+        end.reason = TRACE_END_COMPLETE;
+    const char *text = failure ? failure->text : stop_reason_name(machine->stop);
+    snprintf(end.text, sizeof end.text, "%s", text);
+    /* Only at an event's boundary is the state one that replay comes to as well. */
+    uint64_t digest;
+    if (machine->at_boundary && !machine->pending_more && !failure &&
+        machine_digest(machine, &digest, NULL) == 0) {
+        memcpy(end.digest, &digest, sizeof digest);
+        end.digest_size = sizeof digest;
+    }
+    int result = trace_writer_finish(recorder->writer, &end, error);
+    buffer_free(&recorder->scratch);
+    free(recorder);
+    return result;
+}

@@ -1,0 +1,41 @@
+/*
+ * Recording: an input source that asks a live one and appends every answer to a trace, and an
+ * observer that appends every event as a check.
+ *
+ * Use: recorder_create, machine_create with recorder_source(), recorder_attach, machine_run,
+ * recorder_finish. The vCPU thread never waits for the disk: the trace writer has a thread of its
+ * own.
+ */
+#ifndef RECORDER_RECORDER_H
+#define RECORDER_RECORDER_H
+
+#include "traces/trace.h"
+#include "vmm/machine.h"
+
+struct recorder;
+
+struct recorder_options {
+    const char *path;
+    const struct machine_config *config;
+    const char *engine;                       /* name, for the trace's header */
+    const struct boot_image *kernel, *initrd; /* embedded in the trace; initrd may be NULL */
+    struct input_source *live;                /* borrowed */
+    bool include_checks;
+    bool counts;                   /* the engine counts instructions */
+    const struct trace_sink *sink; /* tests: instead of path */
+};
+
+struct recorder *recorder_create(const struct recorder_options *options, struct error *error);
+struct input_source *recorder_source(struct recorder *recorder);
+int recorder_attach(struct recorder *recorder, struct machine *machine, struct error *error);
+
+/*
+ * Writes the end record for how the machine stopped (`failure` is its error when it failed) and
+ * closes the file. `signal` is the signal that stopped it, or 0. Frees the recorder in any case.
+ */
+int recorder_finish(struct recorder *recorder, struct machine *machine, int signal,
+    const struct error *failure, struct error *error);
+/* For a machine that could not be made: removes nothing, writes nothing more. */
+void recorder_abandon(struct recorder *recorder);
+
+#endif
