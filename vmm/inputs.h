@@ -100,6 +100,9 @@ struct input_source_ops {
     int (*landing)(struct input_source *source, struct machine *machine,
         const struct vcpu_exit *exit, struct error *error);
 
+    /* The plan's landing was reached and is now an event. NULL where plan() never gives one. */
+    void (*landed)(struct input_source *source);
+
     /*
      * A device asks for a value: sectors, entropy, the outcome of a host operation. `produce` is
      * the live way to get it (NULL in a pure query); replay does not call it. On return *size bytes
@@ -108,8 +111,6 @@ struct input_source_ops {
     int (*value)(struct input_source *source, struct machine *machine, enum input_kind kind,
         int (*produce)(void *context, void *data, size_t capacity, size_t *size), void *context,
         void *data, size_t capacity, size_t *size, struct error *error);
-
-    void (*destroy)(struct input_source *source);
 };
 
 struct input_source {

@@ -88,6 +88,7 @@ struct machine {
     bool assisted;    /* the software CPU helped KVM out since the last event */
     bool halted;
     /* Virtual time on an engine that counts: time_base + (retired - retired_base). */
+    bool counts_time; /* virtual time is derived from retired instructions */
     uint64_t time_base;
     uint64_t retired_base;
     bool pending_more; /* the exiting instruction has further accesses to make */
@@ -108,6 +109,7 @@ struct machine {
 struct machine_options {
     const struct machine_config *config;
     const char *engine;                       /* "kvm" or "soft" */
+    bool time_from_inputs; /* replay of a trace whose engine does not count */
     const struct boot_image *kernel, *initrd; /* initrd may be NULL */
     struct input_source *source;
     struct byte_sink console;       /* serial port output */

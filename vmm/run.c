@@ -18,7 +18,7 @@ enum { FULL_DIGEST_INTERVAL = 256 };
 
 uint64_t machine_time(const struct machine *machine)
 {
-    if (machine->engine->ops->counts && machine->home->ops->counts)
+    if (machine->counts_time)
         return machine->time_base + (machine->engine->retired - machine->retired_base);
     return machine->clock.now;
 }
@@ -239,6 +239,8 @@ static int assist(struct machine *machine, struct error *error)
 
 static int land(struct machine *machine, struct error *error)
 {
+    if (machine->source->ops->landed)
+        machine->source->ops->landed(machine->source);
     struct machine_event event = {.kind = EVENT_LANDING};
     return emit(machine, &event, true, error);
 }

@@ -1,0 +1,383 @@
+#include "replay/replay.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "replay/source.h"
+
+enum { HISTORY = 10 };
+
+struct replay {
+    struct replay_source source;
+    struct trace_reader *reader;
+    struct trace_info info;
+    struct trace_inputs *inputs;
+    struct trace_checks *checks;
+    struct trace_chain chain;
+    struct machine_config config;
+    struct machine *machine;
+    uint8_t *kernel, *initrd;
+    bool verify;
+
+    struct machine_event history[HISTORY];
+    unsigned history_count;
+    /* The first difference. */
+    bool differs;
+    unsigned fields; /* enum trace_difference */
+    bool beyond;     /* the recorded run had no such event */
+    struct trace_check recorded;
+    struct machine_event own;
+    bool final_differs;
+};
+
+/* ---- Opening ---- */
+
+static void *load_blob(
+    struct replay *replay, const char *name, size_t *size, bool *damaged, struct error *error)
+{
+    struct trace_blob blob;
+    int number = trace_reader_find_blob(replay->reader, name);
+    *size = 0;
+    if (number < 0 || !trace_reader_blob_at(replay->reader, (size_t)number, &blob)) {
+        error_set(error, "the trace holds no %s", name);
+        return NULL;
+    }
+    uint8_t *data = malloc(blob.size + 1);
+    if (!data) {
+        error_set(error, "out of memory for the %s", name);
+        return NULL;
+    }
+    int result = trace_reader_blob(replay->reader, (size_t)number, data, error);
+    if (result < 0) {
+        *damaged = result == TRACE_DAMAGED;
+        free(data);
+        return NULL;
+    }
+    *size = blob.size;
+    return data;
+}
+
+/* Settings that describe the recording and not the machine. */
+static bool is_description(const char *key)
+{
+    static const char *const keys[] = {
+        "hindsight", "engine", "cpu", "kernel-name", "initrd-name", "host"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        if (strcmp(key, keys[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int read_config(struct replay *replay, struct error *error)
+{
+    struct buffer text = {0};
+    const char *key, *value;
+    for (size_t i = 0; trace_reader_setting_at(replay->reader, i, &key, &value); i++) {
+        if (is_description(key))
+            continue;
+        buffer_put(&text, key, strlen(key));
+        buffer_put_u8(&text, '=');
+        buffer_put(&text, value, strlen(value));
+        buffer_put_u8(&text, '\n');
+    }
+    int result = text.failed ? error_set(error, "out of memory")
+                             : config_parse(&replay->config, text.size ? (char *)text.data : "",
+                                   text.size, error);
+    buffer_free(&text);
+    return result;
+}
+
+/* Compares one event with the trace's. */
+static int check_event(
+    void *context, struct machine *machine, const struct machine_event *event, struct error *error)
+{
+    struct replay *replay = context;
+    (void)machine;
+    replay->history[replay->history_count++ % HISTORY] = *event;
+    if (!replay->checks || event->ordinal >= replay->info.checked_end)
+        return 0;
+    int result = trace_checks_next(replay->checks, &replay->recorded, error);
+    if (result < 0) {
+        replay->source.damaged = true;
+        return -1;
+    }
+    const struct trace_check own = {
+        .event = event->ordinal,
+        .kind = (uint8_t)event->kind,
+        .size = event->size,
+        .observed = event->digest_kind != DIGEST_NONE,
+        .address = event->address,
+        .value = event->value,
+        .insn_delta = event->insns,
+        .digest = event->digest,
+    };
+    replay->beyond = result == 0;
+    replay->fields = result == 0
+                         ? TRACE_DIFFERS_EVENT
+                         : trace_check_compare(&replay->recorded, &own,
+                               event->counted && replay->info.counts_instructions, &replay->chain);
+    if (replay->fields == 0)
+        return 0;
+    replay->differs = true;
+    replay->own = *event;
+    return 1;
+}
+
+static int create_machine(
+    struct replay *replay, const struct replay_options *options, bool *damaged, struct error *error)
+{
+    struct boot_image kernel = {0}, initrd = {0};
+    size_t size;
+    const char *name = trace_reader_setting(replay->reader, "kernel-name");
+    replay->kernel = load_blob(replay, "kernel", &size, damaged, error);
+    if (!replay->kernel)
+        return -1;
+    kernel = (struct boot_image){name ? name : "kernel", replay->kernel, size};
+    bool has_initrd = trace_reader_find_blob(replay->reader, "initrd") >= 0;
+    if (has_initrd) {
+        name = trace_reader_setting(replay->reader, "initrd-name");
+        replay->initrd = load_blob(replay, "initrd", &size, damaged, error);
+        if (!replay->initrd)
+            return -1;
+        initrd = (struct boot_image){name ? name : "initrd", replay->initrd, size};
+    }
+    const char *engine = options->engine;
+    if (!engine)
+        engine = trace_reader_setting(replay->reader, "engine");
+    const struct machine_options machine = {
+        .config = &replay->config,
+        .engine = engine ? engine : "soft",
+        .time_from_inputs = !replay->info.counts_instructions,
+        .kernel = &kernel,
+        .initrd = has_initrd ? &initrd : NULL,
+        .source = &replay->source.source,
+        .console = options->console,
+        .debug_console = options->debug_console,
+    };
+    replay->machine = machine_create(&machine, error);
+    if (!replay->machine)
+        return -1;
+    replay->machine->observe_state = replay->verify && replay->info.has_checks;
+    const struct machine_observer observer = {.event = check_event, .context = replay};
+    return machine_observe(replay->machine, &observer, error);
+}
+
+struct replay *replay_open(
+    const char *path, const struct replay_options *options, bool *damaged, struct error *error)
+{
+    struct replay *replay = calloc(1, sizeof *replay);
+    *damaged = false;
+    if (!replay) {
+        error_set(error, "out of memory");
+        return NULL;
+    }
+    replay->verify = options->verify;
+    int result = trace_reader_open(&replay->reader, path, error);
+    if (result < 0) {
+        *damaged = result == TRACE_DAMAGED;
+        replay->reader = NULL;
+        replay_close(replay);
+        return NULL;
+    }
+    trace_reader_info(replay->reader, &replay->info);
+    replay->inputs = trace_inputs_open(replay->reader, error);
+    if (replay->inputs && replay->verify && replay->info.has_checks)
+        replay->checks = trace_checks_open(replay->reader, error);
+    if (!replay->inputs || (replay->verify && replay->info.has_checks && !replay->checks)) {
+        replay_close(replay);
+        return NULL;
+    }
+    uint64_t end = replay->info.end_event;
+    replay_source_init(&replay->source, replay->inputs, end ? end - 1 : 0);
+    if (read_config(replay, error) < 0 || create_machine(replay, options, damaged, error) < 0) {
+        replay_close(replay);
+        return NULL;
+    }
+    return replay;
+}
+
+void replay_close(struct replay *replay)
+{
+    if (!replay)
+        return;
+    machine_destroy(replay->machine);
+    replay_source_free(&replay->source);
+    if (replay->checks)
+        trace_checks_close(replay->checks);
+    if (replay->inputs)
+        trace_inputs_close(replay->inputs);
+    trace_reader_close(replay->reader);
+    free(replay->kernel);
+    free(replay->initrd);
+    free(replay);
+}
+
+struct machine *replay_machine(struct replay *replay)
+{
+    return replay->machine;
+}
+
+const struct trace_reader *replay_trace(const struct replay *replay)
+{
+    return replay->reader;
+}
+
+const struct trace_info *replay_info(const struct replay *replay)
+{
+    return &replay->info;
+}
+
+/* ---- Running ---- */
+
+/* At the trace's end: the final state, and that the trace could be read to there. */
+static int check_end(
+    struct replay *replay, enum replay_outcome *outcome, bool *damaged, struct error *error)
+{
+    if (replay->info.damaged) {
+        *error = replay->info.damage;
+        *damaged = true;
+        return -1;
+    }
+    const struct trace_end *end = &replay->info.end;
+    uint64_t digest;
+    if (replay->verify && replay->info.complete && end->digest_size == sizeof digest) {
+        if (machine_digest(replay->machine, &digest, error) < 0)
+            return -1;
+        replay->final_differs = memcmp(&digest, end->digest, sizeof digest) != 0;
+    }
+    if (replay->final_differs)
+        *outcome = REPLAY_DIVERGED;
+    else
+        *outcome = replay->checks ? REPLAY_IDENTICAL : REPLAY_UNCHECKED;
+    return 0;
+}
+
+int replay_run(struct replay *replay, struct position until, enum replay_outcome *outcome,
+    bool *damaged, struct error *error)
+{
+    struct machine *machine = replay->machine;
+    *damaged = false;
+    *outcome = REPLAY_STOPPED;
+    int result = machine_run(machine, until, error);
+    if (replay->differs || replay->source.diverged) {
+        *outcome = REPLAY_DIVERGED;
+        return 0;
+    }
+    if (result < 0) {
+        *damaged = replay->source.damaged;
+        return -1;
+    }
+    if (machine->event >= replay->source.last_event && machine->stop != STOP_UNTIL &&
+        machine->stop != STOP_INTERRUPTED && machine->stop != STOP_BREAKPOINT)
+        return check_end(replay, outcome, damaged, error);
+    switch (machine->stop) {
+    case STOP_UNTIL:
+    case STOP_INTERRUPTED:
+    case STOP_BREAKPOINT:
+        return 0;
+    default:
+        /* The guest ended by itself before the recorded run did. */
+        replay->source.diverged = true;
+        error_set(&replay->source.why,
+            "the guest stopped (%s) although the recorded run went on to event %" PRIu64,
+            stop_reason_name(machine->stop), replay->source.last_event);
+        *outcome = REPLAY_DIVERGED;
+        return 0;
+    }
+}
+
+/* ---- Reporting ---- */
+
+void replay_format_event(const struct machine_event *event, struct buffer *out)
+{
+    buffer_printf(out, "%" PRIu64 " %s", event->ordinal, event_kind_name(event->kind));
+    switch (event->kind) {
+    case EVENT_PIO_IN:
+    case EVENT_PIO_OUT:
+    case EVENT_MMIO_READ:
+    case EVENT_MMIO_WRITE:
+        buffer_printf(
+            out, " %#" PRIx64 "/%u = %#" PRIx64, event->address, event->size, event->value);
+        break;
+    case EVENT_INTERRUPT:
+        buffer_printf(out, " vector %#" PRIx64, event->value);
+        break;
+    case EVENT_TIME:
+        buffer_printf(out, " t=%" PRIu64 "ns", event->value);
+        break;
+    case EVENT_CONSOLE:
+        buffer_printf(
+            out, " port %" PRIu64 " %u bytes %#" PRIx64, event->address, event->size, event->value);
+        break;
+    default:
+        break;
+    }
+    if (event->counted)
+        buffer_printf(out, " (+%" PRIu64 " instructions)", event->insns);
+}
+
+static void report_fields(const struct replay *replay, struct buffer *out)
+{
+    static const char *const names[] = {
+        "position", "kind", "address", "size", "value", "instruction count", "flags", "vCPU state"};
+    const char *separator = "";
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (!(replay->fields & (1u << i)))
+            continue;
+        buffer_printf(out, "%s%s", separator, names[i]);
+        separator = ", ";
+    }
+}
+
+static void report_event(const struct replay *replay, struct buffer *out)
+{
+    buffer_printf(out, "diverged at event %" PRIu64 ": ", replay->own.ordinal);
+    if (replay->beyond) {
+        buffer_printf(out, "the recorded run has no such event\n");
+    } else {
+        report_fields(replay, out);
+        buffer_printf(out, " differ\n");
+        const struct trace_check *check = &replay->recorded;
+        const struct machine_event recorded = {
+            .kind = (enum event_kind)check->kind,
+            .size = check->size,
+            .ordinal = check->event,
+            .address = check->address,
+            .value = check->value,
+            .counted = replay->info.counts_instructions,
+            .insns = check->insn_delta,
+        };
+        buffer_printf(out, "  recorded: ");
+        replay_format_event(&recorded, out);
+        if (check->observed)
+            buffer_printf(out, ", state chain ..%02x", check->chain_low);
+        buffer_printf(out, "\n");
+    }
+    buffer_printf(out, "  replayed: ");
+    replay_format_event(&replay->own, out);
+    buffer_printf(out, ", state digest %016" PRIx64 "\n", replay->own.digest);
+}
+
+void replay_report(const struct replay *replay, struct buffer *out)
+{
+    if (replay->differs)
+        report_event(replay, out);
+    else if (replay->source.diverged)
+        buffer_printf(out, "diverged after event %" PRIu64 ": %s\n", replay->machine->event,
+            replay->source.why.text);
+    else if (replay->final_differs)
+        buffer_printf(out,
+            "diverged at the end (event %" PRIu64
+            "): every event is as recorded, but the final state of memory or devices is not\n",
+            replay->machine->event);
+    buffer_printf(out, "last events replayed:\n");
+    unsigned count = replay->history_count < HISTORY ? replay->history_count : HISTORY;
+    for (unsigned i = count; i > 0; i--) {
+        buffer_printf(out, "  ");
+        replay_format_event(&replay->history[(replay->history_count - i) % HISTORY], out);
+        buffer_printf(out, "\n");
+    }
+    machine_describe(replay->machine, out);
+}

@@ -1,0 +1,51 @@
+/*
+ * Replay: an input source that answers from a trace, and an observer that compares every event with
+ * the recorded one. Opens nothing but the trace.
+ */
+#ifndef REPLAY_REPLAY_H
+#define REPLAY_REPLAY_H
+
+#include "traces/trace.h"
+#include "vmm/machine.h"
+
+struct replay;
+
+struct replay_options {
+    const char
+        *engine; /* "kvm", "soft", or NULL: the one that recorded, soft when it is not usable */
+    struct byte_sink console; /* what the guest prints again */
+    struct byte_sink debug_console;
+    bool verify; /* compare with the checks where there are some */
+};
+
+enum replay_outcome {
+    REPLAY_IDENTICAL, /* every event and the final state are as recorded */
+    REPLAY_UNCHECKED, /* the inputs led to the end; there were no checks to compare with */
+    REPLAY_STOPPED, /* the position asked for was reached, or stopped by a signal: so far identical
+                     */
+    REPLAY_DIVERGED,
+};
+
+/*
+ * Opens the trace and builds its machine at 0.0. *result becomes 0, or -1 with TRACE_DAMAGED told
+ * apart in *damaged. NULL on failure.
+ */
+struct replay *replay_open(
+    const char *path, const struct replay_options *options, bool *damaged, struct error *error);
+void replay_close(struct replay *replay);
+
+struct machine *replay_machine(struct replay *replay);
+const struct trace_reader *replay_trace(const struct replay *replay);
+const struct trace_info *replay_info(const struct replay *replay);
+
+/* Runs to the position or the end. -1 with *damaged told apart when the trace cannot be read on. */
+int replay_run(struct replay *replay, struct position until, enum replay_outcome *outcome,
+    bool *damaged, struct error *error);
+
+/* After REPLAY_DIVERGED: position, both sides, the last ten events; several lines. */
+void replay_report(const struct replay *replay, struct buffer *out);
+
+/* One event in a line: "1532 pio-out 0x3f8/1 = 0x41". */
+void replay_format_event(const struct machine_event *event, struct buffer *out);
+
+#endif

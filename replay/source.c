@@ -1,0 +1,229 @@
+#include "replay/source.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "vmm/landing.h"
+
+/* The guest went another way than the recording: the message is kept for the report. */
+static int diverge(struct replay_source *replay, struct error *error, const char *text)
+{
+    replay->diverged = true;
+    error_set(&replay->why, "%s", text);
+    return error_set(error, "%s", text);
+}
+
+/* 1: *input is the next one, 0: none left, -1: the trace is damaged. */
+static int peek(struct replay_source *replay, struct trace_input *input, struct error *error)
+{
+    int result = trace_inputs_peek(replay->inputs, input, error);
+    if (result < 0)
+        replay->damaged = true;
+    return result < 0 ? -1 : result;
+}
+
+static void consume(struct replay_source *replay)
+{
+    struct trace_input input;
+    trace_inputs_next(replay->inputs, &input, NULL);
+}
+
+/* The answer to a question of `kind`; -1 when the trace has another one. */
+static int answer(struct replay_source *replay, enum input_kind kind, struct trace_input *input,
+    struct error *error)
+{
+    int result = peek(replay, input, error);
+    if (result < 0)
+        return -1;
+    if (result == 0 || input->has_position || input->kind != kind)
+        return diverge(
+            replay, error, "a device asks for an input that the recorded run did not ask for here");
+    return 0;
+}
+
+static uint64_t replay_clock(struct input_source *source, struct machine *machine)
+{
+    struct replay_source *replay = (struct replay_source *)source;
+    struct trace_input input;
+    struct error error;
+    if (answer(replay, INPUT_CLOCK, &input, &error) < 0) {
+        machine_fail(machine, &error);
+        return replay->last_time;
+    }
+    struct reader reader;
+    reader_init(&reader, input.payload, input.size);
+    replay->last_time += reader_get_varint(&reader);
+    consume(replay);
+    /* Where the engine counts as the recording did, its time must be the recorded one. */
+    if (machine->counts_time && machine_time(machine) != replay->last_time) {
+        diverge(replay, &error, "virtual time differs from the recorded time");
+        machine_fail(machine, &error);
+    }
+    if (!machine->counts_time)
+        machine_set_time(machine, replay->last_time);
+    return replay->last_time;
+}
+
+static int decode_delivery(struct replay_source *replay, struct machine *machine,
+    const struct trace_input *input, struct delivery *delivery, struct error *error)
+{
+    struct reader reader;
+    reader_init(&reader, input->payload, input->size);
+    *delivery = (struct delivery){.kind = (enum input_kind)input->kind};
+    if (input->kind == INPUT_TIME) {
+        delivery->at_deadline = input->size == 0;
+        if (delivery->at_deadline)
+            replay->last_time = clock_next_deadline(&machine->clock);
+        else
+            replay->last_time += reader_get_varint(&reader);
+        delivery->time = replay->last_time;
+    } else {
+        delivery->device = (uint32_t)reader_get_varint(&reader);
+        delivery->size = reader_left(&reader);
+        if (delivery->size > sizeof delivery->data) {
+            replay->damaged = true;
+            return error_set(
+                error, "an input of %zu bytes is more than any device takes", delivery->size);
+        }
+        reader_get(&reader, delivery->data, delivery->size);
+    }
+    if (reader.failed) {
+        replay->damaged = true;
+        return error_set(
+            error, "an input record after event %" PRIu64 " is damaged", machine->event);
+    }
+    consume(replay);
+    return 1;
+}
+
+static int replay_poll(struct input_source *source, struct machine *machine,
+    struct delivery *delivery, struct error *error)
+{
+    struct replay_source *replay = (struct replay_source *)source;
+    struct trace_input input;
+    if (machine->event >= replay->last_event) {
+        machine->stop = STOP_END;
+        return 0;
+    }
+    int result = peek(replay, &input, error);
+    if (result <= 0 || !input.has_position)
+        return result;
+    if (input.position.event < machine->event)
+        return diverge(replay, error, "an input of the recorded run was due before this position");
+    if (input.position.event > machine->event || input.kind == INPUT_LANDING)
+        return 0;
+    return decode_delivery(replay, machine, &input, delivery, error);
+}
+
+static int replay_wait(struct input_source *source, struct machine *machine,
+    struct delivery *delivery, struct error *error)
+{
+    struct replay_source *replay = (struct replay_source *)source;
+    (void)machine;
+    (void)delivery;
+    return diverge(
+        replay, error, "the guest is halted, and the recorded run has nothing here to wake it");
+}
+
+static int load_landing(
+    struct replay_source *replay, const struct trace_input *input, struct error *error)
+{
+    landing_free(&replay->landing);
+    replay->landing_loaded = true;
+    if (input->size == 0) {
+        replay->landing = (struct landing){.counted = true, .insns = input->position.insn};
+        return 0;
+    }
+    struct reader reader;
+    reader_init(&reader, input->payload, input->size);
+    if (landing_restore(&replay->landing, &reader, error) == 0)
+        return 0;
+    replay->damaged = true;
+    return -1;
+}
+
+static int replay_plan(struct input_source *source, struct machine *machine, struct run_plan *plan,
+    struct error *error)
+{
+    struct replay_source *replay = (struct replay_source *)source;
+    struct trace_input input;
+    int result = peek(replay, &input, error);
+    if (result < 0)
+        return -1;
+    bool due = result > 0 && input.has_position && input.kind == INPUT_LANDING &&
+               input.position.event == machine->event;
+    if (!due) {
+        replay->landing_loaded = false;
+        return 0;
+    }
+    if (!replay->landing_loaded && load_landing(replay, &input, error) < 0)
+        return -1;
+    plan->landing = &replay->landing;
+    return 0;
+}
+
+/* Called by the run loop when it stopped for the plan's landing, to pass over its record. */
+static int replay_landing(struct input_source *source, struct machine *machine,
+    const struct vcpu_exit *exit, struct error *error)
+{
+    (void)source;
+    (void)machine;
+    (void)exit;
+    (void)error;
+    return 0;
+}
+
+static void replay_landed(struct input_source *source)
+{
+    struct replay_source *replay = (struct replay_source *)source;
+    consume(replay);
+    replay->landing_loaded = false;
+}
+
+static int replay_value(struct input_source *source, struct machine *machine, enum input_kind kind,
+    int (*produce)(void *context, void *data, size_t capacity, size_t *size), void *context,
+    void *data, size_t capacity, size_t *size, struct error *error)
+{
+    struct replay_source *replay = (struct replay_source *)source;
+    (void)machine;
+    (void)produce;
+    (void)context;
+    struct trace_input input;
+    *size = 0;
+    if (answer(replay, kind, &input, error) < 0)
+        return -1;
+    if (input.size > capacity) {
+        replay->damaged = true;
+        return error_set(
+            error, "an input of %zu bytes is longer than the %zu asked for", input.size, capacity);
+    }
+    if (input.size)
+        memcpy(data, input.payload, input.size);
+    *size = input.size;
+    consume(replay);
+    return 0;
+}
+
+static const struct input_source_ops replay_ops = {
+    .name = "replay",
+    .replays = true,
+    .clock = replay_clock,
+    .poll = replay_poll,
+    .wait = replay_wait,
+    .plan = replay_plan,
+    .landing = replay_landing,
+    .landed = replay_landed,
+    .value = replay_value,
+};
+
+void replay_source_init(
+    struct replay_source *source, struct trace_inputs *inputs, uint64_t last_event)
+{
+    *source = (struct replay_source){
+        .source.ops = &replay_ops, .inputs = inputs, .last_event = last_event};
+}
+
+void replay_source_free(struct replay_source *source)
+{
+    landing_free(&source->landing);
+}
