@@ -21,6 +21,7 @@
 #include "vmm/memory.h"
 
 struct uart;
+struct uart_line;
 struct pic;
 struct pit;
 struct rtc;
@@ -58,6 +59,12 @@ struct machine_observer {
     void *context;
 };
 
+struct machine_device {
+    struct device device;
+    void *object;
+    void (*destroy)(void *object);
+};
+
 struct machine {
     const struct machine_config *config;
     struct memory memory;
@@ -67,7 +74,7 @@ struct machine {
 
     struct bus ports, mmio;
     struct clock clock;
-    struct device devices[MACHINE_MAX_DEVICES];
+    struct machine_device devices[MACHINE_MAX_DEVICES];
     unsigned device_count;
     struct pic *pic;
     struct pit *pit;
@@ -109,11 +116,14 @@ struct machine {
 struct machine_options {
     const struct machine_config *config;
     const char *engine;                       /* "kvm" or "soft" */
-    bool time_from_inputs; /* replay of a trace whose engine does not count */
+    bool time_from_inputs;                    /* replay of a trace whose engine does not count */
     const struct boot_image *kernel, *initrd; /* initrd may be NULL */
     struct input_source *source;
     struct byte_sink console;       /* serial port output */
     struct byte_sink debug_console; /* port 0xe9 output */
+    /* Told of the serial port's outputs and frame format; may be NULL. */
+    void (*line_changed)(void *target, const struct uart_line *line);
+    void *line_target;
 };
 
 /* Builds the machine and loads the kernel: position 0.0. */

@@ -1,0 +1,206 @@
+#include "vmm/platform.h"
+
+#include "devices/debug_console.h"
+#include "devices/debug_exit.h"
+#include "devices/i8042.h"
+#include "devices/pic.h"
+#include "devices/pit.h"
+#include "devices/port92.h"
+#include "devices/post.h"
+#include "devices/rtc.h"
+#include "devices/uart.h"
+
+enum { IRQ_PIT = 0, IRQ_KEYBOARD = 1, IRQ_UART = 4, IRQ_RTC = 8, UART_BASE = 0x3f8 };
+
+static void add_device(
+    struct machine *machine, struct device device, void *object, void (*destroy)(void *object))
+{
+    struct machine_device *slot = &machine->devices[machine->device_count++];
+    *slot = (struct machine_device){device, object, destroy};
+}
+
+/* Device destroy functions take their own type; this gives them the machine's. */
+#define DESTROYER(type)                      \
+    static void destroy_##type(void *object) \
+    {                                        \
+        type##_destroy(object);              \
+    }
+DESTROYER(pic)
+DESTROYER(pit)
+DESTROYER(rtc)
+DESTROYER(uart)
+DESTROYER(i8042)
+DESTROYER(debug_exit)
+DESTROYER(debug_console)
+DESTROYER(post)
+DESTROYER(port92)
+
+static void stop_with_status(void *context, uint32_t status)
+{
+    struct machine *machine = context;
+    machine->stop = STOP_DEBUG_EXIT;
+    machine->status = status;
+}
+
+static void stop_for_reset(void *context)
+{
+    struct machine *machine = context;
+    machine->stop = STOP_RESET;
+}
+
+static int create_pic(
+    struct machine *machine, const struct machine_options *options, struct error *error)
+{
+    (void)options;
+    const struct pic_config config = {0};
+    machine->pic = pic_create(&config, error);
+    if (!machine->pic)
+        return -1;
+    add_device(machine, pic_device(machine->pic), machine->pic, destroy_pic);
+    return pic_attach(machine->pic, &machine->ports, error);
+}
+
+static int create_pit(
+    struct machine *machine, const struct machine_options *options, struct error *error)
+{
+    (void)options;
+    const struct pit_config config = {
+        .clock = &machine->clock, .irq = pic_line(machine->pic, IRQ_PIT)};
+    machine->pit = pit_create(&config, error);
+    if (!machine->pit)
+        return -1;
+    add_device(machine, pit_device(machine->pit), machine->pit, destroy_pit);
+    return pit_attach(machine->pit, &machine->ports, error);
+}
+
+static int create_rtc(
+    struct machine *machine, const struct machine_options *options, struct error *error)
+{
+    const struct rtc_config config = {
+        .clock = &machine->clock,
+        .irq = pic_line(machine->pic, IRQ_RTC),
+        .start_seconds = options->config->start_time,
+        .memory_below_4g = machine->memory.region[0].size,
+        .memory_above_4g = machine->memory.region[1].size,
+    };
+    machine->rtc = rtc_create(&config, error);
+    if (!machine->rtc)
+        return -1;
+    add_device(machine, rtc_device(machine->rtc), machine->rtc, destroy_rtc);
+    return rtc_attach(machine->rtc, &machine->ports, error);
+}
+
+static int create_uart(
+    struct machine *machine, const struct machine_options *options, struct error *error)
+{
+    const struct uart_config config = {
+        .name = "uart0",
+        .clock = &machine->clock,
+        .irq = pic_line(machine->pic, IRQ_UART),
+        .output = options->console,
+        .line_changed = options->line_changed,
+        .target = options->line_target,
+    };
+    machine->uart = uart_create(&config, error);
+    if (!machine->uart)
+        return -1;
+    add_device(machine, uart_device(machine->uart), machine->uart, destroy_uart);
+    return uart_attach(machine->uart, &machine->ports, UART_BASE, error);
+}
+
+static int create_keyboard(
+    struct machine *machine, const struct machine_options *options, struct error *error)
+{
+    (void)options;
+    const struct i8042_config config = {
+        .irq = pic_line(machine->pic, IRQ_KEYBOARD),
+        .reset_request = stop_for_reset,
+        .machine = machine,
+    };
+    machine->keyboard = i8042_create(&config, error);
+    if (!machine->keyboard)
+        return -1;
+    add_device(machine, i8042_device(machine->keyboard), machine->keyboard, destroy_i8042);
+    return i8042_attach(machine->keyboard, &machine->ports, error);
+}
+
+static int create_debug_exit(
+    struct machine *machine, const struct machine_options *options, struct error *error)
+{
+    (void)options;
+    const struct debug_exit_config config = {.exit = stop_with_status, .machine = machine};
+    struct debug_exit *debug_exit = debug_exit_create(&config, error);
+    if (!debug_exit)
+        return -1;
+    add_device(machine, debug_exit_device(debug_exit), debug_exit, destroy_debug_exit);
+    return debug_exit_attach(debug_exit, &machine->ports, DEBUG_EXIT_PORT, DEBUG_EXIT_SIZE, error);
+}
+
+static int create_debug_console(
+    struct machine *machine, const struct machine_options *options, struct error *error)
+{
+    struct debug_console *console = debug_console_create(&options->debug_console, error);
+    if (!console)
+        return -1;
+    add_device(machine, debug_console_device(console), console, destroy_debug_console);
+    return debug_console_attach(console, &machine->ports, error);
+}
+
+static int create_post(
+    struct machine *machine, const struct machine_options *options, struct error *error)
+{
+    (void)options;
+    struct post *post = post_create(error);
+    if (!post)
+        return -1;
+    add_device(machine, post_device(post), post, destroy_post);
+    return post_attach(post, &machine->ports, error);
+}
+
+static int create_port92(
+    struct machine *machine, const struct machine_options *options, struct error *error)
+{
+    (void)options;
+    const struct port92_config config = {.reset_request = stop_for_reset, .machine = machine};
+    struct port92 *port92 = port92_create(&config, error);
+    if (!port92)
+        return -1;
+    add_device(machine, port92_device(port92), port92, destroy_port92);
+    return port92_attach(port92, &machine->ports, error);
+}
+
+typedef int (*create_function)(
+    struct machine *machine, const struct machine_options *options, struct error *error);
+
+/* The interrupt controller first: the others hold its lines. */
+static const create_function table[] = {
+    create_pic,
+    create_pit,
+    create_rtc,
+    create_uart,
+    create_keyboard,
+    create_debug_exit,
+    create_debug_console,
+    create_post,
+    create_port92,
+};
+
+int platform_create(
+    struct machine *machine, const struct machine_options *options, struct error *error)
+{
+    for (unsigned i = 0; i < sizeof table / sizeof table[0]; i++) {
+        if (machine->device_count == MACHINE_MAX_DEVICES)
+            return error_set(error, "the machine has no room for another device");
+        if (table[i](machine, options, error) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+void platform_destroy(struct machine *machine)
+{
+    while (machine->device_count) {
+        struct machine_device *slot = &machine->devices[--machine->device_count];
+        slot->destroy(slot->object);
+    }
+}
