@@ -161,7 +161,9 @@ int machine_observe(
 void machine_request_stop(struct machine *machine)
 {
     atomic_store(&machine->stop_requested, true);
-    machine->engine->ops->kick(machine->engine);
+    machine->home->ops->kick(machine->home);
+    if (machine->soft)
+        machine->soft->ops->kick(machine->soft);
 }
 
 struct position machine_position(const struct machine *machine)
