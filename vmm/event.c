@@ -1,5 +1,7 @@
 #include "vmm/event.h"
 
+#include "vmm/inputs.h"
+
 const char *event_kind_name(enum event_kind kind)
 {
     static const char *const names[EVENT_KIND_COUNT] = {
@@ -18,5 +20,23 @@ const char *event_kind_name(enum event_kind kind)
         [EVENT_PACKET] = "packet",
     };
     const char *name = kind < EVENT_KIND_COUNT ? names[kind] : 0;
+    return name ? name : "?";
+}
+
+const char *input_kind_name(enum input_kind kind)
+{
+    static const char *const names[INPUT_KIND_COUNT] = {
+        [INPUT_CLOCK] = "clock",
+        [INPUT_LANDING] = "landing",
+        [INPUT_TIME] = "time",
+        [INPUT_CONSOLE] = "console",
+        [INPUT_MODEM] = "modem",
+        [INPUT_SECTORS] = "sectors",
+        [INPUT_MEMBER] = "member",
+        [INPUT_DISK_EVENT] = "disk-event",
+        [INPUT_ENTROPY] = "entropy",
+        [INPUT_PACKET] = "packet",
+    };
+    const char *name = kind < INPUT_KIND_COUNT ? names[kind] : 0;
     return name ? name : "?";
 }

@@ -41,6 +41,8 @@ enum input_kind {
     INPUT_KIND_COUNT
 };
 
+const char *input_kind_name(enum input_kind kind); /* "clock", ...; "?" out of range */
+
 enum { DELIVERY_MAX = 2048 };
 
 /* One async delivery. */

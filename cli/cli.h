@@ -1,0 +1,50 @@
+/*
+ * What the subcommands share. Each subcommand is one file with one function of this shape: it
+ * parses argv (argv[0] is its name), does the work, prints, and returns the exit status.
+ */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include <stdbool.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+enum {
+    STATUS_OK = 0,
+    STATUS_ERROR = 1, /* something on the host failed */
+    STATUS_USAGE = 2, /* the command line makes no sense */
+    STATUS_DIVERGED = 3,
+    STATUS_DAMAGED = 4, /* the trace is damaged */
+};
+
+int cli_doctor(int argc, char **argv);
+int cli_dump(int argc, char **argv);
+int cli_info(int argc, char **argv);
+int cli_raid(int argc, char **argv);
+int cli_record(int argc, char **argv);
+int cli_replay(int argc, char **argv);
+int cli_run(int argc, char **argv);
+int cli_strip(int argc, char **argv);
+int cli_verify(int argc, char **argv);
+
+/* "hindsight: TEXT" on standard error; returns `status`. */
+int cli_fail(int status, const struct error *error);
+/* A usage error: the text, and where to find help. Returns STATUS_USAGE. */
+int cli_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Prints a help text to standard output; returns STATUS_OK. */
+int cli_help(const char *text);
+/* True for --help or -h anywhere before "--". */
+bool cli_wants_help(int argc, char **argv);
+
+/* Writes the text to standard output; false (and a message) when that fails. */
+bool cli_print(const struct buffer *text);
+
+struct machine;
+/* Registers and code of a guest that went wrong, on standard error. */
+void cli_describe_failure(struct machine *machine);
+
+/* Appends a JSON string with its quotes. */
+void json_string(struct buffer *out, const char *text);
+
+#endif

@@ -1,0 +1,65 @@
+#include "cli/cli.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+int cli_fail(int status, const struct error *error)
+{
+    fprintf(stderr, "hindsight: %s\n", error->text);
+    return status;
+}
+
+int cli_usage(const char *command, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fprintf(stderr, "hindsight %s: ", command);
+    vfprintf(stderr, format, arguments);
+    fprintf(stderr, " (see 'hindsight %s --help')\n", command);
+    va_end(arguments);
+    return STATUS_USAGE;
+}
+
+int cli_help(const char *text)
+{
+    fputs(text, stdout);
+    return STATUS_OK;
+}
+
+bool cli_wants_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    }
+    return false;
+}
+
+bool cli_print(const struct buffer *text)
+{
+    if (text->failed) {
+        fprintf(stderr, "hindsight: out of memory\n");
+        return false;
+    }
+    fwrite(text->data, 1, text->size, stdout);
+    if (fflush(stdout) == 0)
+        return true;
+    perror("hindsight: standard output");
+    return false;
+}
+
+void json_string(struct buffer *out, const char *text)
+{
+    buffer_put_u8(out, '"');
+    for (const char *at = text; *at; at++) {
+        unsigned char byte = (unsigned char)*at;
+        if (byte == '"' || byte == '\\')
+            buffer_printf(out, "\\%c", byte);
+        else if (byte < 0x20 || byte == 0x7f)
+            buffer_printf(out, "\\u%04x", byte);
+        else
+            buffer_put_u8(out, byte);
+    }
+    buffer_put_u8(out, '"');
+}

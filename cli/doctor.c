@@ -1,0 +1,89 @@
+/* hindsight doctor: what this host can do. */
+#include "cli/cli.h"
+
+#include <getopt.h>
+#include <string.h>
+
+#include "vmm/probe.h"
+
+static const char help[] =
+    "Usage: hindsight doctor [--json]\n"
+    "Probe this host's KVM by running small guests, and say which engine 'auto' takes.\n";
+
+static const char *yes(bool value)
+{
+    return value ? "yes" : "no";
+}
+
+static const char *choice(const struct probe *probe)
+{
+    return probe->usable && probe->ring0_mips >= PROBE_SLOW_MIPS ? "kvm" : "soft";
+}
+
+static void print_text(const struct probe *probe, struct buffer *out)
+{
+    if (!probe->usable) {
+        buffer_printf(out, "kvm                    not usable: %s\n", probe->why.text);
+    } else {
+        buffer_printf(out, "kvm                    usable\n");
+        buffer_printf(out, "ring 0 speed           %.1f million instructions/s%s\n",
+            probe->ring0_mips,
+            probe->ring0_mips < PROBE_SLOW_MIPS ? " (interpreted by the host's kernel)" : "");
+        buffer_printf(
+            out, "ring 3 speed           %.1f million instructions/s\n", probe->ring3_mips);
+        buffer_printf(out, "port exit round trip   %.1f us\n", probe->exit_us);
+        buffer_printf(out, "registers with exits   %s\n", yes(probe->sync_regs));
+        buffer_printf(out, "MSR filter             %s\n", yes(probe->msr_filter));
+        buffer_printf(out, "dirty page log         %s\n", yes(probe->dirty_log));
+        buffer_printf(out, "interrupt at an exit   %s\n",
+            probe->interrupt_at_exit ? "precise" : "not precise: recordings will not replay");
+        buffer_printf(out, "kick while computing   %s\n",
+            probe->kick_lands ? "lands" : "no: a guest that never exits cannot be interrupted");
+        buffer_printf(out, "SSE in ring 0          %s\n",
+            probe->sse_ring0 ? "yes" : "no: the software CPU helps out, one instruction at a time");
+        buffer_printf(out, "RDTSC                  not trapped by KVM: a guest that reads it "
+                           "replays only where nothing depends on the value\n");
+    }
+    buffer_printf(out, "software CPU           always usable\n");
+    buffer_printf(out, "--engine auto          %s\n", choice(probe));
+}
+
+static void print_json(const struct probe *probe, struct buffer *out)
+{
+    buffer_printf(out, "{\"kvm\": {\"usable\": %s", probe->usable ? "true" : "false");
+    if (!probe->usable) {
+        buffer_printf(out, ", \"why\": ");
+        json_string(out, probe->why.text);
+    } else {
+        const struct {
+            const char *name;
+            bool value;
+        } facts[] = {{"sync_regs", probe->sync_regs}, {"msr_filter", probe->msr_filter},
+            {"dirty_log", probe->dirty_log}, {"interrupt_at_exit", probe->interrupt_at_exit},
+            {"kick_lands", probe->kick_lands}, {"sse_ring0", probe->sse_ring0}};
+        buffer_printf(out, ", \"ring0_mips\": %.2f, \"ring3_mips\": %.2f, \"exit_us\": %.2f",
+            probe->ring0_mips, probe->ring3_mips, probe->exit_us);
+        for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++)
+            buffer_printf(out, ", \"%s\": %s", facts[i].name, facts[i].value ? "true" : "false");
+    }
+    buffer_printf(out, "}, \"auto\": \"%s\"}\n", choice(probe));
+}
+
+int cli_doctor(int argc, char **argv)
+{
+    bool json = argc == 2 && strcmp(argv[1], "--json") == 0;
+    if (cli_wants_help(argc, argv))
+        return cli_help(help);
+    if (argc > 1 && !json)
+        return cli_usage("doctor", "'%s' is not understood", argv[1]);
+    struct probe probe;
+    probe_kvm(&probe);
+    struct buffer out = {0};
+    if (json)
+        print_json(&probe, &out);
+    else
+        print_text(&probe, &out);
+    bool printed = cli_print(&out);
+    buffer_free(&out);
+    return printed ? STATUS_OK : STATUS_ERROR;
+}

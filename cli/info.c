@@ -1,0 +1,176 @@
+/* hindsight info: what a trace holds. */
+#include "cli/cli.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "traces/trace.h"
+#include "vmm/event.h"
+#include "vmm/inputs.h"
+
+static const char help[] = "Usage: hindsight info TRACE.hst [--json]\n"
+                           "The machine, how the recording ended, sizes, and counts by kind.\n";
+
+static void text_end(const struct trace_info *info, struct buffer *out)
+{
+    if (!info->complete) {
+        buffer_printf(out, "recording   cut off; usable up to event %" PRIu64 "\n",
+            info->end_event ? info->end_event - 1 : 0);
+        return;
+    }
+    const struct trace_end *end = &info->end;
+    buffer_printf(out, "recording   %s", trace_end_reason_name(end->reason));
+    if (end->reason == TRACE_END_SIGNAL || end->reason == TRACE_END_DEBUG_EXIT)
+        buffer_printf(out, " %" PRId32, end->status);
+    buffer_printf(out, "%s%s\n", end->text[0] ? ": " : "", end->text);
+    buffer_printf(out, "time        %.6f s of virtual time\n", (double)end->virtual_time / 1e9);
+}
+
+static void text_total(
+    struct buffer *out, const char *name, const struct trace_chunk_total *total, uint64_t events)
+{
+    buffer_printf(out,
+        "%-11s %" PRIu64 " bytes in the file, %" PRIu64 " before compression, %" PRIu64 " records",
+        name, total->stored_bytes, total->raw_bytes, total->records);
+    if (events && strcmp(name, "boot files") != 0)
+        buffer_printf(out, ", %.3f bytes/event", (double)total->stored_bytes / (double)events);
+    buffer_printf(out, "\n");
+}
+
+static void print_text(const struct trace_reader *reader, const struct trace_info *info,
+    const struct trace_totals *totals, struct buffer *out)
+{
+    uint64_t events = info->end_event ? info->end_event - info->first_event : 0;
+    buffer_printf(out, "format      version %u, x86-64\n", info->version);
+    const char *key, *value;
+    for (size_t i = 0; trace_reader_setting_at(reader, i, &key, &value); i++)
+        buffer_printf(out, "%-11s %s\n", key, value);
+    struct trace_blob blob;
+    for (size_t i = 0; trace_reader_blob_at(reader, i, &blob); i++)
+        buffer_printf(out, "%-11s %" PRIu64 " bytes embedded, XXH3 %016" PRIx64 "\n", blob.name,
+            blob.size, blob.digest);
+    text_end(info, out);
+    buffer_printf(out, "events      %" PRIu64 "\n", events);
+    buffer_printf(out, "file        %" PRIu64 " bytes, %zu chunks%s%s\n", info->file_size,
+        info->chunks, info->rebuilt ? ", index rebuilt" : "", info->stripped ? ", stripped" : "");
+    text_total(out, "boot files", &totals->configuration, events);
+    text_total(out, "inputs", &totals->inputs, events);
+    if (info->has_checks)
+        text_total(out, "checks", &totals->checks, events);
+    for (unsigned i = 0; i < TRACE_INPUT_KINDS; i++) {
+        if (totals->input[i].records)
+            buffer_printf(out, "  input %-10s %10" PRIu64 " records %12" PRIu64 " bytes\n",
+                input_kind_name((enum input_kind)i), totals->input[i].records,
+                totals->input[i].bytes);
+    }
+    for (unsigned i = 0; i < EVENT_KIND_COUNT; i++) {
+        if (totals->check[i].records)
+            buffer_printf(out, "  event %-10s %10" PRIu64 "\n", event_kind_name((enum event_kind)i),
+                totals->check[i].records);
+    }
+    if (info->damaged)
+        buffer_printf(out, "damaged     %s\n", info->damage.text);
+}
+
+static void json_total(struct buffer *out, const char *name, const struct trace_chunk_total *total)
+{
+    buffer_printf(out,
+        ", \"%s\": {\"chunks\": %" PRIu64 ", \"records\": %" PRIu64 ", \"raw_bytes\": %" PRIu64
+        ", \"stored_bytes\": %" PRIu64 "}",
+        name, total->chunks, total->records, total->raw_bytes, total->stored_bytes);
+}
+
+static void print_json(const struct trace_reader *reader, const struct trace_info *info,
+    const struct trace_totals *totals, struct buffer *out)
+{
+    buffer_printf(out, "{\"version\": %u, \"settings\": {", info->version);
+    const char *key, *value;
+    for (size_t i = 0; trace_reader_setting_at(reader, i, &key, &value); i++) {
+        buffer_printf(out, "%s", i ? ", " : "");
+        json_string(out, key);
+        buffer_printf(out, ": ");
+        json_string(out, value);
+    }
+    buffer_printf(out, "}, \"blobs\": [");
+    struct trace_blob blob;
+    for (size_t i = 0; trace_reader_blob_at(reader, i, &blob); i++) {
+        buffer_printf(out, "%s{\"name\": ", i ? ", " : "");
+        json_string(out, blob.name);
+        buffer_printf(
+            out, ", \"size\": %" PRIu64 ", \"xxh3\": \"%016" PRIx64 "\"}", blob.size, blob.digest);
+    }
+    buffer_printf(out,
+        "], \"complete\": %s, \"damaged\": %s, \"index_rebuilt\": %s, \"stripped\": %s, "
+        "\"first_event\": %" PRIu64 ", \"last_event\": %" PRIu64 ", \"file_bytes\": %" PRIu64
+        ", \"chunks\": %zu",
+        info->complete ? "true" : "false", info->damaged ? "true" : "false",
+        info->rebuilt ? "true" : "false", info->stripped ? "true" : "false", info->first_event,
+        info->end_event ? info->end_event - 1 : 0, info->file_size, info->chunks);
+    if (info->complete) {
+        const struct trace_end *end = &info->end;
+        buffer_printf(out, ", \"end\": {\"reason\": ");
+        json_string(out, trace_end_reason_name(end->reason));
+        buffer_printf(out,
+            ", \"status\": %" PRId32 ", \"virtual_ns\": %" PRIu64 ", \"text\": ", end->status,
+            end->virtual_time);
+        json_string(out, end->text);
+        buffer_printf(out, "}");
+    }
+    json_total(out, "configuration", &totals->configuration);
+    json_total(out, "inputs", &totals->inputs);
+    json_total(out, "checks", &totals->checks);
+    buffer_printf(out, ", \"events_by_kind\": {");
+    const char *separator = "";
+    for (unsigned i = 0; i < EVENT_KIND_COUNT; i++) {
+        if (!totals->check[i].records)
+            continue;
+        buffer_printf(out, "%s\"%s\": %" PRIu64, separator, event_kind_name((enum event_kind)i),
+            totals->check[i].records);
+        separator = ", ";
+    }
+    buffer_printf(out, "}}\n");
+}
+
+int cli_info(int argc, char **argv)
+{
+    const char *path = NULL;
+    bool json = false;
+    if (cli_wants_help(argc, argv))
+        return cli_help(help);
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--json") == 0)
+            json = true;
+        else if (argv[i][0] == '-' || path)
+            return cli_usage("info", "'%s' is not understood", argv[i]);
+        else
+            path = argv[i];
+    }
+    if (!path)
+        return cli_usage("info", "give one trace");
+    struct error error;
+    struct trace_reader *reader;
+    int result = trace_reader_open(&reader, path, &error);
+    if (result < 0) {
+        error_prefix(&error, "%s", path);
+        return cli_fail(result == TRACE_DAMAGED ? STATUS_DAMAGED : STATUS_ERROR, &error);
+    }
+    struct trace_info info;
+    struct trace_totals totals;
+    trace_reader_info(reader, &info);
+    result = trace_reader_totals(reader, &totals, &error);
+    if (result < 0 && !info.damaged) {
+        trace_reader_close(reader);
+        return cli_fail(result == TRACE_DAMAGED ? STATUS_DAMAGED : STATUS_ERROR, &error);
+    }
+    if (result < 0)
+        totals = (struct trace_totals){0};
+    struct buffer out = {0};
+    if (json)
+        print_json(reader, &info, &totals, &out);
+    else
+        print_text(reader, &info, &totals, &out);
+    bool printed = cli_print(&out);
+    buffer_free(&out);
+    trace_reader_close(reader);
+    return info.damaged ? STATUS_DAMAGED : printed ? STATUS_OK : STATUS_ERROR;
+}

@@ -1,0 +1,346 @@
+#include "cli/cli.h"
+#include "cli/machine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "devices/uart.h"
+#include "vmm/probe.h"
+
+const char cli_machine_help[] =
+    "Machine:\n"
+    "  --kernel FILE          ELF kernel: 64-bit entry, PVH or Multiboot 1\n"
+    "  --initrd FILE          initial RAM disk or module\n"
+    "  --append STR           kernel command line\n"
+    "  --memory SIZE          RAM, 128M by default; repeatable: the parts are joined end to end.\n"
+    "                         Also file=PATH,size=SIZE: RAM backed by a file\n"
+    "  --engine auto|kvm|soft what executes the guest; auto takes kvm where it is usable and fast\n"
+    "  --serial BACKEND       serial port: stdio (default), pty, unix:PATH, tcp:HOST:PORT,\n"
+    "                         file:PATH, dev:/dev/ttyX, exec:COMMAND, null. Ctrl-A x quits stdio\n"
+    "  --pace real|fast       real: a halted guest waits in real time (default on a terminal);\n"
+    "                         fast: idle time is skipped\n"
+    "  --max-time TIME        stop after this much virtual time (2.5s, 10ms)\n"
+    "  --start-time SECONDS   the guest's clock at power-on, since 1970 UTC; the host's by "
+    "default\n"
+    "  --seed N               seed for what the machine chooses at random\n"
+    "  --boot auto|elf64|pvh|multiboot   which entry of the kernel to use\n";
+
+void cli_machine_init(struct cli_machine *setup)
+{
+    *setup = (struct cli_machine){.engine = "auto", .serial = "stdio"};
+    config_defaults(&setup->config);
+    setup->config.memory_count = 0;
+    setup->config.start_time = (int64_t)time(NULL);
+}
+
+static int add_memory(struct cli_machine *setup, const char *value, struct error *error)
+{
+    struct machine_config *config = &setup->config;
+    if (config->memory_count == MEMORY_MAX_BACKENDS)
+        return error_set(error, "--memory: at most %d parts can be joined", MEMORY_MAX_BACKENDS);
+    unsigned i = config->memory_count;
+    if (config_parse_memory(value, &config->memory[i], &setup->memory_paths[i], error) < 0)
+        return -1;
+    config->memory_count++;
+    return 0;
+}
+
+static int parse_integer(const char *name, const char *text, uint64_t *value, struct error *error)
+{
+    char *end;
+    errno = 0;
+    *value = strtoull(text, &end, 0);
+    if (errno || end == text || *end || text[0] == '-')
+        return error_set(error, "%s %s: not a number", name, text);
+    return 0;
+}
+
+static int set_pace(struct cli_machine *setup, const char *value, struct error *error)
+{
+    setup->pace_given = true;
+    setup->config.pace = strcmp(value, "fast") == 0 ? PACE_FAST : PACE_REAL;
+    if (setup->config.pace == PACE_REAL && strcmp(value, "real") != 0)
+        return error_set(error, "--pace %s: real or fast", value);
+    return 0;
+}
+
+static int set_command_line(struct cli_machine *setup, const char *value, struct error *error)
+{
+    if (strlen(value) > BOOT_COMMAND_LINE_MAX)
+        return error_set(error, "--append: the command line has %zu bytes; at most %d are possible",
+            strlen(value), BOOT_COMMAND_LINE_MAX);
+    if (strchr(value, '\n'))
+        return error_set(error, "--append: a command line is one line");
+    strcpy(setup->config.command_line, value);
+    return 0;
+}
+
+static int set_engine(struct cli_machine *setup, const char *value, struct error *error)
+{
+    setup->engine = value;
+    if (strcmp(value, "auto") && strcmp(value, "kvm") && strcmp(value, "soft"))
+        return error_set(error, "--engine %s: auto, kvm or soft", value);
+    return 0;
+}
+
+int cli_machine_option(
+    struct cli_machine *setup, int option, const char *value, struct error *error)
+{
+    uint64_t number = 0;
+    int result = 0;
+    switch (option) {
+    case CLI_ENGINE:
+        result = set_engine(setup, value, error);
+        break;
+    case CLI_MEMORY:
+        result = add_memory(setup, value, error);
+        break;
+    case CLI_KERNEL:
+        setup->kernel_path = value;
+        break;
+    case CLI_INITRD:
+        setup->initrd_path = value;
+        break;
+    case CLI_APPEND:
+        result = set_command_line(setup, value, error);
+        break;
+    case CLI_BOOT:
+        if (!boot_protocol_parse(value, &setup->config.boot))
+            result = error_set(error, "--boot %s: auto, elf64, pvh or multiboot", value);
+        break;
+    case CLI_SERIAL:
+        setup->serial = value;
+        break;
+    case CLI_PACE:
+        result = set_pace(setup, value, error);
+        break;
+    case CLI_MAX_TIME:
+        result = config_parse_time(value, &setup->config.max_time, error);
+        break;
+    case CLI_START_TIME:
+        result = parse_integer("--start-time", value, &number, error);
+        setup->config.start_time = (int64_t)(number & INT64_MAX);
+        break;
+    case CLI_SEED:
+        result = parse_integer("--seed", value, &setup->config.seed, error);
+        break;
+    default:
+        return 0;
+    }
+    return result < 0 ? -1 : 1;
+}
+
+static int read_all(int fd, struct boot_image *image, const struct stat *info, struct error *error)
+{
+    if (S_ISDIR(info->st_mode))
+        return error_set(error, "%s: a directory, not a file", image->name);
+    struct buffer content = {0};
+    for (;;) {
+        uint8_t *room = buffer_extend(&content, 1 << 20);
+        if (!room) {
+            buffer_free(&content);
+            return error_set(error, "%s: too large to be read into memory", image->name);
+        }
+        ssize_t got = read(fd, room, 1 << 20);
+        if (got < 0) {
+            error_set_errno(error, "%s: cannot be read", image->name);
+            buffer_free(&content);
+            return -1;
+        }
+        content.size -= (size_t)((1 << 20) - got);
+        if (got == 0)
+            break;
+    }
+    if (content.size == 0) {
+        buffer_free(&content);
+        return error_set(error, "%s: the file is empty", image->name);
+    }
+    image->data = content.data;
+    image->size = content.size;
+    return 0;
+}
+
+static int load_file(const char *path, struct boot_image *image, struct error *error)
+{
+    image->name = path;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set_errno(error, "%s: cannot be opened", path);
+    struct stat info;
+    int result = fstat(fd, &info) < 0 ? error_set_errno(error, "%s", path)
+                                      : read_all(fd, image, &info, error);
+    close(fd);
+    return result;
+}
+
+int cli_machine_load(struct cli_machine *setup, struct error *error)
+{
+    if (!setup->kernel_path)
+        return error_set(error, "no kernel: give one with --kernel FILE");
+    if (setup->config.memory_count == 0 && add_memory(setup, "128M", error) < 0)
+        return -1;
+    if (!setup->pace_given)
+        setup->config.pace = isatty(STDIN_FILENO) ? PACE_REAL : PACE_FAST;
+    if (load_file(setup->kernel_path, &setup->kernel, error) < 0)
+        return -1;
+    if (setup->initrd_path && load_file(setup->initrd_path, &setup->initrd, error) < 0)
+        return -1;
+    if (strcmp(setup->engine, "auto") == 0)
+        setup->engine = probe_auto_engine();
+    return 0;
+}
+
+/* ---- The serial port ---- */
+
+static int console_fd(void *context)
+{
+    return serial_fd(context);
+}
+
+static ssize_t console_read(void *context, uint8_t *data, size_t size)
+{
+    struct cli_machine *setup = context;
+    size_t got = serial_read(setup->console, data, size);
+    if (serial_quit_requested(setup->console))
+        machine_request_stop(setup->machine);
+    if (got == 0)
+        errno = EAGAIN;
+    return got ? (ssize_t)got : -1;
+}
+
+static int console_fd_of(void *context)
+{
+    struct cli_machine *setup = context;
+    return console_fd(setup->console);
+}
+
+static bool console_ended(void *context)
+{
+    struct cli_machine *setup = context;
+    return serial_input_ended(setup->console);
+}
+
+static void console_put(void *context, const uint8_t *bytes, size_t count)
+{
+    struct cli_machine *setup = context;
+    serial_write(setup->console, bytes, count);
+}
+
+static void line_changed(void *context, const struct uart_line *line)
+{
+    struct cli_machine *setup = context;
+    const struct serial_format format = {
+        .baud = line->divisor ? 115200u / line->divisor : 0,
+        .data_bits = line->data_bits,
+        .parity = (enum serial_parity)line->parity,
+        .stop_bits = line->stop_half_bits > 2 ? 2 : 1,
+    };
+    if (!setup->console)
+        return;
+    if (format.baud)
+        serial_set_format(setup->console, &format);
+    serial_set_modem_outputs(
+        setup->console, (line->dtr ? SERIAL_DTR : 0u) | (line->rts ? SERIAL_RTS : 0u));
+    serial_set_break(setup->console, line->sends_break);
+}
+
+int cli_machine_open(struct cli_machine *setup, struct error *error)
+{
+    signal(SIGPIPE, SIG_IGN);
+    setup->console = serial_open(setup->serial, error);
+    if (!setup->console)
+        return -1;
+    if (strncmp(setup->serial, "stdio", 5) != 0 && strcmp(setup->serial, "null") != 0)
+        fprintf(stderr, "hindsight: serial port: %s\n", serial_description(setup->console));
+    const struct live_console console = {
+        .fd = console_fd_of, .read = console_read, .ended = console_ended, .context = setup};
+    setup->live = live_create(&console, setup->config.pace, error);
+    return setup->live ? 0 : -1;
+}
+
+int cli_machine_create(struct cli_machine *setup, struct input_source *source, struct error *error)
+{
+    const struct machine_options options = {
+        .config = &setup->config,
+        .engine = setup->engine,
+        .kernel = &setup->kernel,
+        .initrd = setup->initrd.data ? &setup->initrd : NULL,
+        .source = source,
+        .console = {.put = console_put, .target = setup},
+        .line_changed = line_changed,
+        .line_target = setup,
+    };
+    setup->machine = machine_create(&options, error);
+    return setup->machine ? live_attach(setup->live, setup->machine, error) : -1;
+}
+
+/* ---- Signals: the one thing that a process has one of ---- */
+
+static struct machine *volatile signalled_machine;
+static volatile sig_atomic_t caught_signal;
+
+static void on_signal(int number)
+{
+    caught_signal = number;
+    if (signalled_machine)
+        machine_request_stop(signalled_machine);
+}
+
+int cli_machine_run(struct cli_machine *setup, int *signal_number, struct error *error)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = on_signal}, old[3];
+    caught_signal = 0;
+    signalled_machine = setup->machine;
+    for (unsigned i = 0; i < 3; i++)
+        sigaction(signals[i], &action, &old[i]);
+    int result = machine_run(setup->machine, POSITION_END, error);
+    live_detach(setup->live);
+    for (unsigned i = 0; i < 3; i++)
+        sigaction(signals[i], &old[i], NULL);
+    signalled_machine = NULL;
+    *signal_number = caught_signal;
+    return result;
+}
+
+void cli_machine_close(struct cli_machine *setup)
+{
+    struct error warning;
+    live_destroy(setup->live);
+    struct serial_backend *console = setup->console;
+    while (console && serial_take_warning(console, &warning))
+        fprintf(stderr, "hindsight: %s\n", warning.text);
+    setup->console = NULL; /* the UART's destruction may still report its lines */
+    machine_destroy(setup->machine);
+    serial_close(console);
+    free((void *)(uintptr_t)setup->kernel.data);
+    free((void *)(uintptr_t)setup->initrd.data);
+    for (unsigned i = 0; i < MEMORY_MAX_BACKENDS; i++)
+        free(setup->memory_paths[i]);
+}
+
+int cli_machine_status(const struct cli_machine *setup)
+{
+    const struct machine *machine = setup->machine;
+    switch (machine->stop) {
+    case STOP_DEBUG_EXIT:
+        return (int)(machine->status & 0xff);
+    case STOP_INTERRUPTED:
+        fprintf(
+            stderr, "hindsight: interrupted at event %llu\n", (unsigned long long)machine->event);
+        return caught_signal ? 128 + caught_signal : STATUS_OK;
+    case STOP_SHUTDOWN:
+        fprintf(stderr, "hindsight: %s at event %llu\n", stop_reason_name(machine->stop),
+            (unsigned long long)machine->event);
+        return STATUS_ERROR;
+    default:
+        return STATUS_OK;
+    }
+}

@@ -1,0 +1,78 @@
+/*
+ * The MACHINE part of a command line, and the host side of a live machine: kernel files, serial
+ * back end, live source, signals.
+ */
+#ifndef CLI_MACHINE_H
+#define CLI_MACHINE_H
+
+#include <getopt.h>
+
+#include "vmm/live.h"
+#include "vmm/machine.h"
+#include "vmm/serial/serial_backend.h"
+
+struct cli_machine {
+    struct machine_config config;
+    const char *engine;
+    const char *kernel_path, *initrd_path;
+    const char *serial;
+    bool pace_given;
+    char *memory_paths[MEMORY_MAX_BACKENDS];
+
+    struct boot_image kernel, initrd;
+    struct serial_backend *console;
+    struct live *live;
+    struct machine *machine;
+};
+
+/* Long options for getopt_long; values start at 1000. A subcommand appends its own. */
+#define CLI_MACHINE_OPTIONS                                      \
+    {"engine", required_argument, NULL, CLI_ENGINE},             \
+        {"memory", required_argument, NULL, CLI_MEMORY},         \
+        {"kernel", required_argument, NULL, CLI_KERNEL},         \
+        {"initrd", required_argument, NULL, CLI_INITRD},         \
+        {"append", required_argument, NULL, CLI_APPEND},         \
+        {"boot", required_argument, NULL, CLI_BOOT},             \
+        {"serial", required_argument, NULL, CLI_SERIAL},         \
+        {"pace", required_argument, NULL, CLI_PACE},             \
+        {"max-time", required_argument, NULL, CLI_MAX_TIME},     \
+        {"start-time", required_argument, NULL, CLI_START_TIME}, \
+    {                                                            \
+        "seed", required_argument, NULL, CLI_SEED                \
+    }
+
+enum {
+    CLI_ENGINE = 1000,
+    CLI_MEMORY,
+    CLI_KERNEL,
+    CLI_INITRD,
+    CLI_APPEND,
+    CLI_BOOT,
+    CLI_SERIAL,
+    CLI_PACE,
+    CLI_MAX_TIME,
+    CLI_START_TIME,
+    CLI_SEED,
+};
+
+extern const char cli_machine_help[];
+
+void cli_machine_init(struct cli_machine *setup);
+/* One parsed option; 1: taken, 0: not a machine option, -1: bad value. */
+int cli_machine_option(
+    struct cli_machine *setup, int option, const char *value, struct error *error);
+/* Checks the whole, reads the files, resolves `auto`. */
+int cli_machine_load(struct cli_machine *setup, struct error *error);
+/* Opens the serial back end and the live source. */
+int cli_machine_open(struct cli_machine *setup, struct error *error);
+/* Builds the machine over `source` (the live one, or a recorder's) and starts the live source. */
+int cli_machine_create(struct cli_machine *setup, struct input_source *source, struct error *error);
+/* Runs until the guest stops; SIGINT, SIGTERM and SIGHUP stop it. *signal receives which, or 0. */
+int cli_machine_run(struct cli_machine *setup, int *signal, struct error *error);
+/* Closes everything and restores the terminal. */
+void cli_machine_close(struct cli_machine *setup);
+/* The process's exit status for how the machine stopped, with a line on standard error where a
+ * person wants to know. */
+int cli_machine_status(const struct cli_machine *setup);
+
+#endif

@@ -1,0 +1,56 @@
+/* hindsight: finds the subcommand and runs it. */
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *summary;
+};
+
+static const struct command commands[] = {
+    {"doctor", cli_doctor, "what this host can do, and which engine 'auto' takes"},
+    {"run", cli_run, "run a guest live, without a trace"},
+    {"record", cli_record, "run a guest and record it"},
+    {"replay", cli_replay, "run a trace again and compare"},
+    {"info", cli_info, "what a trace holds"},
+    {"dump", cli_dump, "the events and inputs of a trace"},
+    {"verify", cli_verify, "check that a trace file is intact"},
+    {"strip", cli_strip, "copy a trace without its checks"},
+    {"raid", cli_raid, "create and look after RAID arrays"},
+};
+
+static void print_help(FILE *out)
+{
+    fputs("Usage: hindsight COMMAND [OPTION]...\n"
+          "Record a virtual machine, replay it exactly, walk through it in both directions.\n\n",
+        out);
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
+    fputs("\n'hindsight COMMAND --help' tells more; so does the manual page hindsight(1).\n", out);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return STATUS_USAGE;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        print_help(stdout);
+        return STATUS_OK;
+    }
+    if (strcmp(name, "--version") == 0) {
+        puts("hindsight " HINDSIGHT_VERSION);
+        return STATUS_OK;
+    }
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        if (strcmp(name, commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    }
+    fprintf(stderr, "hindsight: '%s' is not a command (see 'hindsight --help')\n", name);
+    return STATUS_USAGE;
+}

@@ -1,0 +1,103 @@
+/* hindsight record: a live machine, everything needed to have it again in a trace. */
+#include "cli/cli.h"
+#include "cli/machine.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "recorder/recorder.h"
+
+static const char help[] =
+    "Usage: hindsight record [MACHINE] -o TRACE.hst [--no-checks]\n"
+    "Run a guest and record it. The exit status is the guest's own (debug-exit port), else 0.\n\n"
+    "  -o FILE                the trace to write; an existing file is replaced\n"
+    "  --no-checks            inputs alone: replay works, unverified, from a smaller file\n\n";
+
+enum { OPTION_NO_CHECKS = 1 };
+
+static int finish(struct cli_machine *setup, struct recorder *recorder, const char *path, int run,
+    int signal_number, struct error *failure)
+{
+    struct error error;
+    const struct error *why = run < 0 ? failure : NULL;
+    serial_flush(setup->console);
+    int written = recorder_finish(recorder, setup->machine, signal_number, why, &error);
+    if (run < 0 || setup->machine->stop == STOP_SHUTDOWN)
+        cli_describe_failure(setup->machine);
+    if (run < 0)
+        return cli_fail(STATUS_ERROR, failure);
+    if (written < 0)
+        return cli_fail(STATUS_ERROR, &error);
+    int status = cli_machine_status(setup);
+    fprintf(stderr, "hindsight: %s: %llu events, %.3f s of virtual time: %s\n", path,
+        (unsigned long long)setup->machine->event, (double)machine_time(setup->machine) / 1e9,
+        stop_reason_name(setup->machine->stop));
+    return status;
+}
+
+static int record(struct cli_machine *setup, const char *path, bool include_checks)
+{
+    struct error error;
+    if (cli_machine_load(setup, &error) < 0 || cli_machine_open(setup, &error) < 0)
+        return cli_fail(STATUS_ERROR, &error);
+    const struct recorder_options options = {
+        .path = path,
+        .config = &setup->config,
+        .engine = setup->engine,
+        .kernel = &setup->kernel,
+        .initrd = setup->initrd.data ? &setup->initrd : NULL,
+        .live = live_source(setup->live),
+        .include_checks = include_checks,
+        .counts = strcmp(setup->engine, "soft") == 0,
+    };
+    struct recorder *recorder = recorder_create(&options, &error);
+    if (!recorder)
+        return cli_fail(STATUS_ERROR, &error);
+    if (cli_machine_create(setup, recorder_source(recorder), &error) < 0 ||
+        recorder_attach(recorder, setup->machine, &error) < 0) {
+        recorder_abandon(recorder);
+        remove(path);
+        return cli_fail(STATUS_ERROR, &error);
+    }
+    int signal_number;
+    int run = cli_machine_run(setup, &signal_number, &error);
+    return finish(setup, recorder, path, run, signal_number, &error);
+}
+
+int cli_record(int argc, char **argv)
+{
+    static const struct option options[] = {
+        CLI_MACHINE_OPTIONS, {"no-checks", no_argument, NULL, OPTION_NO_CHECKS}, {0}};
+    struct cli_machine setup;
+    struct error error;
+    const char *path = NULL;
+    bool include_checks = true;
+    if (cli_wants_help(argc, argv)) {
+        cli_help(help);
+        return cli_help(cli_machine_help);
+    }
+    cli_machine_init(&setup);
+    int option, status = STATUS_OK;
+    while (status == STATUS_OK && (option = getopt_long(argc, argv, "o:", options, NULL)) != -1) {
+        if (option == 'o') {
+            path = optarg;
+        } else if (option == OPTION_NO_CHECKS) {
+            include_checks = false;
+        } else {
+            int taken = option == '?' ? 0 : cli_machine_option(&setup, option, optarg, &error);
+            if (taken <= 0)
+                status = taken < 0 ? cli_usage("record", "%s", error.text)
+                                   : cli_usage("record", "bad option");
+        }
+    }
+    if (status == STATUS_OK && optind < argc)
+        status = cli_usage("record", "'%s' is not understood", argv[optind]);
+    if (status == STATUS_OK && !path)
+        status = cli_usage("record", "no trace to write: give one with -o FILE.hst");
+    if (status == STATUS_OK && !setup.kernel_path)
+        status = cli_usage("record", "no kernel: give one with --kernel FILE");
+    if (status == STATUS_OK)
+        status = record(&setup, path, include_checks);
+    cli_machine_close(&setup);
+    return status;
+}

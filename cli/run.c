@@ -1,0 +1,60 @@
+/* hindsight run: a live machine, no trace. */
+#include "cli/cli.h"
+#include "cli/machine.h"
+
+#include <stdio.h>
+
+static const char help[] = "Usage: hindsight run [MACHINE]\n"
+                           "Run a guest live, without a trace. The exit status is the guest's own "
+                           "(debug-exit port), else 0.\n\n";
+
+/* Registers and code of a guest that went wrong. */
+void cli_describe_failure(struct machine *machine)
+{
+    struct buffer text = {0};
+    machine_describe(machine, &text);
+    if (!text.failed)
+        fwrite(text.data, 1, text.size, stderr);
+    buffer_free(&text);
+}
+
+static int run(struct cli_machine *setup)
+{
+    struct error error;
+    int signal_number;
+    if (cli_machine_load(setup, &error) < 0 || cli_machine_open(setup, &error) < 0 ||
+        cli_machine_create(setup, live_source(setup->live), &error) < 0)
+        return cli_fail(STATUS_ERROR, &error);
+    int status = cli_machine_run(setup, &signal_number, &error);
+    serial_flush(setup->console);
+    if (status < 0 || setup->machine->stop == STOP_SHUTDOWN)
+        cli_describe_failure(setup->machine);
+    return status < 0 ? cli_fail(STATUS_ERROR, &error) : cli_machine_status(setup);
+}
+
+int cli_run(int argc, char **argv)
+{
+    static const struct option options[] = {CLI_MACHINE_OPTIONS, {0}};
+    struct cli_machine setup;
+    struct error error;
+    if (cli_wants_help(argc, argv)) {
+        cli_help(help);
+        return cli_help(cli_machine_help);
+    }
+    cli_machine_init(&setup);
+    int option, status = STATUS_OK;
+    while (status == STATUS_OK && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        int taken = option == '?' ? 0 : cli_machine_option(&setup, option, optarg, &error);
+        if (taken <= 0)
+            status =
+                taken < 0 ? cli_usage("run", "%s", error.text) : cli_usage("run", "bad option");
+    }
+    if (status == STATUS_OK && optind < argc)
+        status = cli_usage("run", "'%s' is not understood", argv[optind]);
+    if (status == STATUS_OK && !setup.kernel_path)
+        status = cli_usage("run", "no kernel: give one with --kernel FILE");
+    if (status == STATUS_OK)
+        status = run(&setup);
+    cli_machine_close(&setup);
+    return status;
+}

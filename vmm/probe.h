@@ -1,0 +1,34 @@
+/*
+ * What this host's KVM does, found by running small pieces of guest code and looking, never by
+ * recognising a host. The results feed `hindsight doctor` and the engine that `auto` takes.
+ */
+#ifndef VMM_PROBE_H
+#define VMM_PROBE_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+
+struct probe {
+    bool usable;      /* a virtual machine could be made and ran */
+    struct error why; /* when not usable */
+    bool sync_regs, msr_filter, dirty_log, immediate_exit;
+    double ring0_mips; /* million simple instructions a second, ring 0 */
+    double ring3_mips;
+    double exit_us;         /* one port write and back, ring 0 */
+    bool interrupt_at_exit; /* injected at a port exit: delivered before the next instruction */
+    bool kick_lands;        /* a signal stops a computing guest */
+    bool sse_ring0;         /* KVM executes SSE arithmetic in ring 0 */
+};
+
+/* Takes a few tens of milliseconds. */
+void probe_kvm(struct probe *probe);
+
+/* Ring 0 speed below which KVM is taken to interpret the guest's kernel, and `auto` prefers soft.
+ */
+#define PROBE_SLOW_MIPS 50.0
+
+/* "kvm" or "soft". */
+const char *probe_auto_engine(void);
+
+#endif
