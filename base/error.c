@@ -5,6 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#undef error_set
+#undef error_set_errno
+#undef error_prefix
+
 int error_set(struct error *error, const char *format, ...)
 {
     if (!error)

@@ -24,4 +24,14 @@ int error_set_errno(struct error *error, const char *format, ...)
 int error_prefix(struct error *error, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* So that the compiler knows the result, too. */
+static inline int error_result(int ignored)
+{
+    (void)ignored;
+    return -1;
+}
+#define error_set(...)       error_result(error_set(__VA_ARGS__))
+#define error_set_errno(...) error_result(error_set_errno(__VA_ARGS__))
+#define error_prefix(...)    error_result(error_prefix(__VA_ARGS__))
+
 #endif

@@ -106,8 +106,10 @@ static int replay_poll(struct input_source *source, struct machine *machine,
         return 0;
     }
     int result = peek(replay, &input, error);
-    if (result <= 0 || !input.has_position)
-        return result;
+    if (result < 0)
+        return -1;
+    if (result == 0 || !input.has_position)
+        return 0;
     if (input.position.event < machine->event)
         return diverge(replay, error, "an input of the recorded run was due before this position");
     if (input.position.event > machine->event || input.kind == INPUT_LANDING)

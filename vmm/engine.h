@@ -86,8 +86,8 @@ struct engine_ops {
     int (*run)(struct engine *engine, const struct run_request *request, struct vcpu_exit *exit,
         struct error *error);
     int (*complete)(struct engine *engine, uint64_t value, struct error *error);
-    /* Canonical state (vcpu_canonicalize). export_core leaves fpu and the MSRs after apic_base as
-     * they were in *state: it is what every exit can afford. */
+    /* Canonical state (vcpu_canonicalize). export_core leaves fpu, dr and the MSRs after apic_base
+     * as they were in *state: it is what every exit can afford. */
     int (*export_state)(struct engine *engine, struct vcpu_state *state, struct error *error);
     int (*export_core)(struct engine *engine, struct vcpu_state *state, struct error *error);
     int (*import_state)(struct engine *engine, const struct vcpu_state *state, struct error *error);

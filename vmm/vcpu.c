@@ -87,12 +87,6 @@ static const struct field core_fields[] = {
     FIELD("cr4", cr4),
     FIELD("cr8", cr8),
     FIELD("efer", efer),
-    FIELD("dr0", dr[0]),
-    FIELD("dr1", dr[1]),
-    FIELD("dr2", dr[2]),
-    FIELD("dr3", dr[3]),
-    FIELD("dr6", dr6),
-    FIELD("dr7", dr7),
     FIELD("apic_base", apic_base),
     BOOL_FIELD("exception_pending", exception_pending),
     BOOL_FIELD("exception_has_error", exception_has_error),
@@ -104,8 +98,14 @@ static const struct field core_fields[] = {
     BOOL_FIELD("halted", halted),
 };
 
-/* The FPU image follows these. */
-static const struct field msr_fields[] = {
+/* What KVM hands over only when asked. The FPU image follows these. */
+static const struct field other_fields[] = {
+    FIELD("dr0", dr[0]),
+    FIELD("dr1", dr[1]),
+    FIELD("dr2", dr[2]),
+    FIELD("dr3", dr[3]),
+    FIELD("dr6", dr6),
+    FIELD("dr7", dr7),
     FIELD("sysenter_cs", sysenter_cs),
     FIELD("sysenter_esp", sysenter_esp),
     FIELD("sysenter_eip", sysenter_eip),
@@ -121,8 +121,8 @@ static const struct field msr_fields[] = {
 
 enum {
     CORE_COUNT = sizeof core_fields / sizeof core_fields[0],
-    MSR_COUNT = sizeof msr_fields / sizeof msr_fields[0],
-    PACKED_MAXIMUM = 8 * (CORE_COUNT + MSR_COUNT) + sizeof(struct fpu_state),
+    OTHER_COUNT = sizeof other_fields / sizeof other_fields[0],
+    PACKED_MAXIMUM = 8 * (CORE_COUNT + OTHER_COUNT) + sizeof(struct fpu_state),
 };
 
 /* x86 hosts only: host byte order is the saved form's. */
@@ -153,7 +153,7 @@ static uint8_t *pack(
 static uint8_t *pack_all(uint8_t *out, const struct vcpu_state *state)
 {
     out = pack(out, state, core_fields, CORE_COUNT);
-    out = pack(out, state, msr_fields, MSR_COUNT);
+    out = pack(out, state, other_fields, OTHER_COUNT);
     memcpy(out, &state->fpu, sizeof state->fpu);
     return out + sizeof state->fpu;
 }
@@ -337,7 +337,7 @@ void vcpu_restore(struct vcpu_state *state, struct reader *in)
 {
     memset(state, 0, sizeof *state);
     unpack(state, in, core_fields, CORE_COUNT);
-    unpack(state, in, msr_fields, MSR_COUNT);
+    unpack(state, in, other_fields, OTHER_COUNT);
     reader_get(in, &state->fpu, sizeof state->fpu);
     struct vcpu_state canonical = *state;
     vcpu_canonicalize(&canonical);
@@ -472,5 +472,6 @@ static unsigned compare_fpu(
 unsigned vcpu_compare(const struct vcpu_state *a, const struct vcpu_state *b, struct buffer *out)
 {
     return compare_fields(a, b, core_fields, CORE_COUNT, out) +
-           compare_fields(a, b, msr_fields, MSR_COUNT, out) + compare_fpu(&a->fpu, &b->fpu, out);
+           compare_fields(a, b, other_fields, OTHER_COUNT, out) +
+           compare_fpu(&a->fpu, &b->fpu, out);
 }

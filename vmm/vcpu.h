@@ -185,8 +185,9 @@ void vcpu_reset(struct vcpu_state *state);
 void vcpu_canonicalize(struct vcpu_state *state);
 
 /*
- * XXH3-64 digests. The core digest covers everything except the FPU image and the MSRs after
- * apic_base (what KVM hands over at every exit without further calls); the full digest covers all.
+ * XXH3-64 digests. The core digest covers everything except the FPU image, the debug registers and
+ * the MSRs after apic_base (what KVM hands over at every exit without further calls); the full
+ * digest covers all.
  */
 uint64_t vcpu_digest_core(const struct vcpu_state *state);
 uint64_t vcpu_digest_full(const struct vcpu_state *state);

@@ -10,8 +10,10 @@ static void segment_from_kvm(struct segment *to, const struct kvm_segment *from)
     to->limit = from->limit;
     to->selector = from->selector;
     to->attributes = 0;
-    if (from->unusable || !from->present)
+    if (from->unusable || !from->present) {
+        to->attributes = (uint16_t)((from->dpl & 3) << SEG_DPL_SHIFT); /* a null SS holds the CPL */
         return;
+    }
     to->attributes =
         (uint16_t)((from->type & SEG_TYPE) | (from->s ? SEG_S : 0) |
                    (from->dpl & 3) << SEG_DPL_SHIFT | SEG_P | (from->avl ? SEG_AVL : 0) |
