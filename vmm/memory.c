@@ -190,7 +190,8 @@ bool memory_read(const struct memory *memory, uint64_t gpa, void *data, uint64_t
         return false;
     for (uint8_t *to = data; size;) {
         uint64_t piece = 0;
-        memcpy(to, piece_at(memory, gpa, size, &piece), piece);
+        const uint8_t *from = piece_at(memory, gpa, size, &piece);
+        memcpy(to, from, piece);
         to += piece;
         gpa += piece;
         size -= piece;
