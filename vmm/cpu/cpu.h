@@ -87,7 +87,9 @@ struct insn {
 
 enum access_kind { ACCESS_READ, ACCESS_WRITE, ACCESS_EXECUTE, ACCESS_KINDS };
 
-enum { TLB_ENTRIES = 1024 }; /* direct-mapped by linear page number, one table per access kind */
+/* Direct-mapped by linear page number; one table per access kind, and a bank of them each for
+ * supervisor (0) and user (1) accesses, so that a change of CPL flushes nothing. */
+enum { TLB_ENTRIES = 1024, TLB_BANKS = 2 };
 
 /*
  * `page` is the linear page address when the host may touch the page directly, or that plus
@@ -99,6 +101,16 @@ struct tlb_entry {
     uint64_t page;
     uintptr_t host; /* host address of the page (direct entries) */
     uint64_t gpa;   /* guest-physical address of the page */
+    uint64_t flags; /* mmu.c's own */
+};
+
+enum { TLB_LARGE_MARKS = 1024 };
+
+/* What makes flushing cost as much as was filled, not as much as the tables hold (mmu.c). */
+struct tlb_log {
+    uint16_t filled[TLB_BANKS * ACCESS_KINDS * TLB_ENTRIES]; /* entries in use, each once */
+    unsigned count;
+    uint64_t large[2][TLB_LARGE_MARKS / 64]; /* hashed regions that have large-page entries */
 };
 
 /* ---- Arithmetic flags ----------------------------------------------------------------------- */
@@ -148,7 +160,9 @@ struct cpu {
     uint8_t stack_size; /* width of SP: 2, 4, 8 */
     uint8_t cpl;
 
-    struct tlb_entry tlb[ACCESS_KINDS][TLB_ENTRIES];
+    struct tlb_entry (*tlb)[TLB_ENTRIES]; /* by access kind: the bank of the present CPL */
+    struct tlb_entry tlb_banks[TLB_BANKS][ACCESS_KINDS][TLB_ENTRIES];
+    struct tlb_log tlb_log;
 
     /* The fault that cpu_raise() left for the run loop. */
     jmp_buf *escape;
@@ -259,6 +273,9 @@ void cpu_store_system(struct cpu *cpu, uint64_t linear, unsigned size, uint64_t 
 uint64_t cpu_fetch_page(struct cpu *cpu, uint64_t linear);
 /* Without faults, A/D updates or checks, for the debugger; false when not mapped. */
 bool cpu_translate_quiet(const struct cpu *cpu, uint64_t linear, uint64_t *gpa);
+/* Empties all of the TLB of a new CPU, whose memory may be anything; cpu_mode_changed() does it
+ * where `tlb` is still NULL. */
+void tlb_init(struct cpu *cpu);
 void tlb_flush_all(struct cpu *cpu);
 void tlb_flush_non_global(struct cpu *cpu);
 void tlb_flush_page(struct cpu *cpu, uint64_t linear);

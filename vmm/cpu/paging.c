@@ -1,0 +1,175 @@
+#include "vmm/cpu/paging.h"
+
+#include <string.h>
+
+#include "vmm/cpuid.h"
+
+enum {
+    PTE_P = 1 << 0,
+    PTE_RW = 1 << 1,
+    PTE_US = 1 << 2,
+    PTE_A = 1 << 5,
+    PTE_D = 1 << 6,
+    PTE_PS = 1 << 7,
+    PTE_G = 1 << 8,
+};
+#define PTE_NX           (1ull << 63)
+#define ADDRESS_BITS     ((1ull << CPUID_PHYSICAL_BITS) - 1)
+#define PTE_ADDRESS      (ADDRESS_BITS & ~0xfffull)
+#define RESERVED_ADDRESS (0x000fffffffffffffull & ~ADDRESS_BITS)
+/* PAE without long mode: bits 62-52 are reserved, too, and so are 8-5 and 2-1 of a PDPTE. */
+#define RESERVED_PAE   (0x7fffffffffffffffull & ~ADDRESS_BITS)
+#define RESERVED_PDPTE (RESERVED_PAE | PTE_NX | 0x1e6)
+#define RESERVED_2M    0x1fe000ull
+#define RESERVED_1G    0x3fffe000ull
+
+/* Where no RAM is, the bus reads as ones. */
+static uint64_t read_entry(const struct cpu *cpu, uint64_t gpa, unsigned size)
+{
+    uint64_t entry = 0;
+    const uint8_t *host = memory_at(cpu->memory, gpa, size);
+    if (!host)
+        return size == 4 ? UINT32_MAX : UINT64_MAX;
+    memcpy(&entry, host, size);
+    return entry;
+}
+
+static void add_entry(struct translation *translation, uint64_t gpa, uint64_t entry)
+{
+    translation->entry[translation->count++] = gpa;
+    translation->user &= (entry & PTE_US) != 0;
+    translation->writable &= (entry & PTE_RW) != 0;
+    translation->no_execute |= (entry & PTE_NX) != 0;
+}
+
+static bool global_page(const struct cpu *cpu, uint64_t entry)
+{
+    return (entry & PTE_G) && (cpu->s.cr4 & CR4_PGE);
+}
+
+static int walk_legacy(const struct cpu *cpu, uint64_t linear, struct translation *translation)
+{
+    translation->entry_size = 4;
+    uint64_t at = (cpu->s.cr3 & 0xfffff000) + (linear >> 22 & 0x3ff) * 4;
+    uint64_t entry = read_entry(cpu, at, 4);
+    if (!(entry & PTE_P))
+        return -1;
+    if ((entry & PTE_PS) && (cpu->s.cr4 & CR4_PSE)) {
+        if (entry & (1 << 21))
+            return PF_PRESENT | PF_RESERVED;
+        add_entry(translation, at, entry);
+        translation->gpa = (entry & 0xffc00000) | (entry >> 13 & 0xff) << 32 | (linear & 0x3ff000);
+        translation->large = true;
+        translation->global = global_page(cpu, entry);
+        return 0;
+    }
+    add_entry(translation, at, entry);
+    at = (entry & 0xfffff000) + (linear >> 12 & 0x3ff) * 4;
+    entry = read_entry(cpu, at, 4);
+    if (!(entry & PTE_P))
+        return -1;
+    add_entry(translation, at, entry);
+    translation->gpa = entry & 0xfffff000;
+    translation->global = global_page(cpu, entry);
+    return 0;
+}
+
+/* The levels that PAE and long mode share, from `shift` down; `table` is the first one's address.
+ */
+static int walk_wide(const struct cpu *cpu, uint64_t linear, struct translation *translation,
+    uint64_t table, unsigned shift, uint64_t reserved)
+{
+    for (;; shift -= 9) {
+        uint64_t at = table + (linear >> shift & 0x1ff) * 8;
+        uint64_t entry = read_entry(cpu, at, 8);
+        if (!(entry & PTE_P))
+            return -1;
+        bool maps = shift == 12 || ((entry & PTE_PS) && shift <= 30);
+        uint64_t forbidden = reserved;
+        if (shift == 39)
+            forbidden |= PTE_PS;
+        if (maps && shift == 30)
+            forbidden |= RESERVED_1G;
+        if (maps && shift == 21)
+            forbidden |= RESERVED_2M;
+        if (entry & forbidden)
+            return PF_PRESENT | PF_RESERVED;
+        add_entry(translation, at, entry);
+        if (!maps) {
+            table = entry & PTE_ADDRESS;
+            continue;
+        }
+        uint64_t inside = (1ull << shift) - 1;
+        translation->gpa = ((entry & PTE_ADDRESS & ~inside) | (linear & inside)) & ~0xfffull;
+        translation->large = shift != 12;
+        translation->gigantic = shift == 30;
+        translation->global = global_page(cpu, entry);
+        return 0;
+    }
+}
+
+int paging_walk(const struct cpu *cpu, uint64_t linear, struct translation *translation)
+{
+    *translation = (struct translation){.user = true, .writable = true, .entry_size = 8};
+    uint64_t no_nx = cpu->s.efer & EFER_NXE ? 0 : PTE_NX;
+    if (!(cpu->s.cr0 & CR0_PG)) {
+        translation->gpa = linear & 0xfffff000;
+        return 0;
+    }
+    if (cpu->s.efer & EFER_LMA)
+        return walk_wide(
+            cpu, linear, translation, cpu->s.cr3 & PTE_ADDRESS, 39, RESERVED_ADDRESS | no_nx);
+    if (!(cpu->s.cr4 & CR4_PAE))
+        return walk_legacy(cpu, linear, translation);
+    /* As on AMD, a PDPTE is read when it is needed, not kept from the load of CR3. */
+    uint64_t entry = read_entry(cpu, (cpu->s.cr3 & 0xffffffe0) + (linear >> 30 & 3) * 8, 8);
+    if (!(entry & PTE_P))
+        return -1;
+    if (entry & RESERVED_PDPTE)
+        return PF_PRESENT | PF_RESERVED;
+    return walk_wide(cpu, linear, translation, entry & PTE_ADDRESS, 21, RESERVED_PAE | no_nx);
+}
+
+bool paging_pdptes_valid(const struct cpu *cpu, uint64_t cr3)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        uint64_t entry = read_entry(cpu, (cr3 & 0xffffffe0) + i * 8, 8);
+        if ((entry & PTE_P) && (entry & RESERVED_PDPTE))
+            return false;
+    }
+    return true;
+}
+
+uint32_t paging_check(const struct cpu *cpu, const struct translation *translation,
+    enum access_kind kind, bool user, bool implicit)
+{
+    if (!(cpu->s.cr0 & CR0_PG))
+        return 0;
+    bool write = kind == ACCESS_WRITE;
+    bool fetch = kind == ACCESS_EXECUTE;
+    bool denied = user && !translation->user;
+    denied |= write && !translation->writable && (user || (cpu->s.cr0 & CR0_WP));
+    denied |= fetch && translation->no_execute;
+    if (!user && translation->user) {
+        denied |= fetch && (cpu->s.cr4 & CR4_SMEP);
+        denied |= !fetch && (cpu->s.cr4 & CR4_SMAP) && (implicit || !(cpu->s.rflags & FLAG_AC));
+    }
+    return denied ? PF_PRESENT : 0;
+}
+
+static void set_bits(struct cpu *cpu, uint64_t gpa, uint8_t bits)
+{
+    uint8_t *host = memory_at(cpu->memory, gpa, 1);
+    if (!host || (*host & bits) == bits)
+        return;
+    __atomic_fetch_or(host, bits, __ATOMIC_RELAXED);
+    blocks_memory_written(cpu, gpa, 1);
+}
+
+void paging_set_accessed(struct cpu *cpu, const struct translation *translation, bool dirty)
+{
+    for (unsigned i = 0; i < translation->count; i++) {
+        bool last = i + 1 == translation->count;
+        set_bits(cpu, translation->entry[i], last && dirty ? PTE_A | PTE_D : PTE_A);
+    }
+}
