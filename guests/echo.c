@@ -20,16 +20,29 @@ static volatile unsigned ring_in, ring_out;
 static char line[LINE_SIZE];
 static unsigned length;
 
+static void receive(void)
+{
+    while (port_in8(COM1 + UART_LSR) & 1) { /* data ready */
+        uint8_t byte = port_in8(COM1 + UART_DATA);
+        if (ring_in - ring_out < RING_SIZE)
+            ring[ring_in++ % RING_SIZE] = byte;
+    }
+}
+
+/* Switching the FIFOs on clears the receiver; in loopback nothing new comes in meanwhile. */
+static void enable_fifos(void)
+{
+    port_out8(COM1 + UART_MCR, 0x10);
+    receive();
+    port_out8(COM1 + UART_IIR, 0x81); /* on, trigger level 8 */
+    port_out8(COM1 + UART_MCR, 0x0b);
+}
+
 static void handle_uart(struct interrupt_frame *frame)
 {
     (void)frame;
-    while (!(port_in8(COM1 + UART_IIR) & 1)) {  /* bit 0 clear: an interrupt is pending */
-        while (port_in8(COM1 + UART_LSR) & 1) { /* data ready */
-            uint8_t byte = port_in8(COM1 + UART_DATA);
-            if (ring_in - ring_out < RING_SIZE)
-                ring[ring_in++ % RING_SIZE] = byte;
-        }
-    }
+    while (!(port_in8(COM1 + UART_IIR) & 1)) /* bit 0 clear: an interrupt is pending */
+        receive();
     pic_end(IRQ_COM1);
 }
 
@@ -74,6 +87,7 @@ void guest_main(const struct boot_info *boot)
 {
     (void)boot;
     console_printf("echo: type lines; q ends\n> ");
+    enable_fifos();
     interrupts_handle(VECTOR_IRQ0 + IRQ_COM1, handle_uart);
     pic_unmask(IRQ_COM1);
     port_out8(COM1 + UART_IER, 1); /* received data available */

@@ -12,7 +12,6 @@ void console_init(void)
     port_out8(COM1 + UART_DATA, 1);   /* divisor 1: 115200 baud */
     port_out8(COM1 + UART_IER, 0);
     port_out8(COM1 + UART_LCR, 0x03); /* 8N1 */
-    port_out8(COM1 + UART_IIR, 0x07); /* FIFOs on and empty, trigger level 1 */
     port_out8(COM1 + UART_MCR, 0x0b); /* DTR, RTS, OUT2 (interrupt enable on a PC) */
 }
 

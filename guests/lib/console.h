@@ -1,5 +1,6 @@
 /*
- * Output to COM1 by polling: 115200 baud, 8N1. A line feed is sent as CR LF.
+ * Output to COM1 by polling: 115200 baud, 8N1. A line feed is sent as CR LF. The FIFOs stay off:
+ * switching them on would lose a byte that has already come in.
  */
 #ifndef GUEST_CONSOLE_H
 #define GUEST_CONSOLE_H

@@ -57,13 +57,29 @@ static bool note_entry(Elf *elf, const GElf_Phdr *segment, uint64_t *entry)
     return false;
 }
 
-static bool has_multiboot_header(const struct boot_image *kernel)
+/*
+ * The entry point by the Multiboot header: the header's own where its address fields are valid
+ * (flag 16), else the ELF file's, which must then be a 32-bit file (sections 3.1.3 and 3.1.1).
+ */
+static bool multiboot_entry(
+    const struct boot_image *kernel, bool is64, uint64_t elf_entry, uint64_t *entry)
 {
-    for (size_t i = 0; i + 12 <= kernel->size && i + 12 <= MULTIBOOT_SEARCH; i += 4) {
-        uint32_t words[3];
-        memcpy(words, kernel->data + i, sizeof words);
-        if (words[0] == MULTIBOOT_MAGIC && words[0] + words[1] + words[2] == 0)
-            return true;
+    enum { HEADER_SIZE = 12, ADDRESSES_SIZE = 32, ENTRY_WORD = 7, HAS_ADDRESSES = 1 << 16 };
+    for (size_t i = 0; i + HEADER_SIZE <= kernel->size && i + HEADER_SIZE <= MULTIBOOT_SEARCH;
+         i += 4) {
+        uint32_t words[8] = {0};
+        memcpy(words, kernel->data + i, HEADER_SIZE);
+        if (words[0] != MULTIBOOT_MAGIC || words[0] + words[1] + words[2] != 0)
+            continue;
+        if (!(words[1] & HAS_ADDRESSES)) {
+            *entry = elf_entry;
+            return !is64;
+        }
+        if (i + ADDRESSES_SIZE > kernel->size)
+            return false;
+        memcpy(words, kernel->data + i, ADDRESSES_SIZE);
+        *entry = words[ENTRY_WORD];
+        return true;
     }
     return false;
 }
@@ -72,6 +88,7 @@ struct entries {
     bool elf64, pvh, multiboot;
     uint64_t entry; /* e_entry as a physical address */
     uint64_t pvh_entry;
+    uint64_t multiboot_entry;
 };
 
 static int choose(const struct boot_image *kernel, const struct entries *entries,
@@ -92,7 +109,9 @@ static int choose(const struct boot_image *kernel, const struct entries *entries
     if (!offered[*protocol])
         return error_set(
             error, "%s: the file has no %s entry", kernel->name, boot_protocol_name(*protocol));
-    *entry = *protocol == BOOT_PVH ? entries->pvh_entry : entries->entry;
+    *entry = *protocol == BOOT_PVH         ? entries->pvh_entry
+             : *protocol == BOOT_MULTIBOOT ? entries->multiboot_entry
+                                           : entries->entry;
     return 0;
 }
 
@@ -113,7 +132,7 @@ static int load(struct memory *memory, Elf *elf, const struct boot_request *requ
             error, "%s: not an executable with fixed addresses (ET_EXEC)", kernel->name);
     if (elf_getphdrnum(elf, &count) < 0 || count == 0)
         return error_set(error, "%s: the ELF file has no program headers", kernel->name);
-    struct entries entries = {.multiboot = has_multiboot_header(kernel), .entry = header.e_entry};
+    struct entries entries = {.entry = header.e_entry};
     bool is64 = gelf_getclass(elf) == ELFCLASS64;
     for (size_t i = 0; i < count; i++) {
         GElf_Phdr segment;
@@ -133,6 +152,7 @@ static int load(struct memory *memory, Elf *elf, const struct boot_request *requ
     }
     if (layout->kernel_end == 0)
         return error_set(error, "%s: the ELF file has nothing to load", kernel->name);
+    entries.multiboot = multiboot_entry(kernel, is64, entries.entry, &entries.multiboot_entry);
     return choose(kernel, &entries, protocol, &layout->entry, error);
 }
 
