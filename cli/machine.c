@@ -236,19 +236,8 @@ static void console_put(void *context, const uint8_t *bytes, size_t count)
 static void line_changed(void *context, const struct uart_line *line)
 {
     struct cli_machine *setup = context;
-    const struct serial_format format = {
-        .baud = line->divisor ? 115200u / line->divisor : 0,
-        .data_bits = line->data_bits,
-        .parity = (enum serial_parity)line->parity,
-        .stop_bits = line->stop_half_bits > 2 ? 2 : 1,
-    };
-    if (!setup->console)
-        return;
-    if (format.baud)
-        serial_set_format(setup->console, &format);
-    serial_set_modem_outputs(
-        setup->console, (line->dtr ? SERIAL_DTR : 0u) | (line->rts ? SERIAL_RTS : 0u));
-    serial_set_break(setup->console, line->sends_break);
+    if (setup->console)
+        serial_set_line(setup->console, line);
 }
 
 int cli_machine_open(struct cli_machine *setup, struct error *error)

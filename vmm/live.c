@@ -121,12 +121,25 @@ static uint64_t live_clock(struct input_source *source, struct machine *machine)
     return host_ns() - live->start + live->skipped;
 }
 
+/*
+ * A port as power-on left it, 5 data bits and DTR off, is not being listened to yet: what arrived
+ * now would be cut to 5 bits and cleared when the guest sets the port up. It waits outside.
+ */
+static size_t input_room(const struct machine *machine)
+{
+    struct uart_line line;
+    uart_get_line(machine->uart, &line);
+    if (line.data_bits == 5 && !line.dtr)
+        return 0;
+    return uart_receive_room(machine->uart);
+}
+
 /* Takes typed bytes that the serial port has room for. */
 static int take_input(struct live *live, struct machine *machine, struct delivery *delivery)
 {
     if (!atomic_load_explicit(&live->input_ready, memory_order_relaxed))
         return 0;
-    size_t room = uart_receive_room(machine->uart);
+    size_t room = input_room(machine);
     if (room == 0)
         return 0;
     ssize_t got = live->console.read(live->console.context, delivery->data, room);
@@ -229,8 +242,7 @@ static int live_plan(struct input_source *source, struct machine *machine, struc
     struct live *live = (struct live *)source;
     (void)error;
     uint64_t deadline = clock_next_deadline(&machine->clock);
-    atomic_store_explicit(
-        &live->input_fits, uart_receive_room(machine->uart) > 0, memory_order_relaxed);
+    atomic_store_explicit(&live->input_fits, input_room(machine) > 0, memory_order_relaxed);
     if (machine->counts_time) {
         uint64_t now = machine_time(machine);
         plan->stop_when_interruptible = pic_output(machine->pic);
@@ -253,7 +265,7 @@ static int live_landing(struct input_source *source, struct machine *machine,
 {
     struct live *live = (struct live *)source;
     (void)error;
-    bool input = atomic_load(&live->input_ready) && uart_receive_room(machine->uart) > 0;
+    bool input = atomic_load(&live->input_ready) && input_room(machine) > 0;
     if (machine->counts_time)
         return exit->kind != EXIT_KICK || input;
     struct engine *engine = machine->engine;
