@@ -403,18 +403,16 @@ static uint8_t read_counter(struct pit *pit, struct counter *counter)
 
 static void gate_falls(struct counter *counter, int64_t tick)
 {
-    if (counter->running && (counter->mode == 0 || counter->mode == 4)) {
-        int64_t elapsed = elapsed_at(counter, tick);
-        counter->frozen = true;
-        counter->elapsed = elapsed < 0 ? 0 : elapsed;
-    } else if (counter->running && (counter->mode == 2 || counter->mode == 3)) {
-        /* The element stops where it is; a rise will load it afresh. */
-        counter->frozen = true;
-        counter->elapsed = elapsed_at(counter, tick);
-        counter->null_count = counter->null_count || counter->load != NEVER;
-        counter->load = NEVER;
-    }
     counter->gate = false;
+    if (!counter->running || counter->mode == 1 || counter->mode == 5)
+        return;
+    int64_t elapsed = elapsed_at(counter, tick);
+    counter->elapsed = elapsed < 0 ? 0 : elapsed;
+    counter->frozen = true;
+    /* Modes 2 and 3 are loaded afresh when the gate rises. */
+    if (counter->load != NEVER)
+        counter->null_count = true;
+    counter->load = NEVER;
 }
 
 static void gate_rises(struct counter *counter, int64_t tick)
