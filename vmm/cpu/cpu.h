@@ -37,7 +37,9 @@
 struct cpu;
 struct insn;
 struct block_cache; /* blocks.c */
-struct simd_code;   /* generated host code */
+struct block;
+struct op;
+struct simd_code; /* generated host code */
 
 typedef void (*insn_handler)(struct cpu *cpu, const struct insn *insn);
 
@@ -159,6 +161,19 @@ struct cpu {
     uint8_t code_size;  /* default operand size of CS: 2 or 4 (4 in 64-bit mode) */
     uint8_t stack_size; /* width of SP: 2, 4, 8 */
     uint8_t cpl;
+    bool alignment_check; /* CR0.AM, RFLAGS.AC and CPL 3: unaligned data accesses raise #AC */
+
+    /*
+     * The dispatcher (execute.c). A block's instructions are charged to `countdown` when it is
+     * entered; `current->remaining` of them, counted from the instruction under way, are given back
+     * when a fault or an exit leaves it.
+     */
+    int64_t countdown;        /* instructions left in the slice after the block under way */
+    uint64_t slice_end;       /* engine.retired when the countdown is used up */
+    uint64_t block_rip;       /* RIP of the first instruction of the block under way */
+    uint64_t zero;            /* always 0: stands for absent address parts */
+    const struct op *current; /* the instruction under way where it may raise; else NULL */
+    struct block *running;    /* the block under way; NULL outside */
 
     struct tlb_entry (*tlb)[TLB_ENTRIES]; /* by access kind: the bank of the present CPL */
     struct tlb_entry tlb_banks[TLB_BANKS][ACCESS_KINDS][TLB_ENTRIES];
@@ -191,6 +206,18 @@ struct cpu {
 
     struct breakpoint *breakpoints;
     unsigned breakpoint_count;
+    bool watching;               /* some breakpoint is not BREAK_EXECUTE */
+    bool watch_hit;              /* the instruction under way touched a watched range */
+    struct vcpu_exit watch_exit; /* ... and this tells where */
+    uint64_t breakpoint_rip;     /* where EXIT_BREAKPOINT was last reported, and when: */
+    uint64_t breakpoint_retired; /* going on from there steps over it */
+    uint64_t debug_hits;         /* DR6 bits of data and I/O breakpoints hit by the instruction */
+    uint64_t debug_seen[5];      /* DR0-3 and DR7 that the TLB and the dispatcher know of */
+    bool debug_stepping;         /* DR7 enables instruction or I/O breakpoints */
+
+    bool access_waiting; /* reads[read_count - 1] waits for engine_complete() */
+    bool write_reported; /* writes[write_next] was the last exit */
+    bool shutdown;       /* triple fault */
 };
 
 /* ---- Faults (exceptions.c) ------------------------------------------------------------------ */

@@ -1,0 +1,96 @@
+/*
+ * The host runs in 64-bit mode, where these do not exist; algorithms from the Intel SDM, volume 2.
+ * Undefined flags: OF cleared; AAA and AAS set SF, ZF, PF from AL.
+ */
+#include "vmm/cpu/integer.h"
+#include "vmm/cpu/operand.h"
+
+static void set_result_flags(struct cpu *cpu, uint8_t al, bool carry, bool adjust)
+{
+    uint64_t flags = (carry ? FLAG_CF : 0) | (adjust ? FLAG_AF : 0);
+    if (!al)
+        flags |= FLAG_ZF;
+    if (al & 0x80)
+        flags |= FLAG_SF;
+    if (!__builtin_parity(al))
+        flags |= FLAG_PF;
+    cpu_set_arithmetic(cpu, flags);
+}
+
+static void decimal_adjust(struct cpu *cpu, bool subtract)
+{
+    uint64_t flags = cpu_get_arithmetic(cpu);
+    uint8_t old = (uint8_t)cpu->s.gpr[RAX], al = old;
+    bool carry = false, adjust = false;
+
+    if ((al & 0xf) > 9 || flags & FLAG_AF) {
+        carry = flags & FLAG_CF || (subtract ? al < 6 : al > 0xf9);
+        al = (uint8_t)(subtract ? al - 6 : al + 6);
+        adjust = true;
+    }
+    if (old > 0x99 || flags & FLAG_CF) {
+        al = (uint8_t)(subtract ? al - 0x60 : al + 0x60);
+        carry = true;
+    }
+    gpr_write(cpu, RAX, 1, al);
+    set_result_flags(cpu, al, carry, adjust);
+}
+
+void op_daa(struct cpu *cpu, const struct insn *insn)
+{
+    (void)insn;
+    decimal_adjust(cpu, false);
+}
+
+void op_das(struct cpu *cpu, const struct insn *insn)
+{
+    (void)insn;
+    decimal_adjust(cpu, true);
+}
+
+static void ascii_adjust(struct cpu *cpu, bool subtract)
+{
+    uint64_t flags = cpu_get_arithmetic(cpu), ax = cpu->s.gpr[RAX] & 0xffff;
+    bool adjust = (ax & 0xf) > 9 || flags & FLAG_AF;
+
+    if (adjust)
+        ax = subtract ? ax - 0x106 : ax + 0x106;
+    ax &= 0xff0f;
+    gpr_write(cpu, RAX, 2, ax);
+    set_result_flags(cpu, (uint8_t)ax, adjust, adjust);
+}
+
+void op_aaa(struct cpu *cpu, const struct insn *insn)
+{
+    (void)insn;
+    ascii_adjust(cpu, false);
+}
+
+void op_aas(struct cpu *cpu, const struct insn *insn)
+{
+    (void)insn;
+    ascii_adjust(cpu, true);
+}
+
+void op_aam(struct cpu *cpu, const struct insn *insn)
+{
+    uint8_t base = (uint8_t)insn->immediate, al = (uint8_t)cpu->s.gpr[RAX];
+    if (!base)
+        cpu_raise(cpu, VECTOR_DE);
+    gpr_write(cpu, RAX, 2, (uint64_t)(al / base) << 8 | al % base);
+    set_result_flags(cpu, (uint8_t)(al % base), false, false);
+}
+
+void op_aad(struct cpu *cpu, const struct insn *insn)
+{
+    uint64_t ax = cpu->s.gpr[RAX];
+    uint8_t al = (uint8_t)(ax + (ax >> 8 & 0xff) * insn->immediate);
+    gpr_write(cpu, RAX, 2, al);
+    set_result_flags(cpu, al, false, false);
+}
+
+void op_salc(struct cpu *cpu, const struct insn *insn)
+{
+    (void)insn;
+    gpr_write(cpu, RAX, 1, cpu->flags & FLAG_CF << 8 ? 0xff : 0);
+}

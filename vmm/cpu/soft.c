@@ -1,0 +1,260 @@
+/* The software CPU as an engine. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/cpu/blocks.h"
+#include "vmm/cpu/dispatch.h"
+#include "vmm/cpuid.h"
+
+static struct cpu *cpu_of(struct engine *engine)
+{
+    return (struct cpu *)engine;
+}
+
+static void soft_destroy(struct engine *engine)
+{
+    struct cpu *cpu = cpu_of(engine);
+    if (!cpu)
+        return;
+    blocks_destroy(cpu->blocks);
+    simd_destroy(cpu->simd);
+    free(cpu->breakpoints);
+    free(cpu);
+}
+
+static int soft_run(struct engine *engine, const struct run_request *request,
+    struct vcpu_exit *exit, struct error *error)
+{
+    memset(exit, 0, sizeof *exit);
+    return cpu_run(cpu_of(engine), request, exit, error);
+}
+
+/* ---- Accesses outside RAM ------------------------------------------------------------------- */
+
+bool cpu_report_access(struct cpu *cpu, struct vcpu_exit *exit)
+{
+    const struct pending_access *access;
+    bool is_write = !cpu->access_waiting;
+
+    if (cpu->access_waiting)
+        access = &cpu->reads[cpu->read_count - 1];
+    else if (cpu->write_next < cpu->write_count)
+        access = &cpu->writes[cpu->write_next];
+    else
+        return false;
+    cpu->write_reported = is_write;
+    if (is_write)
+        exit->kind = access->is_port ? EXIT_PIO_OUT : EXIT_MMIO_WRITE;
+    else
+        exit->kind = access->is_port ? EXIT_PIO_IN : EXIT_MMIO_READ;
+    exit->size = access->size;
+    exit->address = access->address;
+    exit->value = is_write ? access->value : 0;
+    exit->is_write = is_write;
+    return true;
+}
+
+static int soft_complete(struct engine *engine, uint64_t value, struct error *error)
+{
+    struct cpu *cpu = cpu_of(engine);
+
+    if (cpu->access_waiting) {
+        struct pending_access *access = &cpu->reads[cpu->read_count - 1];
+        access->value = access->size == 8 ? value : value & ((1ull << (8 * access->size)) - 1);
+        cpu->access_waiting = false;
+        if (!cpu_finish_read(cpu))
+            return error_set(error, "%s", cpu->failure.text);
+    } else if (cpu->write_reported) {
+        cpu->write_reported = false;
+        if (++cpu->write_next >= cpu->write_count)
+            cpu->write_count = cpu->write_next = 0;
+    }
+    return cpu->access_waiting || cpu->write_count ? ENGINE_MORE : ENGINE_DONE;
+}
+
+/* ---- State ---------------------------------------------------------------------------------- */
+
+static int soft_export_state(struct engine *engine, struct vcpu_state *state, struct error *error)
+{
+    const struct cpu *cpu = cpu_of(engine);
+    (void)error;
+    *state = cpu->s;
+    state->rflags = cpu_get_rflags(cpu);
+    fpu_to_image(&state->fpu);
+    vcpu_canonicalize(state);
+    return 0;
+}
+
+static int soft_export_core(struct engine *engine, struct vcpu_state *state, struct error *error)
+{
+    struct vcpu_state full, kept = *state;
+    if (soft_export_state(engine, &full, error))
+        return -1;
+    *state = full;
+    state->sysenter_cs = kept.sysenter_cs;
+    state->sysenter_esp = kept.sysenter_esp;
+    state->sysenter_eip = kept.sysenter_eip;
+    state->pat = kept.pat;
+    state->star = kept.star;
+    state->lstar = kept.lstar;
+    state->cstar = kept.cstar;
+    state->sfmask = kept.sfmask;
+    state->kernel_gs_base = kept.kernel_gs_base;
+    state->tsc_aux = kept.tsc_aux;
+    state->tsc_offset = kept.tsc_offset;
+    state->fpu = kept.fpu;
+    return 0;
+}
+
+static bool canonical(uint64_t address)
+{
+    return (uint64_t)((int64_t)(address << 16) >> 16) == address;
+}
+
+/* What no instruction sequence can bring about, and the rest of the CPU relies on. */
+static const char *state_fault(const struct vcpu_state *s)
+{
+    bool active = s->efer & EFER_LMA;
+
+    if (s->cr0 & CR0_PG && !(s->cr0 & CR0_PE))
+        return "CR0.PG without CR0.PE";
+    if (active != (s->efer & EFER_LME && s->cr0 & CR0_PG))
+        return "EFER.LMA does not match EFER.LME and CR0.PG";
+    if (active && !(s->cr4 & CR4_PAE))
+        return "long mode without CR4.PAE";
+    if (s->cr4 & ~CPUID_CR4_ALLOWED)
+        return "CR4 has bits that hs64-v1 does not have";
+    if (s->rflags & FLAG_VM)
+        return "virtual-8086 mode is not supported by the software CPU";
+    if (active && s->segment[SEG_CS].attributes & SEG_L && s->segment[SEG_CS].attributes & SEG_DB)
+        return "CS has both L and D";
+    if (!canonical(s->segment[SEG_FS].base) || !canonical(s->segment[SEG_GS].base) ||
+        !canonical(s->gdt.base) || !canonical(s->idt.base) || !canonical(s->tr.base) ||
+        !canonical(s->ldt.base) || !canonical(s->kernel_gs_base) || !canonical(s->lstar) ||
+        !canonical(s->cstar) || !canonical(s->sysenter_esp) || !canonical(s->sysenter_eip))
+        return "a base address is not canonical";
+    if (s->cr3 >> CPUID_PHYSICAL_BITS || s->cr8 > 15)
+        return "CR3 or CR8 out of range";
+    if (s->exception_pending && s->exception_vector > 31)
+        return "a pending exception is not one";
+    return NULL;
+}
+
+static int soft_import_state(
+    struct engine *engine, const struct vcpu_state *state, struct error *error)
+{
+    struct cpu *cpu = cpu_of(engine);
+    struct vcpu_state copy = *state;
+
+    vcpu_canonicalize(&copy);
+    const char *fault = state_fault(&copy);
+    if (fault)
+        return error_set(error,
+            "impossible CPU state: %s; the checkpoint or trace that it came "
+            "from is damaged or of another CPU model",
+            fault);
+    fpu_from_image(&copy.fpu);
+    cpu->s = copy;
+    cpu_set_rflags(cpu, copy.rflags);
+    cpu_mode_changed(cpu);
+    tlb_flush_all(cpu);
+    cpu->read_count = cpu->read_next = cpu->write_count = cpu->write_next = 0;
+    cpu->access_waiting = cpu->write_reported = false;
+    cpu->watch_hit = cpu->shutdown = cpu->jumped = cpu->stop_requested = false;
+    cpu->debug_hits = 0;
+    cpu->breakpoint_retired = UINT64_MAX;
+    return 0;
+}
+
+/* ---- Interrupts, breakpoints ---------------------------------------------------------------- */
+
+static bool soft_interruptible(struct engine *engine)
+{
+    return cpu_interruptible(cpu_of(engine));
+}
+
+static int soft_interrupt(struct engine *engine, uint8_t vector, struct error *error)
+{
+    struct cpu *cpu = cpu_of(engine);
+    if (!cpu_interruptible(cpu))
+        return error_set(
+            error, "software CPU: interrupt %u offered while the guest cannot take it", vector);
+    cpu->s.halted = false;
+    if (!cpu_deliver_interrupt(cpu, vector))
+        cpu->shutdown = true;
+    cpu->jumped = false;
+    return 0;
+}
+
+static void soft_kick(struct engine *engine)
+{
+    __atomic_store_n(&cpu_of(engine)->kicked, 1, __ATOMIC_RELAXED);
+}
+
+static int soft_set_breakpoints(
+    struct engine *engine, const struct breakpoint *list, unsigned count, struct error *error)
+{
+    struct cpu *cpu = cpu_of(engine);
+    struct breakpoint *copy = NULL;
+
+    if (count) {
+        copy = calloc(count, sizeof *copy);
+        if (!copy)
+            return error_set(error, "no memory for %u breakpoints", count);
+        memcpy(copy, list, count * sizeof *copy);
+    }
+    free(cpu->breakpoints);
+    cpu->breakpoints = copy;
+    cpu->breakpoint_count = count;
+    cpu->watching = false;
+    for (unsigned i = 0; i < count; i++) {
+        if (copy[i].kind != BREAK_EXECUTE)
+            cpu->watching = true;
+    }
+    tlb_flush_all(cpu);
+    blocks_flush(cpu);
+    return 0;
+}
+
+static void soft_memory_changed(struct engine *engine, uint64_t gpa, uint64_t size)
+{
+    blocks_memory_written(cpu_of(engine), gpa, size);
+}
+
+static const struct engine_ops soft_ops = {
+    .name = "soft",
+    .counts = true,
+    .destroy = soft_destroy,
+    .run = soft_run,
+    .complete = soft_complete,
+    .export_state = soft_export_state,
+    .export_core = soft_export_core,
+    .import_state = soft_import_state,
+    .interruptible = soft_interruptible,
+    .interrupt = soft_interrupt,
+    .kick = soft_kick,
+    .set_breakpoints = soft_set_breakpoints,
+    .memory_changed = soft_memory_changed,
+};
+
+struct engine *soft_create(struct memory *memory, struct error *error)
+{
+    struct vcpu_state reset;
+    struct cpu *cpu = aligned_alloc(64, (sizeof *cpu + 63) & ~(size_t)63);
+
+    if (!cpu) {
+        error_set(error, "no memory for the software CPU");
+        return NULL;
+    }
+    memset(cpu, 0, sizeof *cpu);
+    cpu->engine.ops = &soft_ops;
+    cpu->memory = memory;
+    cpu->blocks = blocks_create(memory, error);
+    cpu->simd = cpu->blocks ? simd_create(error) : NULL;
+    vcpu_reset(&reset);
+    if (!cpu->simd || soft_import_state(&cpu->engine, &reset, error)) {
+        soft_destroy(&cpu->engine);
+        return NULL;
+    }
+    return &cpu->engine;
+}
