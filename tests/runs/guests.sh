@@ -4,6 +4,7 @@
 # the spin guest's generator in Python.
 set -euo pipefail
 : "${HINDSIGHT:?}" "${GUESTS:?}"
+[ -x "$HINDSIGHT" ] || exit 77
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
