@@ -1,0 +1,119 @@
+/* The x87 instructions against the host CPU, every encoding of D8 to DF. */
+#include "native.h"
+
+/* Environments in memory: the pointers read as 0. */
+static void forget_environment(const struct insn *insn, struct side *side)
+{
+    unsigned reg = insn->modrm >> 3 & 7;
+    if (!(insn->flags & INSN_MEMORY) || reg != 6 || (insn->opcode != 0xd9 && insn->opcode != 0xdd))
+        return;
+    uint8_t *at = side->memory + 256 + insn->displacement;
+    if (insn->operand_size == 2) {
+        memset(at + 6, 0, 8);
+    } else {
+        memset(at + 12, 0, 14);
+    }
+}
+
+static unsigned try(const struct instruction *instruction, unsigned count)
+{
+    static struct side start, native, handler;
+    unsigned failures = 0;
+    for (unsigned i = 0; i < count && failures < 3; i++) {
+        random_side(&start);
+        normalize(&start.fpu);
+        random_tlb();
+        run_native(instruction, &start, &native, false);
+        if (native.fault == NO_FAULT)
+            forget_environment(&instruction->insn, &native);
+        run_handler(instruction, &start, &handler);
+        if (!same(&native, &handler)) {
+            failures++;
+            fprintf(stderr, "differs in state %u\n", i);
+            explain(instruction, &start, &native, &handler);
+        }
+    }
+    return failures;
+}
+
+static void registers(void **state)
+{
+    (void)state;
+    catch_faults();
+    unsigned failures = 0;
+    for (unsigned opcode = 0xd8; opcode <= 0xdf; opcode++) {
+        for (unsigned modrm = 0; modrm < 64; modrm++) {
+            struct instruction instruction =
+                make(MAP_PRIMARY, opcode, PREFIX_NONE, false, false, modrm >> 3, modrm & 7, 0, -1);
+            failures += try(&instruction, rounds(200)) != 0;
+        }
+    }
+    assert_int_equal(failures, 0);
+}
+
+static void memory(void **state)
+{
+    (void)state;
+    catch_faults();
+    unsigned failures = 0;
+    for (unsigned prefix = PREFIX_NONE; prefix <= PREFIX_66; prefix++) {
+        for (unsigned opcode = 0xd8; opcode <= 0xdf; opcode++) {
+            for (unsigned reg = 0; reg < 8; reg++) {
+                int8_t displacement = (int8_t)random_below(64);
+                struct instruction instruction =
+                    make(MAP_PRIMARY, opcode, prefix, false, true, reg, 0, displacement, -1);
+                failures += try(&instruction, rounds(1000)) != 0;
+            }
+        }
+    }
+    assert_int_equal(failures, 0);
+}
+
+static unsigned fault_of(uint64_t cr0, unsigned opcode, unsigned modrm, uint16_t status)
+{
+    struct cpu *cpu = test.cpu;
+    jmp_buf escape;
+    struct insn insn = {.map = MAP_PRIMARY, .opcode = (uint8_t)opcode, .modrm = (uint8_t)modrm};
+    cpu->s.fpu = (struct fpu_state){.control = 0x37e, .status = status, .tag = 0xff};
+    uint64_t saved = cpu->s.cr0;
+    cpu->s.cr0 = cr0;
+    cpu->escape = &escape;
+    cpu->fault_vector = NO_FAULT;
+    int jump = setjmp(escape);
+    if (jump == 0)
+        simd_handler (&insn)(cpu, &insn);
+    cpu->s.cr0 = saved;
+    return jump == CPU_JUMP_STOP ? 0x100 : cpu->fault_vector;
+}
+
+/* Intel SDM volume 3, table 2-2 and section 8.7.1 of volume 1. */
+static void availability(void **state)
+{
+    (void)state;
+    uint64_t pe = CR0_PE | CR0_NE;
+    assert_int_equal(fault_of(pe, 0xd8, 0xc1, 0), NO_FAULT);
+    assert_int_equal(fault_of(pe | CR0_EM, 0xd8, 0xc1, 0), VECTOR_NM);
+    assert_int_equal(fault_of(pe | CR0_TS, 0xd8, 0xc1, 0), VECTOR_NM);
+    assert_int_equal(fault_of(pe | CR0_TS, 0xdb, 0xe3, 0), VECTOR_NM);
+    assert_int_equal(fault_of(pe | CR0_TS, 0x9b, 0, 0), NO_FAULT);
+    assert_int_equal(fault_of(pe | CR0_MP, 0x9b, 0, 0), NO_FAULT);
+    assert_int_equal(fault_of(pe | CR0_EM, 0x9b, 0, 0), NO_FAULT);
+    assert_int_equal(fault_of(pe | CR0_TS | CR0_MP, 0x9b, 0, 0), VECTOR_NM);
+    /* an unmasked invalid operation is pending */
+    assert_int_equal(fault_of(pe, 0x9b, 0, 0x8081), VECTOR_MF);
+    assert_int_equal(fault_of(pe, 0xd8, 0xc1, 0x8081), VECTOR_MF);
+    assert_int_equal(fault_of(pe, 0xd9, 0xc0, 0x8081), VECTOR_MF);
+    assert_int_equal(fault_of(pe, 0xdf, 0xe0, 0x8081), NO_FAULT);
+    assert_int_equal(fault_of(pe, 0xdb, 0xe2, 0x8081), NO_FAULT);
+    assert_int_equal(fault_of(CR0_PE, 0x9b, 0, 0x8081), 0x100);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(registers),
+        cmocka_unit_test(memory),
+        cmocka_unit_test(availability),
+    };
+    return cmocka_run_group_tests(tests, native_setup, native_teardown);
+}

@@ -1,0 +1,431 @@
+/*
+ * What the floating-point and SIMD files of the software CPU share.
+ *
+ * An instruction executes as the same host instruction with fixed operands: a short piece of
+ * generated code ("thunk") takes pointers to the operands. All thunks are generated when the CPU is
+ * created, one for each value of an immediate, then made read-only and executable; nothing is
+ * generated later. Thunks use the memory form of an instruction also for register operands, which
+ * sit in memory anyway (struct fpu_state).
+ *
+ * x87 registers: while the software CPU runs, cpu->s.fpu.st is in physical order (st[i] is physical
+ * register i, also MMi), so that push and pop change only TOP. fpu_to_image() and fpu_from_image()
+ * convert.
+ */
+#ifndef VMM_CPU_SIMD_H
+#define VMM_CPU_SIMD_H
+
+#include <string.h>
+
+#include "vmm/cpu/cpu.h"
+
+#define LIKELY(x)   __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+enum { XMM_SIZE = 16, MM_SIZE = 8 };
+
+/* What an SSE or MMX instruction is: its operands, hence its handler and the shape of its thunk. */
+enum simd_kind {
+    SIMD_NONE,
+    SIMD_V_W,     /* xmm <- xmm, xmm/m */
+    SIMD_V_E,     /* xmm <- xmm, GPR/m */
+    SIMD_V_Q,     /* xmm <- xmm, mm/m64 */
+    SIMD_P_Q,     /* mm <- mm, mm/m */
+    SIMD_P_W,     /* mm <- xmm/m */
+    SIMD_P_E,     /* mm <- mm, GPR/m */
+    SIMD_G_W,     /* GPR <- xmm/m */
+    SIMD_G_U,     /* GPR <- xmm */
+    SIMD_G_N,     /* GPR <- mm */
+    SIMD_E_V,     /* GPR/m <- xmm */
+    SIMD_COMPARE, /* EFLAGS <- xmm, xmm/m */
+    SIMD_SHIFT_U, /* xmm <- xmm, immediate; ModRM.reg says which */
+    SIMD_SHIFT_N, /* mm <- mm, immediate */
+    SIMD_BLENDV,  /* xmm <- xmm, xmm/m, XMM0 */
+    SIMD_STRING,  /* PCMPxSTRx */
+    SIMD_INSERTPS,
+    SIMD_MOVE, /* no thunk: sse_move_handler() */
+};
+
+enum simd_flag {
+    SIMD_ALIGNED = 1,  /* a memory operand must be aligned to 16 bytes */
+    SIMD_MXCSR = 2,    /* reads or writes MXCSR */
+    SIMD_IMM8 = 4,     /* has an immediate byte: 256 thunks */
+    SIMD_REX_W = 8,    /* REX.W changes the operation: two thunks */
+    SIMD_MEM_ONLY = 16 /* ModRM must name memory */
+};
+
+struct simd_operation {
+    uint8_t kind;
+    uint8_t size; /* bytes of the memory operand; with SIMD_REX_W, 8 when REX.W is set */
+    uint8_t flags;
+};
+
+enum { SIMD_OPERATIONS = 3 * 256 * 4 };
+
+/* By map (0F, 0F38, 0F3A), opcode and mandatory prefix. */
+static inline unsigned simd_index(const struct insn *insn)
+{
+    return ((unsigned)insn->map - MAP_0F) << 10 | (unsigned)insn->opcode << 2 | insn->prefix;
+}
+
+extern const struct simd_operation simd_operations[SIMD_OPERATIONS];
+
+/* What a thunk hands back: RAX and RDX, meaning by shape. */
+struct simd_result {
+    uint64_t rax, rdx;
+};
+
+/* Operands of a PCMPxSTRx thunk: RAX and RDX in, RCX (in RAX's place) and XMM0 out. */
+struct simd_string {
+    union {
+        uint64_t rax, rcx;
+    };
+    uint64_t rdx;
+    uint8_t xmm0[16];
+} __attribute__((aligned(16)));
+
+/* destination, source, third operand (BLENDV's mask, simd_string, RFLAGS), result buffer */
+typedef struct simd_result (*simd_thunk)(void *, const void *, const void *, void *);
+
+struct simd_entry {
+    const uint8_t *code; /* thunk for immediate 0; + immediate * stride for others */
+    const uint8_t *wide; /* with REX.W; INSERTPS: from a register */
+    uint16_t stride;     /* 0 without an immediate */
+    uint8_t size;
+    uint8_t flags;
+};
+
+struct simd_code {
+    struct simd_entry entry[SIMD_OPERATIONS];
+    /* x87: by (opcode & 7) and ModRM.reg, or ModRM & 63 in register forms; NULL where none. `full`
+     * executes the very instruction on a whole image, `quick` on single operands (x87.h). */
+    const uint8_t *full_memory[64], *full_register[512];
+    const uint8_t *quick_memory[64], *quick_register[512];
+    /* The condition codes that an x87 instruction leaves alone on this host (manuals differ, or say
+     * "undefined"), by the same indices. The others it clears or computes. */
+    uint16_t kept_memory[64], kept_register[512];
+    bool cvtpi2ps_touches_mmx;     /* even with a memory operand; likewise found out */
+    const uint8_t *shift[3][2][8]; /* 0F 71 to 73 by prefix and ModRM.reg */
+    const uint8_t *recover;        /* where a trapped thunk continues (simd_trap.c) */
+    uint8_t *memory;
+    size_t size, used;
+    uint32_t host_mxcsr;   /* what the host's own code runs with */
+    uint16_t host_control; /* x87 control word, likewise */
+};
+
+/* simd_code.c, x87_code.c: generators, called by simd_create(). */
+void simd_emit(struct simd_code *simd, const uint8_t *bytes, unsigned count);
+const uint8_t *simd_align(struct simd_code *simd, unsigned alignment);
+void simd_generate(struct simd_code *simd);
+void x87_generate(struct simd_code *simd);
+void x87_calibrate(struct simd_code *simd); /* after the code became executable */
+
+/* Is 0F `opcode` (71 to 73) /reg an instruction? */
+static inline bool simd_shift_exists(unsigned opcode, unsigned prefix, unsigned reg)
+{
+    if (opcode == 0x73)
+        return reg == 2 || reg == 6 || (prefix == PREFIX_66 && (reg == 3 || reg == 7));
+    return reg == 2 || reg == 4 || reg == 6;
+}
+
+static inline simd_thunk simd_at(const uint8_t *code)
+{
+    union {
+        const uint8_t *data;
+        simd_thunk call;
+    } u = {.data = code};
+    return u.call;
+}
+
+static inline const uint8_t *simd_entry_code(
+    const struct simd_entry *entry, const struct insn *insn)
+{
+    const uint8_t *code =
+        (entry->flags & SIMD_REX_W) && (insn->rex & 8) ? entry->wide : entry->code;
+    return code + (size_t)(uint8_t)insn->immediate * entry->stride;
+}
+
+/* ---- Availability --------------------------------------------------------------------------- */
+
+_Noreturn void sse_unavailable(struct cpu *cpu);
+_Noreturn void mmx_unavailable(struct cpu *cpu);
+_Noreturn void x87_error(struct cpu *cpu, const struct insn *insn);
+
+/* #UD when CR0.EM or not CR4.OSFXSR, #NM when CR0.TS. */
+static inline void sse_check(struct cpu *cpu)
+{
+    if (UNLIKELY((cpu->s.cr0 & (CR0_EM | CR0_TS)) | (~cpu->s.cr4 & CR4_OSFXSR)))
+        sse_unavailable(cpu);
+}
+
+static inline bool x87_error_pending(const struct cpu *cpu)
+{
+    return cpu->s.fpu.status & ~cpu->s.fpu.control & 0x3f;
+}
+
+/* #UD when CR0.EM, #NM when CR0.TS, #MF when an x87 error is pending. */
+static inline void mmx_check(struct cpu *cpu, const struct insn *insn)
+{
+    if (UNLIKELY(cpu->s.cr0 & (CR0_EM | CR0_TS)))
+        mmx_unavailable(cpu);
+    if (UNLIKELY(x87_error_pending(cpu)))
+        x87_error(cpu, insn);
+}
+
+/* ---- Operands ------------------------------------------------------------------------------- */
+
+static inline unsigned modrm_mmx_reg(const struct insn *insn)
+{
+    return insn->modrm >> 3 & 7;
+}
+
+static inline unsigned modrm_mmx_rm(const struct insn *insn)
+{
+    return insn->modrm & 7;
+}
+
+static inline void set_gpr(struct cpu *cpu, const struct insn *insn, unsigned reg, uint64_t value)
+{
+    cpu->s.gpr[reg] = insn->rex & 8 ? value : (uint32_t)value;
+}
+
+/* Linear address of the memory operand; #GP or #SS as for any access of `size` bytes. */
+static inline uint64_t simd_linear(
+    struct cpu *cpu, const struct insn *insn, unsigned size, enum access_kind kind)
+{
+    uint64_t offset = (uint64_t)insn->displacement;
+    if (insn->base != NO_REGISTER)
+        offset += cpu->s.gpr[insn->base];
+    if (insn->index != NO_REGISTER)
+        offset += cpu->s.gpr[insn->index] << insn->scale;
+    if (insn->flags & INSN_RIP_RELATIVE)
+        offset += cpu->s.rip + insn->length;
+    if (insn->address_size == 4)
+        offset = (uint32_t)offset;
+    else if (insn->address_size == 2)
+        offset = (uint16_t)offset;
+    return cpu_linear_checked(cpu, insn->segment, offset, size, kind);
+}
+
+/* The host address of [linear, linear + size) when it can be touched directly, else NULL. */
+static inline void *simd_direct(
+    struct cpu *cpu, uint64_t linear, unsigned size, enum access_kind kind)
+{
+    const struct tlb_entry *entry = &cpu->tlb[kind][linear / PAGE_SIZE % TLB_ENTRIES];
+    uint64_t offset = linear % PAGE_SIZE;
+    if (LIKELY(entry->page == linear - offset && offset + size <= PAGE_SIZE))
+        return (void *)(entry->host + offset);
+    return NULL;
+}
+
+/* The memory operand's bytes: in place, or read into `buffer`. */
+static inline const void *simd_load(
+    struct cpu *cpu, const struct insn *insn, unsigned size, bool aligned, void *buffer)
+{
+    uint64_t linear = simd_linear(cpu, insn, size, ACCESS_READ);
+    if (aligned && UNLIKELY(linear & 15))
+        cpu_raise_error(cpu, VECTOR_GP, 0);
+    const void *direct = simd_direct(cpu, linear, size, ACCESS_READ);
+    if (LIKELY(direct != NULL))
+        return direct;
+    cpu_load_bytes(cpu, linear, buffer, size);
+    return buffer;
+}
+
+static inline void simd_store(
+    struct cpu *cpu, const struct insn *insn, const void *data, unsigned size, bool aligned)
+{
+    uint64_t linear = simd_linear(cpu, insn, size, ACCESS_WRITE);
+    if (aligned && UNLIKELY(linear & 15))
+        cpu_raise_error(cpu, VECTOR_GP, 0);
+    void *direct = simd_direct(cpu, linear, size, ACCESS_WRITE);
+    if (LIKELY(direct != NULL))
+        memcpy(direct, data, size);
+    else
+        cpu_store_bytes(cpu, linear, data, size);
+}
+
+/* MASKMOVQ, MASKMOVDQU: bytes of `data` whose mask byte has its top bit set, to [rDI]. */
+void simd_masked_store(struct cpu *cpu, const struct insn *insn, const uint8_t *data,
+    const uint8_t *mask, unsigned size);
+
+/* ---- Execution ------------------------------------------------------------------------------ */
+
+/*
+ * Runs a thunk under the guest's MXCSR. With an unmasked exception it raises #XM (or #UD) and
+ * `destination` (16 bytes, or NULL) is unchanged.
+ */
+struct simd_result simd_run_unmasked(
+    struct cpu *cpu, const uint8_t *code, void *destination, const void *source);
+
+static inline void host_load_mxcsr(uint32_t value)
+{
+    __asm__ volatile("ldmxcsr %0" : : "m"(value) : "memory");
+}
+
+static inline uint32_t host_store_mxcsr(void)
+{
+    uint32_t value;
+    __asm__ volatile("stmxcsr %0" : "=m"(value) : : "memory");
+    return value;
+}
+
+static inline struct simd_result simd_run_mxcsr(
+    struct cpu *cpu, const uint8_t *code, void *destination, const void *source)
+{
+    uint32_t guest = cpu->s.fpu.mxcsr;
+    if (UNLIKELY((guest & 0x1f80) != 0x1f80))
+        return simd_run_unmasked(cpu, code, destination, source);
+    host_load_mxcsr(guest);
+    struct simd_result result = simd_at(code)(destination, source, NULL, NULL);
+    __asm__ volatile("stmxcsr %0" : "=m"(cpu->s.fpu.mxcsr) : : "memory");
+    host_load_mxcsr(cpu->simd->host_mxcsr);
+    return result;
+}
+
+static inline struct simd_result simd_run(struct cpu *cpu, const struct simd_entry *entry,
+    const uint8_t *code, void *destination, const void *source)
+{
+    if (entry->flags & SIMD_MXCSR)
+        return simd_run_mxcsr(cpu, code, destination, source);
+    return simd_at(code)(destination, source, NULL, NULL);
+}
+
+/* ---- x87 and MMX state ---------------------------------------------------------------------- */
+
+enum { X87_TOP_SHIFT = 11 };
+
+static inline unsigned x87_top(const struct cpu *cpu)
+{
+    return cpu->s.fpu.status >> X87_TOP_SHIFT & 7;
+}
+
+#define X87_C0        0x0100
+#define X87_C1        0x0200
+#define X87_C2        0x0400
+#define X87_C3        0x4000
+#define X87_CONDITION (X87_C0 | X87_C1 | X87_C2 | X87_C3)
+#define X87_MASKS     0x3f   /* control: exceptions masked; status: exceptions raised */
+#define X87_SUMMARY   0x8080 /* status: ES and B, set while an unmasked exception is pending */
+#define X87_INITIAL   0x037f /* control after FNINIT */
+
+/* Loads the control word: reserved bits take their fixed values and ES and B follow the masks. */
+void x87_set_control(struct fpu_state *fpu, uint16_t control);
+
+/* What every MMX instruction does: TOP 0, all registers valid. */
+static inline void mmx_enter(struct cpu *cpu)
+{
+    cpu->s.fpu.status &= (uint16_t) ~(7 << X87_TOP_SHIFT);
+    cpu->s.fpu.tag = 0xff;
+}
+
+/* The exponent of a register that an MMX instruction wrote. */
+static inline void mmx_written(struct cpu *cpu, unsigned reg)
+{
+    memset(cpu->s.fpu.st[reg] + 8, 0xff, 2);
+}
+
+/* ---- Handlers by family --------------------------------------------------------------------- */
+
+insn_handler sse_handler(const struct insn *insn, const struct simd_operation *operation);
+insn_handler sse_move_handler(const struct insn *insn);
+insn_handler sse_string_handler(const struct insn *insn);
+insn_handler mmx_handler(const struct insn *insn, const struct simd_operation *operation);
+insn_handler mmx_move_handler(const struct insn *insn);
+insn_handler fxsave_handler(const struct insn *insn); /* 0F AE */
+insn_handler x87_handler(const struct insn *insn);
+insn_handler x87_move_handler(const struct insn *insn);        /* x87_move.c */
+insn_handler x87_quick_handler(const struct insn *insn);       /* x87_quick.c */
+insn_handler x87_environment_handler(const struct insn *insn); /* x87_environment.c */
+
+/* ---- x87 (x87.c) ---------------------------------------------------------------------------- */
+
+/* #NM when CR0.EM or CR0.TS. */
+static inline void x87_available(struct cpu *cpu)
+{
+    if (UNLIKELY(cpu->s.cr0 & (CR0_EM | CR0_TS)))
+        cpu_raise(cpu, VECTOR_NM);
+}
+
+/* ... and #MF when an error is pending: what every waiting instruction begins with. */
+static inline void x87_check(struct cpu *cpu, const struct insn *insn)
+{
+    x87_available(cpu);
+    if (UNLIKELY(x87_error_pending(cpu)))
+        x87_error(cpu, insn);
+}
+
+/* Any instruction that computes, in any state, on the host with the whole x87 state loaded. */
+void x87_full(struct cpu *cpu, const struct insn *insn);
+
+/* Physical register of ST(i), and whether it holds something. */
+static inline unsigned x87_physical(const struct cpu *cpu, unsigned i)
+{
+    return (x87_top(cpu) + i) & 7;
+}
+
+static inline bool x87_valid(const struct cpu *cpu, unsigned i)
+{
+    return cpu->s.fpu.tag >> x87_physical(cpu, i) & 1;
+}
+
+static inline void x87_set_top(struct cpu *cpu, unsigned top)
+{
+    cpu->s.fpu.status =
+        (uint16_t)((cpu->s.fpu.status & ~(7u << X87_TOP_SHIFT)) | (top & 7) << X87_TOP_SHIFT);
+}
+
+static inline void x87_pop(struct cpu *cpu)
+{
+    unsigned top = x87_top(cpu);
+    cpu->s.fpu.tag &= (uint8_t) ~(1u << top);
+    x87_set_top(cpu, top + 1);
+}
+
+/* Bytes of a memory operand of D8 to DF, by (opcode & 7) * 8 + ModRM.reg; 0 where x87_full() is
+ * not concerned. X87_STORES marks those written. */
+enum { X87_STORES = 0x80 };
+extern const uint8_t x87_memory_operand[64];
+
+static inline unsigned x87_memory_index(const struct insn *insn)
+{
+    return (insn->opcode & 7u) << 3 | modrm_mmx_reg(insn);
+}
+
+static inline unsigned x87_register_index(const struct insn *insn)
+{
+    return (insn->opcode & 7u) << 6 | (insn->modrm & 0x3f);
+}
+
+/* Is this register form (opcode & 7) * 64 + (ModRM & 63) no instruction on any CPU? */
+bool x87_register_undefined(unsigned index);
+
+/* After an instruction that computes no condition codes. */
+static inline void x87_keep_condition(struct cpu *cpu, const struct insn *insn)
+{
+    uint16_t kept = insn->flags & INSN_MEMORY ? cpu->simd->kept_memory[x87_memory_index(insn)]
+                                              : cpu->simd->kept_register[x87_register_index(insn)];
+    cpu->s.fpu.status &= (uint16_t)(~X87_CONDITION | kept);
+}
+
+/* Copies an 80-bit register in the pieces in which it was stored, so that the host can forward
+ * it. */
+static inline void x87_copy(void *to, const void *from)
+{
+    uint64_t low;
+    uint16_t high;
+    memcpy(&low, from, 8);
+    memcpy(&high, (const uint8_t *)from + 8, 2);
+    memcpy(to, &low, 8);
+    memcpy((uint8_t *)to + 8, &high, 2);
+}
+
+/* The register that the next push fills must be empty. Sets its tag and TOP. */
+static inline void x87_push(struct cpu *cpu, const void *value)
+{
+    unsigned top = (x87_top(cpu) - 1) & 7;
+    x87_copy(cpu->s.fpu.st[top], value);
+    cpu->s.fpu.tag |= (uint8_t)(1u << top);
+    x87_set_top(cpu, top);
+}
+
+#endif
