@@ -16,6 +16,7 @@
 
 #include <string.h>
 
+#include "vmm/cpu/access.h"
 #include "vmm/cpu/cpu.h"
 
 #define LIKELY(x)   __builtin_expect(!!(x), 1)
@@ -206,17 +207,6 @@ static inline uint64_t simd_linear(
     return cpu_linear_checked(cpu, insn->segment, offset, size, kind);
 }
 
-/* The host address of [linear, linear + size) when it can be touched directly, else NULL. */
-static inline void *simd_direct(
-    struct cpu *cpu, uint64_t linear, unsigned size, enum access_kind kind)
-{
-    const struct tlb_entry *entry = &cpu->tlb[kind][linear / PAGE_SIZE % TLB_ENTRIES];
-    uint64_t offset = linear % PAGE_SIZE;
-    if (LIKELY(entry->page == linear - offset && offset + size <= PAGE_SIZE))
-        return (void *)(entry->host + offset);
-    return NULL;
-}
-
 /* The memory operand's bytes: in place, or read into `buffer`. */
 static inline const void *simd_load(
     struct cpu *cpu, const struct insn *insn, unsigned size, bool aligned, void *buffer)
@@ -224,7 +214,7 @@ static inline const void *simd_load(
     uint64_t linear = simd_linear(cpu, insn, size, ACCESS_READ);
     if (aligned && UNLIKELY(linear & 15))
         cpu_raise_error(cpu, VECTOR_GP, 0);
-    const void *direct = simd_direct(cpu, linear, size, ACCESS_READ);
+    const void *direct = cpu_direct(cpu, ACCESS_READ, linear, size);
     if (LIKELY(direct != NULL))
         return direct;
     cpu_load_bytes(cpu, linear, buffer, size);
@@ -237,7 +227,7 @@ static inline void simd_store(
     uint64_t linear = simd_linear(cpu, insn, size, ACCESS_WRITE);
     if (aligned && UNLIKELY(linear & 15))
         cpu_raise_error(cpu, VECTOR_GP, 0);
-    void *direct = simd_direct(cpu, linear, size, ACCESS_WRITE);
+    void *direct = cpu_direct(cpu, ACCESS_WRITE, linear, size);
     if (LIKELY(direct != NULL))
         memcpy(direct, data, size);
     else

@@ -320,7 +320,9 @@ static inline void normalize(struct fpu_state *fpu)
     forget_pointers(fpu);
     __asm__ volatile("fxrstor64 %0\n\tfxsave64 %0\n\tfninit\n\tldmxcsr %1"
                      : "+m"(*fpu)
-                     : "m"(mxcsr));
+                     : "m"(mxcsr)
+                     : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
+                     "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "memory");
     forget_pointers(fpu);
 }
 
@@ -530,6 +532,7 @@ static inline int native_setup(void **state)
     test.cpu->simd = simd_create(&error);
     if (!test.cpu->simd)
         return -1;
+    test.cpu->tlb = test.cpu->tlb_banks[0];
     test.cpu->s.cr0 = CR0_PE | CR0_NE | CR0_MP;
     test.cpu->s.cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT;
     test.cpu->code64 = true;
