@@ -5,7 +5,10 @@
 #include <string.h>
 #include <xxhash.h>
 
-#define HASHED_HEADER 48 /* bytes of a chunk header before its two checksums */
+#define THOROUGH_LEVEL 6
+#define THOROUGH_MAX   (256 * 1024) /* bytes of inputs */
+#define THOROUGH_MIN   512          /* below, setting up costs more than it gains */
+#define HASHED_HEADER  48           /* bytes of a chunk header before its two checksums */
 
 static const uint8_t file_magic[8] = {0x89, 'H', 'S', 'T', '\r', '\n', 0x1a, '\n'};
 static const uint8_t tail_magic[8] = {'H', 'S', 'T', 't', 'a', 'i', 'l', '\n'};
@@ -141,6 +144,20 @@ bool chunk_payload_intact(
     return get(header + 48, 8) == payload_checksum(header, payload, size);
 }
 
+/*
+ * Checks are compressed thoroughly: they are most of a trace, and the disk thread has the time (40
+ * ns an event). Boot files and bulk data are not, so that sectors do not outrun the disk thread.
+ */
+static int compress(enum trace_chunk_kind kind, const uint8_t *raw, uint8_t *out, int raw_size)
+{
+    bool thorough =
+        kind == TRACE_CHUNK_CHECKS || (kind == TRACE_CHUNK_INPUTS && raw_size <= THOROUGH_MAX);
+    if (thorough && raw_size >= THOROUGH_MIN)
+        return LZ4_compress_HC(
+            (const char *)raw, (char *)out, raw_size, raw_size - 1, THOROUGH_LEVEL);
+    return LZ4_compress_default((const char *)raw, (char *)out, raw_size, raw_size - 1);
+}
+
 int chunk_encode(struct trace_chunk *chunk, const uint8_t *raw, size_t raw_size, struct buffer *out)
 {
     size_t start = out->size;
@@ -153,8 +170,7 @@ int chunk_encode(struct trace_chunk *chunk, const uint8_t *raw, size_t raw_size,
     chunk->flags &= (uint8_t)~CHUNK_COMPRESSED;
     int stored = 0;
     if (raw_size > 1)
-        stored = LZ4_compress_default(
-            (const char *)raw, (char *)payload, (int)raw_size, (int)raw_size - 1);
+        stored = compress(chunk->kind, raw, payload, (int)raw_size);
     if (stored > 0) {
         chunk->flags |= CHUNK_COMPRESSED;
         chunk->stored_size = (uint32_t)stored;

@@ -286,6 +286,48 @@ static void wrong_records_fail_the_seal(void **state)
     }
 }
 
+/* More chunks than one index chunk lists. */
+static void long_index(void **state)
+{
+    (void)state;
+    enum { SEALS = 70000 };
+    struct memory_sink sink = {0};
+    struct trace_sink callbacks = memory_sink_callbacks(&sink);
+    struct error error;
+    struct trace_writer *writer = sample_writer(&callbacks, true, &error);
+    assert_non_null(writer);
+    for (uint64_t event = 0; event < SEALS; event++) {
+        trace_writer_input(writer, 5, NULL, &event, 4);
+        int result = trace_writer_seal(writer, event + 1, event * 10, &error);
+        if (result)
+            fail_msg("%s", error.text);
+    }
+    struct trace_end end = sample_end(SEALS);
+    assert_int_equal(trace_writer_finish(writer, &end, &error), 0);
+    struct trace_reader *reader = open_sink(&sink);
+    struct trace_info info;
+    trace_reader_info(reader, &info);
+    assert_false(info.rebuilt);
+    assert_int_equal(info.chunks, 2 + 2 * SEALS + 1);
+    struct trace_inputs *inputs = trace_inputs_open(reader, &error);
+    struct trace_input input;
+    for (uint64_t event = 0; event < SEALS; event += 997) {
+        trace_inputs_seek(inputs, event);
+        assert_int_equal(trace_inputs_next(inputs, &input, &error), 1);
+        assert_memory_equal(input.payload, &event, 4);
+    }
+    trace_inputs_close(inputs);
+    trace_reader_close(reader);
+    /* Without the tail, the index chunks are compared with what the scan finds. */
+    sink.bytes.size--;
+    reader = open_sink(&sink);
+    trace_reader_info(reader, &info);
+    assert_true(info.rebuilt && info.complete);
+    assert_int_equal(trace_verify_reader(reader, NULL, NULL, &error), 0);
+    trace_reader_close(reader);
+    buffer_free(&sink.bytes);
+}
+
 /* ---- Checks ---- */
 
 #define CHECKS 30000
@@ -636,6 +678,7 @@ int main(void)
         cmocka_unit_test(inputs_come_back),
         cmocka_unit_test(large_seal_is_split),
         cmocka_unit_test(wrong_records_fail_the_seal),
+        cmocka_unit_test(long_index),
         cmocka_unit_test(checks_come_back),
         cmocka_unit_test(many_checks_in_one_seal),
         cmocka_unit_test(chain_is_as_documented),
