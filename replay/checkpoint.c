@@ -1,0 +1,452 @@
+#include "replay/checkpoint.h"
+
+#include <lz4.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/landing.h"
+#include "vmm/snapshot.h"
+
+/* One content of one page, from a checkpoint on until the page's next version. */
+struct version {
+    struct version *older, *newer; /* of the same page */
+    struct version *next;          /* of the same checkpoint */
+    struct checkpoint *owner;
+    uint64_t page; /* number in `newest` */
+    uint16_t size; /* bytes in data; 0: a page of zeroes, PAGE_SIZE: not compressed */
+    uint8_t data[];
+};
+
+struct checkpoint {
+    struct checkpoint *previous, *next; /* by position */
+    struct position position;
+    uint64_t retired; /* instructions since the start: the distance between checkpoints */
+    struct buffer state;
+    struct trace_cursor cursor;
+    uint64_t last_time;
+    struct version *versions;
+    bool pinned; /* the start */
+};
+
+struct checkpoints {
+    struct machine *machine;
+    struct replay_source *source;
+    uint64_t budget, used;
+    struct checkpoint *first, *last;
+    unsigned count;
+    struct checkpoint *current; /* RAM = this one plus what was written since */
+    struct version **newest;    /* for each page of RAM its newest version */
+    uint64_t page_count;
+    uint8_t *dirty; /* a bit for each page: written since `current` */
+};
+
+/* ---- Pages ---- */
+
+static uint64_t page_number(const struct memory *memory, uint64_t gpa)
+{
+    const struct memory_region *low = &memory->region[0], *high = &memory->region[1];
+    if (gpa < low->gpa + low->size)
+        return (gpa - low->gpa) / PAGE_SIZE;
+    return (low->size + gpa - high->gpa) / PAGE_SIZE;
+}
+
+static uint64_t page_gpa(const struct memory *memory, uint64_t number)
+{
+    const struct memory_region *low = &memory->region[0], *high = &memory->region[1];
+    uint64_t offset = number * PAGE_SIZE;
+    return offset < low->size ? low->gpa + offset : high->gpa + (offset - low->size);
+}
+
+static uint8_t *page_host(const struct checkpoints *checkpoints, uint64_t number)
+{
+    const struct memory *memory = &checkpoints->machine->memory;
+    return memory_at(memory, page_gpa(memory, number), PAGE_SIZE);
+}
+
+static bool is_zero(const uint8_t *page)
+{
+    return page[0] == 0 && memcmp(page, page + 1, PAGE_SIZE - 1) == 0;
+}
+
+static struct version *make_version(struct checkpoints *checkpoints, uint64_t number)
+{
+    const uint8_t *page = page_host(checkpoints, number);
+    char packed[LZ4_COMPRESSBOUND(PAGE_SIZE)];
+    size_t size = 0;
+    const void *data = packed;
+    if (!is_zero(page)) {
+        int result =
+            LZ4_compress_default((const char *)page, packed, (int)PAGE_SIZE, (int)sizeof packed);
+        size = result > 0 && result < (int)PAGE_SIZE ? (size_t)result : PAGE_SIZE;
+        if (size == PAGE_SIZE)
+            data = page;
+    }
+    struct version *version = malloc(sizeof *version + size);
+    if (!version)
+        return NULL;
+    *version = (struct version){.page = number, .size = (uint16_t)size};
+    memcpy(version->data, data, size);
+    checkpoints->used += sizeof *version + size;
+    return version;
+}
+
+static void load_version(
+    struct checkpoints *checkpoints, const struct version *version, uint64_t number)
+{
+    struct machine *machine = checkpoints->machine;
+    uint8_t *page = page_host(checkpoints, number);
+    machine->engine->ops->memory_changed(
+        machine->engine, page_gpa(&machine->memory, number), PAGE_SIZE);
+    if (!version || version->size == 0)
+        memset(page, 0, PAGE_SIZE);
+    else if (version->size == PAGE_SIZE)
+        memcpy(page, version->data, PAGE_SIZE);
+    else
+        LZ4_decompress_safe(
+            (const char *)version->data, (char *)page, version->size, (int)PAGE_SIZE);
+}
+
+static void free_version(struct checkpoints *checkpoints, struct version *version)
+{
+    checkpoints->used -= sizeof *version + version->size;
+    free(version);
+}
+
+/* Puts the version into its page's list, which runs from newest to oldest by owner's position. */
+static void link_version(struct checkpoints *checkpoints, struct version *version)
+{
+    struct version *newer = NULL, *older = checkpoints->newest[version->page];
+    while (older && position_compare(older->owner->position, version->owner->position) > 0) {
+        newer = older;
+        older = older->older;
+    }
+    version->older = older;
+    version->newer = newer;
+    if (older)
+        older->newer = version;
+    if (newer)
+        newer->older = version;
+    else
+        checkpoints->newest[version->page] = version;
+}
+
+static void unlink_version(struct checkpoints *checkpoints, struct version *version)
+{
+    if (version->newer)
+        version->newer->older = version->older;
+    else
+        checkpoints->newest[version->page] = version->older;
+    if (version->older)
+        version->older->newer = version->newer;
+}
+
+/* What the page held at the checkpoint. */
+static struct version *version_at(
+    struct checkpoints *checkpoints, uint64_t number, const struct checkpoint *checkpoint)
+{
+    struct version *version = checkpoints->newest[number];
+    while (version && position_compare(version->owner->position, checkpoint->position) > 0)
+        version = version->older;
+    return version;
+}
+
+/* ---- Written pages ---- */
+
+static void mark_dirty(struct checkpoints *checkpoints, uint64_t number)
+{
+    checkpoints->dirty[number / 8] |= (uint8_t)(1u << (number % 8));
+}
+
+/* Moves the engine's log into `dirty`. */
+static int collect_dirty(struct checkpoints *checkpoints, struct error *error)
+{
+    struct machine *machine = checkpoints->machine;
+    uint64_t *pages;
+    unsigned count;
+    if (machine->engine->ops->take_dirty_pages(machine->engine, &pages, &count, error) < 0)
+        return -1;
+    for (unsigned i = 0; i < count; i++)
+        mark_dirty(checkpoints, page_number(&machine->memory, pages[i]));
+    free(pages);
+    return 0;
+}
+
+static void each_dirty(struct checkpoints *checkpoints,
+    void (*visit)(struct checkpoints *checkpoints, uint64_t number, void *context), void *context)
+{
+    uint64_t bytes = (checkpoints->page_count + 7) / 8;
+    for (uint64_t i = 0; i < bytes; i++) {
+        for (unsigned bits = checkpoints->dirty[i]; bits; bits &= bits - 1)
+            visit(checkpoints, i * 8 + (unsigned)__builtin_ctz(bits), context);
+    }
+}
+
+/* ---- The list ---- */
+
+static struct checkpoint *last_before(
+    const struct checkpoints *checkpoints, struct position at, bool strictly)
+{
+    for (struct checkpoint *c = checkpoints->last; c; c = c->previous) {
+        int order = position_compare(c->position, at);
+        if (order < 0 || (order == 0 && !strictly))
+            return c;
+    }
+    return NULL;
+}
+
+static void insert(struct checkpoints *checkpoints, struct checkpoint *checkpoint)
+{
+    struct checkpoint *previous = last_before(checkpoints, checkpoint->position, true);
+    checkpoint->previous = previous;
+    checkpoint->next = previous ? previous->next : checkpoints->first;
+    if (previous)
+        previous->next = checkpoint;
+    else
+        checkpoints->first = checkpoint;
+    if (checkpoint->next)
+        checkpoint->next->previous = checkpoint;
+    else
+        checkpoints->last = checkpoint;
+    checkpoints->count++;
+}
+
+static void unlink_checkpoint(struct checkpoints *checkpoints, struct checkpoint *checkpoint)
+{
+    if (checkpoint->previous)
+        checkpoint->previous->next = checkpoint->next;
+    else
+        checkpoints->first = checkpoint->next;
+    if (checkpoint->next)
+        checkpoint->next->previous = checkpoint->previous;
+    else
+        checkpoints->last = checkpoint->previous;
+    checkpoints->count--;
+}
+
+/*
+ * Drops a checkpoint: its page versions pass to the next one, unless that has its own. Also needed
+ * by pages written between it and `current`, so `current` is never dropped.
+ */
+static void drop(struct checkpoints *checkpoints, struct checkpoint *checkpoint)
+{
+    struct checkpoint *heir = checkpoint->next;
+    for (struct version *version = checkpoint->versions, *next; version; version = next) {
+        next = version->next;
+        if (!heir || (version->newer && version->newer->owner == heir)) {
+            unlink_version(checkpoints, version);
+            free_version(checkpoints, version);
+        } else {
+            version->owner = heir;
+            version->next = heir->versions;
+            heir->versions = version;
+        }
+    }
+    unlink_checkpoint(checkpoints, checkpoint);
+    checkpoints->used -= sizeof *checkpoint + checkpoint->state.capacity;
+    buffer_free(&checkpoint->state);
+    free(checkpoint);
+}
+
+/* The one whose loss leaves the smallest gap, relative to how far it is from the machine. */
+static struct checkpoint *least_useful(const struct checkpoints *checkpoints)
+{
+    struct checkpoint *best = NULL;
+    double best_value = 0;
+    uint64_t here = checkpoints->machine->engine->retired;
+    for (struct checkpoint *c = checkpoints->first; c; c = c->next) {
+        if (c->pinned || c == checkpoints->current || !c->next)
+            continue;
+        double gap = (double)(c->next->retired - c->previous->retired);
+        double distance = 1e6 + (double)(here > c->retired ? here - c->retired : c->retired - here);
+        if (!best || gap / distance < best_value) {
+            best = c;
+            best_value = gap / distance;
+        }
+    }
+    return best;
+}
+
+/* ---- Public ---- */
+
+struct checkpoints *checkpoints_create(struct machine *machine, struct replay_source *source,
+    uint64_t budget_bytes, struct error *error)
+{
+    struct checkpoints *checkpoints = calloc(1, sizeof *checkpoints);
+    uint64_t pages = machine->memory.size / PAGE_SIZE;
+    if (checkpoints) {
+        checkpoints->newest = calloc(pages, sizeof *checkpoints->newest);
+        checkpoints->dirty = calloc(1, (pages + 7) / 8);
+    }
+    if (!checkpoints || !checkpoints->newest || !checkpoints->dirty) {
+        checkpoints_destroy(checkpoints);
+        error_set(error, "out of memory for checkpoints");
+        return NULL;
+    }
+    checkpoints->machine = machine;
+    checkpoints->source = source;
+    checkpoints->budget = budget_bytes;
+    checkpoints->page_count = pages;
+    return checkpoints;
+}
+
+void checkpoints_destroy(struct checkpoints *checkpoints)
+{
+    if (!checkpoints)
+        return;
+    while (checkpoints->last)
+        drop(checkpoints, checkpoints->last);
+    free(checkpoints->newest);
+    free(checkpoints->dirty);
+    free(checkpoints);
+}
+
+struct take_context {
+    struct checkpoint *checkpoint;
+    bool failed;
+};
+
+static void take_page(struct checkpoints *checkpoints, uint64_t number, void *context)
+{
+    struct take_context *take = context;
+    struct version *version = make_version(checkpoints, number);
+    if (!version) {
+        take->failed = true;
+        return;
+    }
+    version->owner = take->checkpoint;
+    version->next = take->checkpoint->versions;
+    take->checkpoint->versions = version;
+    link_version(checkpoints, version);
+}
+
+/*
+ * A page written between the new checkpoint and one that follows it has a version there already; a
+ * page not written there but written before the new one has its version in an earlier one. Both
+ * stay right. But pages whose first version lies later in the list need the content they have now
+ * only when they were written since `current`; those are the dirty ones.
+ */
+static int take_pages(
+    struct checkpoints *checkpoints, struct checkpoint *checkpoint, struct error *error)
+{
+    struct take_context take = {.checkpoint = checkpoint};
+    if (checkpoint->pinned) {
+        for (uint64_t i = 0; i < checkpoints->page_count; i++) {
+            if (!is_zero(page_host(checkpoints, i)))
+                take_page(checkpoints, i, &take);
+        }
+    } else {
+        each_dirty(checkpoints, take_page, &take);
+    }
+    return take.failed ? error_set(error, "out of memory for a checkpoint") : 0;
+}
+
+int checkpoints_take(struct checkpoints *checkpoints, struct error *error)
+{
+    struct machine *machine = checkpoints->machine;
+    struct position here = machine_position(machine);
+    if (machine->pending_more)
+        return 0;
+    struct checkpoint *same = last_before(checkpoints, here, false);
+    if (same && position_compare(same->position, here) == 0)
+        return 0;
+    if (collect_dirty(checkpoints, error) < 0)
+        return -1;
+    struct checkpoint *checkpoint = calloc(1, sizeof *checkpoint);
+    if (!checkpoint)
+        return error_set(error, "out of memory for a checkpoint");
+    checkpoint->position = here;
+    checkpoint->retired = machine->engine->retired;
+    checkpoint->pinned = checkpoints->count == 0;
+    checkpoint->last_time = checkpoints->source->last_time;
+    trace_inputs_save(checkpoints->source->inputs, &checkpoint->cursor);
+    if (snapshot_save(machine, &checkpoint->state, error) < 0) {
+        buffer_free(&checkpoint->state);
+        free(checkpoint);
+        return -1;
+    }
+    checkpoints->used += sizeof *checkpoint + checkpoint->state.capacity;
+    insert(checkpoints, checkpoint);
+    if (take_pages(checkpoints, checkpoint, error) < 0)
+        return -1;
+    checkpoints->current = checkpoint;
+    memset(checkpoints->dirty, 0, (checkpoints->page_count + 7) / 8);
+    struct checkpoint *victim;
+    while (checkpoints->used > checkpoints->budget && (victim = least_useful(checkpoints)))
+        drop(checkpoints, victim);
+    return 0;
+}
+
+bool checkpoints_find(
+    const struct checkpoints *checkpoints, struct position at, bool before, struct position *found)
+{
+    const struct checkpoint *checkpoint = last_before(checkpoints, at, before);
+    if (checkpoint)
+        *found = checkpoint->position;
+    return checkpoint != NULL;
+}
+
+static void restore_page(struct checkpoints *checkpoints, uint64_t number, void *context)
+{
+    load_version(checkpoints, version_at(checkpoints, number, context), number);
+}
+
+/* Pages that differ between two checkpoints: those with a version after the earlier, up to the
+ * later. */
+static void restore_between(
+    struct checkpoints *checkpoints, const struct checkpoint *from, struct checkpoint *to)
+{
+    bool backward = position_compare(to->position, from->position) < 0;
+    const struct checkpoint *first = backward ? to : from, *last = backward ? from : to;
+    for (const struct checkpoint *c = last; c != first; c = c->previous) {
+        for (const struct version *version = c->versions; version; version = version->next)
+            restore_page(checkpoints, version->page, to);
+    }
+}
+
+int checkpoints_restore(struct checkpoints *checkpoints, struct position at, struct error *error)
+{
+    struct machine *machine = checkpoints->machine;
+    struct replay_source *source = checkpoints->source;
+    struct checkpoint *checkpoint = last_before(checkpoints, at, false);
+    if (!checkpoint || position_compare(checkpoint->position, at) != 0)
+        return error_set(error, "there is no checkpoint at this position");
+    if (collect_dirty(checkpoints, error) < 0)
+        return -1;
+    each_dirty(checkpoints, restore_page, checkpoint);
+    restore_between(checkpoints, checkpoints->current, checkpoint);
+    memset(checkpoints->dirty, 0, (checkpoints->page_count + 7) / 8);
+    checkpoints->current = checkpoint;
+    struct reader reader;
+    reader_init(&reader, checkpoint->state.data, checkpoint->state.size);
+    if (snapshot_restore(machine, &reader, error) < 0)
+        return -1;
+    source->last_time = checkpoint->last_time;
+    source->landing_loaded = false;
+    source->diverged = false;
+    trace_inputs_restore(source->inputs, &checkpoint->cursor);
+    /* What the restore itself wrote is not the guest's. */
+    int result = collect_dirty(checkpoints, error);
+    memset(checkpoints->dirty, 0, (checkpoints->page_count + 7) / 8);
+    return result;
+}
+
+unsigned checkpoints_count(const struct checkpoints *checkpoints)
+{
+    return checkpoints->count;
+}
+
+uint64_t checkpoints_bytes(const struct checkpoints *checkpoints)
+{
+    return checkpoints->used;
+}
+
+bool checkpoints_at(
+    const struct checkpoints *checkpoints, unsigned number, struct position *position)
+{
+    const struct checkpoint *checkpoint = checkpoints->first;
+    for (unsigned i = 0; checkpoint && i < number; i++)
+        checkpoint = checkpoint->next;
+    if (checkpoint)
+        *position = checkpoint->position;
+    return checkpoint != NULL;
+}

@@ -1,0 +1,46 @@
+/*
+ * Checkpoints of a replaying machine: the whole of it at a position. RAM is kept as versions of
+ * pages, LZ4-compressed and shared: a checkpoint owns only the pages written since the one before
+ * it. Within a memory budget; when it is used up, checkpoints are dropped where they stand closest.
+ *
+ * One store belongs to one machine whose engine logs written pages (engine_ops.take_dirty_pages).
+ */
+#ifndef REPLAY_CHECKPOINT_H
+#define REPLAY_CHECKPOINT_H
+
+#include "replay/source.h"
+#include "vmm/machine.h"
+
+struct checkpoints;
+
+struct checkpoints *checkpoints_create(struct machine *machine, struct replay_source *source,
+    uint64_t budget_bytes, struct error *error);
+void checkpoints_destroy(struct checkpoints *checkpoints);
+
+/*
+ * Takes one where the machine stands, unless there is one already. Must first be called at the
+ * start (position 0.0). A machine inside an instruction is left alone (0 is returned).
+ */
+int checkpoints_take(struct checkpoints *checkpoints, struct error *error);
+
+/* The last one at or before `at` (`before` = strictly before); false when there is none. */
+bool checkpoints_find(
+    const struct checkpoints *checkpoints, struct position at, bool before, struct position *found);
+
+/* Puts the machine back to the checkpoint at exactly this position. */
+int checkpoints_restore(struct checkpoints *checkpoints, struct position at, struct error *error);
+
+unsigned checkpoints_count(const struct checkpoints *checkpoints);
+uint64_t checkpoints_bytes(const struct checkpoints *checkpoints);
+/* By number, in order of position. */
+bool checkpoints_at(
+    const struct checkpoints *checkpoints, unsigned number, struct position *position);
+
+static inline int position_compare(struct position a, struct position b)
+{
+    if (a.event != b.event)
+        return a.event < b.event ? -1 : 1;
+    return (a.insn > b.insn) - (a.insn < b.insn);
+}
+
+#endif
