@@ -99,8 +99,8 @@ struct engine_ops {
     /* From any thread, async-signal-safe: the run under way, or else the next, ends with EXIT_KICK.
      */
     void (*kick)(struct engine *engine);
-    /* kvm: the GPAs of pages that the guest wrote since the last call, ascending, in a malloc'ed
-     * array for the caller to free. NULL in engines that have no such log. */
+    /* The GPAs of pages of RAM that were written since the last call (kvm: by the guest; soft: also
+     * those named to memory_changed), ascending, in a malloc'ed array for the caller to free. */
     int (*take_dirty_pages)(
         struct engine *engine, uint64_t **pages, unsigned *count, struct error *error);
     /* Replaces the set of breakpoints; they are copied. */

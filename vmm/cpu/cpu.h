@@ -201,6 +201,8 @@ struct cpu {
     volatile int kicked;  /* engine kick */
     struct error failure; /* text of a CPU_JUMP_STOP */
 
+    uint8_t *written; /* a bit for each page of RAM, by host offset: written since it was taken */
+
     struct block_cache *blocks;
     struct simd_code *simd;
 
@@ -308,6 +310,12 @@ void tlb_flush_non_global(struct cpu *cpu);
 void tlb_flush_page(struct cpu *cpu, uint64_t linear);
 /* Drops direct write entries so that the next store to code or watched pages is seen. */
 void tlb_flush_writes(struct cpu *cpu);
+/* Notes that RAM on this page (host address) is being written: engine_ops.take_dirty_pages. */
+static inline void cpu_mark_written(struct cpu *cpu, const uint8_t *host)
+{
+    uint64_t page = (uint64_t)(host - cpu->memory->host) / PAGE_SIZE;
+    cpu->written[page / 8] |= (uint8_t)(1u << (page % 8));
+}
 
 /* ---- Code cache and watchpoints (blocks.c, soft.c) ------------------------------------------- */
 

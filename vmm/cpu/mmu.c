@@ -151,6 +151,8 @@ static __attribute__((noinline)) const struct tlb_entry *fill(
     }
     if (kind == ACCESS_WRITE && host && blocks_page_has_code(cpu, translation.gpa))
         slow = true;
+    if (kind == ACCESS_WRITE && host)
+        cpu_mark_written(cpu, host);
     *entry = (struct tlb_entry){
         .page = page | (slow ? TLB_SLOW : 0),
         .host = (uintptr_t)host,

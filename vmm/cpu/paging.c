@@ -163,6 +163,7 @@ static void set_bits(struct cpu *cpu, uint64_t gpa, uint8_t bits)
     if (!host || (*host & bits) == bits)
         return;
     __atomic_fetch_or(host, bits, __ATOMIC_RELAXED);
+    cpu_mark_written(cpu, host);
     blocks_memory_written(cpu, gpa, 1);
 }
 

@@ -19,6 +19,7 @@ static void soft_destroy(struct engine *engine)
     blocks_destroy(cpu->blocks);
     simd_destroy(cpu->simd);
     free(cpu->breakpoints);
+    free(cpu->written);
     free(cpu);
 }
 
@@ -218,7 +219,47 @@ static int soft_set_breakpoints(
 
 static void soft_memory_changed(struct engine *engine, uint64_t gpa, uint64_t size)
 {
-    blocks_memory_written(cpu_of(engine), gpa, size);
+    struct cpu *cpu = cpu_of(engine);
+
+    blocks_memory_written(cpu, gpa, size);
+    for (uint64_t page = gpa & ~(PAGE_SIZE - 1); page < gpa + size; page += PAGE_SIZE) {
+        const uint8_t *host = memory_at(cpu->memory, page, PAGE_SIZE);
+        if (host)
+            cpu_mark_written(cpu, host);
+    }
+}
+
+static unsigned count_bits(const uint8_t *bits, uint64_t bytes)
+{
+    unsigned count = 0;
+    for (uint64_t i = 0; i < bytes; i++)
+        count += (unsigned)__builtin_popcount(bits[i]);
+    return count;
+}
+
+static int soft_take_dirty_pages(
+    struct engine *engine, uint64_t **pages, unsigned *count, struct error *error)
+{
+    struct cpu *cpu = cpu_of(engine);
+    const struct memory *memory = cpu->memory;
+    uint64_t bytes = (memory->size / PAGE_SIZE + 7) / 8;
+    unsigned n = 0;
+
+    *count = count_bits(cpu->written, bytes);
+    *pages = malloc((*count + 1) * sizeof **pages);
+    if (!*pages)
+        return error_set(error, "no memory for the list of written pages");
+    for (uint64_t i = 0; i < bytes; i++) {
+        for (unsigned bits = cpu->written[i]; bits; bits &= bits - 1) {
+            uint64_t offset = (i * 8 + (unsigned)__builtin_ctz(bits)) * PAGE_SIZE;
+            const struct memory_region *high = &memory->region[1];
+            bool is_low = offset < memory->region[0].size;
+            (*pages)[n++] = is_low ? offset : high->gpa + (offset - memory->region[0].size);
+        }
+    }
+    memset(cpu->written, 0, bytes);
+    tlb_flush_writes(cpu);
+    return 0;
 }
 
 static const struct engine_ops soft_ops = {
@@ -234,6 +275,7 @@ static const struct engine_ops soft_ops = {
     .interrupt = soft_interrupt,
     .kick = soft_kick,
     .set_breakpoints = soft_set_breakpoints,
+    .take_dirty_pages = soft_take_dirty_pages,
     .memory_changed = soft_memory_changed,
 };
 
@@ -251,8 +293,11 @@ struct engine *soft_create(struct memory *memory, struct error *error)
     cpu->memory = memory;
     cpu->blocks = blocks_create(memory, error);
     cpu->simd = cpu->blocks ? simd_create(error) : NULL;
+    cpu->written = calloc(1, (memory->size / PAGE_SIZE + 7) / 8);
     vcpu_reset(&reset);
-    if (!cpu->simd || soft_import_state(&cpu->engine, &reset, error)) {
+    if (!cpu->written)
+        error_set(error, "no memory for the software CPU");
+    if (!cpu->simd || !cpu->written || soft_import_state(&cpu->engine, &reset, error)) {
         soft_destroy(&cpu->engine);
         return NULL;
     }
