@@ -1,0 +1,124 @@
+/*
+ * The timeline: a trace as a place to walk in, both ways. The debugger and the gdb stub talk to
+ * this and to nothing below it for moving.
+ *
+ * The machine runs on the software CPU, which counts, whichever engine recorded. Going backward is
+ * restoring a checkpoint, running forward and stopping early. The state at a position is the same
+ * however it was reached.
+ *
+ * Positions are EVENT.INSN. Several positions share a count of retired instructions when something
+ * was delivered between two instructions; stepping stops at the first of them.
+ */
+#ifndef REPLAY_TIMELINE_H
+#define REPLAY_TIMELINE_H
+
+#include "traces/trace.h"
+#include "vmm/machine.h"
+
+struct timeline;
+
+struct timeline_options {
+    uint64_t cache_bytes; /* for checkpoints; 0: 512 MiB */
+};
+
+/* *damaged tells a damaged trace (exit status 4) from other failures. */
+struct timeline *timeline_open(
+    const char *path, const struct timeline_options *options, bool *damaged, struct error *error);
+void timeline_close(struct timeline *timeline);
+
+/* For reading state: registers through engine->ops->export_state, memory, devices. */
+struct machine *timeline_machine(struct timeline *timeline);
+const struct trace_reader *timeline_trace(const struct timeline *timeline);
+
+struct position timeline_position(const struct timeline *timeline);
+/* Instructions retired since the start; the timeline's finer clock. */
+uint64_t timeline_retired(const struct timeline *timeline);
+/* Virtual time at the position, ns. */
+uint64_t timeline_time(const struct timeline *timeline);
+/* Of the last event; the end is reached when position.event is this. */
+uint64_t timeline_last_event(const struct timeline *timeline);
+bool timeline_at_end(const struct timeline *timeline);
+
+enum direction { FORWARD, BACKWARD };
+
+enum timeline_why {
+    TIMELINE_DONE,        /* the seek or the count of steps is complete */
+    TIMELINE_CONDITION,   /* stop.condition says which */
+    TIMELINE_START,       /* 0.0 was reached going backward */
+    TIMELINE_END,         /* the end of the trace */
+    TIMELINE_INTERRUPTED, /* timeline_interrupt() */
+};
+
+enum condition_kind {
+    CONDITION_EXECUTE, /* about to execute at `address` (linear) */
+    CONDITION_WRITE,   /* [address, address + length) written */
+    CONDITION_READ,
+    CONDITION_ACCESS,
+    CONDITION_EVENT,   /* an event whose kind is in `event_kinds`, at `address` if match_address */
+    CONDITION_CONSOLE, /* the guest has just printed `text` */
+};
+
+/*
+ * What to stop at. For CONDITION_EXECUTE the stop is before the instruction, either way. For reads
+ * and writes going forward it is after the instruction, going backward before it: the value is then
+ * the one from before the write. For events and console text: after the event, or before it going
+ * backward.
+ */
+struct timeline_condition {
+    enum condition_kind kind;
+    bool physical; /* READ, WRITE, ACCESS: a guest-physical range */
+    uint64_t address, length;
+    uint32_t event_kinds; /* by bit: 1 << EVENT_PIO_OUT */
+    bool match_address;
+    const char *text;
+    /* Asked at every hit, with the machine standing there (going forward's place); false: not a
+     * stop. May be NULL. */
+    bool (*accept)(void *context, struct timeline *timeline);
+    void *context;
+};
+
+struct timeline_stop {
+    enum timeline_why why;
+    unsigned condition;         /* index into the list given */
+    uint64_t address;           /* of the access, for READ, WRITE, ACCESS */
+    struct machine_event event; /* for EVENT and CONSOLE */
+};
+
+enum { TIMELINE_MAX_CONDITIONS = 60 };
+
+/* To a position; past the end means the end. A position inside an instruction that makes several
+ * accesses means the end of that instruction. */
+int timeline_seek(struct timeline *timeline, struct position position, struct timeline_stop *stop,
+    struct error *error);
+/* To the first position with that many retired instructions. */
+int timeline_seek_retired(
+    struct timeline *timeline, uint64_t retired, struct timeline_stop *stop, struct error *error);
+/* To the position where virtual time reaches `time`, to the event. */
+int timeline_seek_time(
+    struct timeline *timeline, uint64_t time, struct timeline_stop *stop, struct error *error);
+/* `count` instructions; a step back from between two instructions first undoes what was delivered.
+ */
+int timeline_step(struct timeline *timeline, enum direction direction, uint64_t count,
+    struct timeline_stop *stop, struct error *error);
+/*
+ * Runs until a condition holds, strictly after (or before) where it stands. When nothing is hit the
+ * timeline stands at the end (or start), or where it was interrupted.
+ */
+int timeline_run(struct timeline *timeline, enum direction direction,
+    const struct timeline_condition *conditions, unsigned count, struct timeline_stop *stop,
+    struct error *error);
+
+/* From a signal handler or another thread: the run under way stops where it is. */
+void timeline_interrupt(struct timeline *timeline);
+
+/* What the guest had printed on the serial port up to the position; valid until the next move. */
+const uint8_t *timeline_console(struct timeline *timeline, size_t *size);
+
+/* XXH3-64 over vCPU, RAM and devices at the position. */
+int timeline_digest(struct timeline *timeline, uint64_t *digest, struct error *error);
+
+/* Keeps a checkpoint here. */
+int timeline_checkpoint(struct timeline *timeline, struct error *error);
+void timeline_cache(const struct timeline *timeline, unsigned *checkpoints, uint64_t *bytes);
+
+#endif
