@@ -7,6 +7,11 @@
 #include "vmm/cpu/execute.h"
 #include "vmm/cpu/integer.h"
 
+/* Operands are named by 16-bit offsets. */
+_Static_assert(
+    offsetof(struct cpu, zero) < UINT16_MAX && offsetof(struct cpu, block_rip) < UINT16_MAX,
+    "what addresses are made of comes before the TLB");
+
 static uint16_t gpr_offset(unsigned number)
 {
     return (uint16_t)(offsetof(struct cpu, s.gpr) + 8 * number);
