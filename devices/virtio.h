@@ -1,0 +1,130 @@
+/*
+ * The virtio 1.x transport over PCI and its split rings (OASIS Virtual I/O Device Version 1.2,
+ * sections 2.6, 2.7 and 4.1): what every virtio device is built on.
+ *
+ * Modern only (no legacy interface). Features of the transport: VERSION_1, RING_INDIRECT_DESC,
+ * RING_EVENT_IDX. Interrupts are INTx with the ISR status; MSI-X vectors read as "none".
+ *
+ * All requests that a notification makes available are done inside that notification, so a device's
+ * behaviour depends on nothing but the accesses made to it. Everything read from guest memory is
+ * hostile: a ring or chain that breaks the rules puts the device into DEVICE_NEEDS_RESET, where it
+ * touches guest memory no more.
+ *
+ * BAR 0 (memory, 16 KiB): common configuration at 0, ISR at 0x1000, device-specific configuration
+ * at 0x2000, notifications at 0x3000 (4 bytes a queue).
+ */
+#ifndef DEVICES_VIRTIO_H
+#define DEVICES_VIRTIO_H
+
+#include "devices/pci.h"
+
+/* Guest RAM as devices reach it. */
+struct guest_memory {
+    void *context;
+    /* The host address of [gpa, gpa + size), or NULL when any of it is not RAM. */
+    uint8_t *(*at)(void *context, uint64_t gpa, uint64_t size);
+    /* Told after a device has written there; may be NULL. */
+    void (*wrote)(void *context, uint64_t gpa, uint64_t size);
+};
+
+enum {
+    VIRTIO_MAX_QUEUES = 4,
+    VIRTIO_QUEUE_SIZE = 128, /* largest, and the longest chain */
+    VIRTIO_BAR_SIZE = 0x4000,
+    VIRTIO_COMMON_OFFSET = 0x0000,
+    VIRTIO_ISR_OFFSET = 0x1000,
+    VIRTIO_DEVICE_OFFSET = 0x2000,
+    VIRTIO_NOTIFY_OFFSET = 0x3000,
+    VIRTIO_NOTIFY_MULTIPLIER = 4,
+};
+
+enum {
+    VIRTIO_STATUS_ACKNOWLEDGE = 1,
+    VIRTIO_STATUS_DRIVER = 2,
+    VIRTIO_STATUS_DRIVER_OK = 4,
+    VIRTIO_STATUS_FEATURES_OK = 8,
+    VIRTIO_STATUS_NEEDS_RESET = 64,
+    VIRTIO_STATUS_FAILED = 128,
+};
+
+#define VIRTIO_F_INDIRECT_DESC (UINT64_C(1) << 28)
+#define VIRTIO_F_EVENT_IDX     (UINT64_C(1) << 29)
+#define VIRTIO_F_VERSION_1     (UINT64_C(1) << 32)
+
+struct virtio_segment {
+    uint8_t *data; /* in guest RAM */
+    uint64_t gpa;
+    uint32_t length; /* not 0 */
+};
+
+/* A request: what the device may read, then what it may write. */
+struct virtio_chain {
+    uint16_t head;
+    unsigned readable, writable; /* segments; the writable ones follow the readable ones */
+    uint64_t readable_bytes, writable_bytes;
+    struct virtio_segment segment[VIRTIO_QUEUE_SIZE];
+};
+
+struct virtio_queue {
+    uint16_t size;
+    bool enabled;
+    uint64_t descriptors, available, used; /* GPA */
+    uint16_t next_available;               /* index of the next entry to take */
+    uint16_t next_used;
+    uint16_t signalled; /* value of next_used at the last interrupt decision */
+};
+
+struct virtio_type {
+    uint16_t id;         /* virtio device ID: 2 for block */
+    uint32_t class_code; /* PCI */
+    uint64_t features;   /* beside those of the transport */
+    unsigned queues;
+    unsigned config_size; /* bytes of device-specific configuration */
+    /* Does one request and returns the number of bytes written into the chain. */
+    uint32_t (*request)(void *device, unsigned queue, const struct virtio_chain *chain);
+    uint8_t (*config_read)(void *device, unsigned offset);
+    void (*config_write)(void *device, unsigned offset, uint8_t value); /* NULL: read-only */
+};
+
+struct virtio {
+    const struct virtio_type *type;
+    void *device;
+    uint64_t offered; /* features, transport's included; set by virtio_init from the type */
+    struct guest_memory memory;
+    struct pci_function function;
+    unsigned access_capability; /* offset of VIRTIO_PCI_CAP_PCI_CFG */
+    uint8_t status, isr;
+    uint32_t offered_select, accepted_select;
+    uint64_t accepted;
+    uint16_t queue_select;
+    uint8_t generation;
+    struct virtio_queue queue[VIRTIO_MAX_QUEUES];
+    struct virtio_chain chain; /* the one being served */
+};
+
+/* `offered` may leave out optional features of the type. `name` outlives the device. */
+int virtio_init(struct virtio *virtio, const struct virtio_type *type, const char *name,
+    void *device, uint64_t offered, const struct guest_memory *memory, struct error *error);
+bool virtio_has(const struct virtio *virtio, uint64_t feature); /* offered and accepted */
+/* Sets DEVICE_NEEDS_RESET: the driver has broken the rules. */
+void virtio_broken(struct virtio *virtio);
+
+/* Copies between a buffer and the readable or writable part of a chain, `skip` bytes into it.
+ * Returns the number of bytes there were, at most `size`. */
+uint64_t virtio_copy_from(
+    const struct virtio_chain *chain, uint64_t skip, void *data, uint64_t size);
+uint64_t virtio_copy_to(const struct virtio *virtio, const struct virtio_chain *chain,
+    uint64_t skip, const void *data, uint64_t size);
+/* Tells the memory's owner of bytes written into the chain without virtio_copy_to. */
+void virtio_wrote(const struct virtio *virtio, uint64_t gpa, uint64_t size);
+
+void virtio_reset(struct virtio *virtio);
+void virtio_save(const struct virtio *virtio, struct buffer *out);
+void virtio_restore(struct virtio *virtio, struct reader *in);
+void virtio_describe(const struct virtio *virtio, struct buffer *out);
+
+/* virtio_queue.c: serves the queue until it is empty or broken. */
+void virtio_serve(struct virtio *virtio, unsigned queue);
+void virtio_interrupt(struct virtio *virtio, uint8_t isr); /* raises INTx with these ISR bits */
+
+#endif
