@@ -68,6 +68,39 @@ void mmx_unavailable(struct cpu *cpu)
     cpu_raise(cpu, cpu->s.cr0 & CR0_EM ? VECTOR_UD : VECTOR_NM);
 }
 
+/* Operands of 10 bytes count as 8, environments as their elements. */
+static unsigned natural_alignment(unsigned size)
+{
+    return size == 10 ? 8 : size & -size;
+}
+
+uint64_t simd_linear(
+    struct cpu *cpu, const struct insn *insn, unsigned size, enum access_kind kind, bool aligned)
+{
+    uint64_t linear = cpu_linear_checked(cpu, insn->segment, insn_offset(cpu, insn), size, kind);
+    if (aligned && linear & 15)
+        cpu_raise_error(cpu, VECTOR_GP, 0);
+    check_alignment(cpu, linear, natural_alignment(size));
+    return linear;
+}
+
+const void *simd_load_slow(
+    struct cpu *cpu, const struct insn *insn, unsigned size, bool aligned, void *buffer)
+{
+    uint64_t linear = simd_linear(cpu, insn, size, ACCESS_READ, aligned);
+    const void *direct = cpu_direct(cpu, ACCESS_READ, linear, size);
+    if (direct)
+        return direct;
+    cpu_load_bytes(cpu, linear, buffer, size);
+    return buffer;
+}
+
+void simd_store_slow(
+    struct cpu *cpu, const struct insn *insn, const void *data, unsigned size, bool aligned)
+{
+    cpu_store_bytes(cpu, simd_linear(cpu, insn, size, ACCESS_WRITE, aligned), data, size);
+}
+
 /* Does CVTPI2PS from memory make all x87 registers valid on this host? */
 static bool cvtpi2ps_touches_mmx(void)
 {

@@ -18,6 +18,7 @@
 
 #include "vmm/cpu/access.h"
 #include "vmm/cpu/cpu.h"
+#include "vmm/cpu/operand.h"
 
 #define LIKELY(x)   __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
@@ -189,49 +190,48 @@ static inline void set_gpr(struct cpu *cpu, const struct insn *insn, unsigned re
     cpu->s.gpr[reg] = insn->rex & 8 ? value : (uint32_t)value;
 }
 
-/* Linear address of the memory operand; #GP or #SS as for any access of `size` bytes. */
-static inline uint64_t simd_linear(
-    struct cpu *cpu, const struct insn *insn, unsigned size, enum access_kind kind)
+/* The memory operand with all checks: limits, canonical form, alignment (#GP where the instruction
+ * demands it, else #AC where enabled), paging. */
+uint64_t simd_linear(
+    struct cpu *cpu, const struct insn *insn, unsigned size, enum access_kind kind, bool aligned);
+const void *simd_load_slow(
+    struct cpu *cpu, const struct insn *insn, unsigned size, bool aligned, void *buffer);
+void simd_store_slow(
+    struct cpu *cpu, const struct insn *insn, const void *data, unsigned size, bool aligned);
+
+/* The memory operand's host address when no check but the TLB's is needed, else NULL: an address in
+ * the TLB is canonical. */
+static inline void *simd_direct(
+    struct cpu *cpu, const struct insn *insn, unsigned size, enum access_kind kind, bool aligned)
 {
-    uint64_t offset = (uint64_t)insn->displacement;
-    if (insn->base != NO_REGISTER)
-        offset += cpu->s.gpr[insn->base];
-    if (insn->index != NO_REGISTER)
-        offset += cpu->s.gpr[insn->index] << insn->scale;
-    if (insn->flags & INSN_RIP_RELATIVE)
-        offset += cpu->s.rip + insn->length;
-    if (insn->address_size == 4)
-        offset = (uint32_t)offset;
-    else if (insn->address_size == 2)
-        offset = (uint16_t)offset;
-    return cpu_linear_checked(cpu, insn->segment, offset, size, kind);
+    if (UNLIKELY(!cpu->code64 || cpu->alignment_check))
+        return NULL;
+    uint64_t linear = insn_offset(cpu, insn);
+    if (UNLIKELY(insn->segment >= SEG_FS))
+        linear += cpu->s.segment[insn->segment].base;
+    if (aligned && UNLIKELY(linear & 15))
+        return NULL;
+    return cpu_direct(cpu, kind, linear, size);
 }
 
 /* The memory operand's bytes: in place, or read into `buffer`. */
 static inline const void *simd_load(
     struct cpu *cpu, const struct insn *insn, unsigned size, bool aligned, void *buffer)
 {
-    uint64_t linear = simd_linear(cpu, insn, size, ACCESS_READ);
-    if (aligned && UNLIKELY(linear & 15))
-        cpu_raise_error(cpu, VECTOR_GP, 0);
-    const void *direct = cpu_direct(cpu, ACCESS_READ, linear, size);
+    const void *direct = simd_direct(cpu, insn, size, ACCESS_READ, aligned);
     if (LIKELY(direct != NULL))
         return direct;
-    cpu_load_bytes(cpu, linear, buffer, size);
-    return buffer;
+    return simd_load_slow(cpu, insn, size, aligned, buffer);
 }
 
 static inline void simd_store(
     struct cpu *cpu, const struct insn *insn, const void *data, unsigned size, bool aligned)
 {
-    uint64_t linear = simd_linear(cpu, insn, size, ACCESS_WRITE);
-    if (aligned && UNLIKELY(linear & 15))
-        cpu_raise_error(cpu, VECTOR_GP, 0);
-    void *direct = cpu_direct(cpu, ACCESS_WRITE, linear, size);
+    void *direct = simd_direct(cpu, insn, size, ACCESS_WRITE, aligned);
     if (LIKELY(direct != NULL))
         memcpy(direct, data, size);
     else
-        cpu_store_bytes(cpu, linear, data, size);
+        simd_store_slow(cpu, insn, data, size, aligned);
 }
 
 /* MASKMOVQ, MASKMOVDQU: bytes of `data` whose mask byte has its top bit set, to [rDI]. */

@@ -156,17 +156,14 @@ static void masked_store(struct cpu *cpu, const struct insn *insn)
 void simd_masked_store(struct cpu *cpu, const struct insn *insn, const uint8_t *data,
     const uint8_t *mask, unsigned size)
 {
-    uint64_t offset = cpu->s.gpr[RDI];
-    if (insn->address_size == 4)
-        offset = (uint32_t)offset;
-    else if (insn->address_size == 2)
-        offset = (uint16_t)offset;
+    uint64_t offset = cpu->s.gpr[RDI] & size_mask(insn->address_size);
     uint64_t linear = cpu_linear_checked(cpu, insn->segment, offset, size, ACCESS_WRITE);
     bool selected = false;
     for (unsigned i = 0; i < size; i++)
         selected |= mask[i] >> 7;
     if (!selected)
         return;
+    check_alignment(cpu, linear, 8);
     cpu_probe_write(cpu, linear, size);
     for (unsigned i = 0; i < size;) {
         if (!(mask[i] >> 7)) {

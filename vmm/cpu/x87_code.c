@@ -57,7 +57,9 @@ static const uint8_t *quick_pair(
     struct simd_code *simd, unsigned opcode, unsigned modrm, bool to_second)
 {
     const uint8_t *code = simd_align(simd, QUICK_ALIGNMENT);
-    EMIT(simd, LOAD_SECOND, LOAD_FIRST, (uint8_t)opcode, (uint8_t)modrm, STATUS, FLAGS);
+    EMIT(simd, LOAD_SECOND, LOAD_FIRST, (uint8_t)opcode, (uint8_t)modrm, STATUS);
+    if (opcode == 0xdb) /* FCOMI, FUCOMI */
+        EMIT(simd, FLAGS);
     if (to_second)
         EMIT(simd, DROP, STORE_RESULT, RET);
     else
