@@ -1,13 +1,14 @@
 /*
  * The host runs in 64-bit mode, where these do not exist; algorithms from the Intel SDM, volume 2.
- * Undefined flags: OF cleared; AAA and AAS set SF, ZF, PF from AL.
+ * Undefined flags are those of the addition or subtraction behind the instruction, as AMD's
+ * processors leave them: for AAA and AAS the one on AX, before AL is masked.
  */
 #include "vmm/cpu/integer.h"
 #include "vmm/cpu/operand.h"
 
-static void set_result_flags(struct cpu *cpu, uint8_t al, bool carry, bool adjust)
+static void set_result_flags(struct cpu *cpu, uint8_t al, bool carry, bool adjust, bool overflow)
 {
-    uint64_t flags = (carry ? FLAG_CF : 0) | (adjust ? FLAG_AF : 0);
+    uint64_t flags = (carry ? FLAG_CF : 0) | (adjust ? FLAG_AF : 0) | (overflow ? FLAG_OF : 0);
     if (!al)
         flags |= FLAG_ZF;
     if (al & 0x80)
@@ -33,7 +34,7 @@ static void decimal_adjust(struct cpu *cpu, bool subtract)
         carry = true;
     }
     gpr_write(cpu, RAX, 1, al);
-    set_result_flags(cpu, al, carry, adjust);
+    set_result_flags(cpu, al, carry, adjust, (subtract ? old & ~al : al & ~old) & 0x80);
 }
 
 void op_daa(struct cpu *cpu, const struct insn *insn)
@@ -50,14 +51,19 @@ void op_das(struct cpu *cpu, const struct insn *insn)
 
 static void ascii_adjust(struct cpu *cpu, bool subtract)
 {
-    uint64_t flags = cpu_get_arithmetic(cpu), ax = cpu->s.gpr[RAX] & 0xffff;
+    uint64_t flags = cpu_get_arithmetic(cpu);
+    uint16_t old = (uint16_t)cpu->s.gpr[RAX], ax = old;
     bool adjust = (ax & 0xf) > 9 || flags & FLAG_AF;
 
     if (adjust)
-        ax = subtract ? ax - 0x106 : ax + 0x106;
-    ax &= 0xff0f;
-    gpr_write(cpu, RAX, 2, ax);
-    set_result_flags(cpu, (uint8_t)ax, adjust, adjust);
+        ax = (uint16_t)(subtract ? ax - 0x106 : ax + 0x106);
+    gpr_write(cpu, RAX, 2, ax & 0xff0f);
+    flags = adjust ? FLAG_CF | FLAG_AF : 0;
+    flags |= ax ? 0 : FLAG_ZF;
+    flags |= ax & 0x8000 ? FLAG_SF : 0;
+    flags |= (subtract ? old & ~ax : ax & ~old) & 0x8000 ? FLAG_OF : 0;
+    flags |= __builtin_parity(ax & 0xff) ? 0 : FLAG_PF;
+    cpu_set_arithmetic(cpu, flags);
 }
 
 void op_aaa(struct cpu *cpu, const struct insn *insn)
@@ -78,15 +84,17 @@ void op_aam(struct cpu *cpu, const struct insn *insn)
     if (!base)
         cpu_raise(cpu, VECTOR_DE);
     gpr_write(cpu, RAX, 2, (uint64_t)(al / base) << 8 | al % base);
-    set_result_flags(cpu, (uint8_t)(al % base), false, false);
+    set_result_flags(cpu, (uint8_t)(al % base), false, false, false);
 }
 
 void op_aad(struct cpu *cpu, const struct insn *insn)
 {
     uint64_t ax = cpu->s.gpr[RAX];
-    uint8_t al = (uint8_t)(ax + (ax >> 8 & 0xff) * insn->immediate);
+    uint8_t old = (uint8_t)ax, product = (uint8_t)((ax >> 8 & 0xff) * insn->immediate);
+    uint8_t al = (uint8_t)(old + product);
     gpr_write(cpu, RAX, 2, al);
-    set_result_flags(cpu, al, false, false);
+    set_result_flags(
+        cpu, al, al < old, (al ^ old ^ product) & 0x10, (al ^ old) & (al ^ product) & 0x80);
 }
 
 void op_salc(struct cpu *cpu, const struct insn *insn)

@@ -332,7 +332,7 @@ const struct opcode opcodes_0f[256] = {
     [0xfc] = {NULL, SIMD, NULL},
     [0xfd] = {NULL, SIMD, NULL},
     [0xfe] = {NULL, SIMD, NULL},
-    [0xff] = {op_undefined, M | END, NULL},
+    [0xff] = {op_undefined, END, NULL},
 };
 
 const struct opcode opcodes_crc32[2] = {{op_crc32, M | B, NULL}, {op_crc32, M, NULL}};

@@ -64,8 +64,8 @@ void op_movsx16(struct cpu *cpu, const struct insn *insn)
 
 void op_movsxd(struct cpu *cpu, const struct insn *insn)
 {
-    unsigned size = insn->operand_size, source = size == 8 ? 4 : size;
-    gpr_write(cpu, insn->reg, size, sign_extend(rm_read(cpu, insn, source), source));
+    /* With a 16-bit destination, too, AMD's processors read 32 bits of memory. */
+    gpr_write(cpu, insn->reg, insn->operand_size, sign_extend(rm_read(cpu, insn, 4), 4));
 }
 
 void op_lea(struct cpu *cpu, const struct insn *insn)

@@ -69,8 +69,9 @@ static void lods_once(struct cpu *cpu, const struct insn *insn)
 static void cmps_once(struct cpu *cpu, const struct insn *insn)
 {
     unsigned size = insn->operand_size;
-    uint64_t from = source(cpu, insn, size), to = destination(cpu, insn, ACCESS_READ);
-    uint64_t left = memory_load(cpu, from, size), right = memory_load(cpu, to, size);
+    /* The order in which AMD's processors read: it decides which of two faults is raised. */
+    uint64_t right = memory_load(cpu, destination(cpu, insn, ACCESS_READ), size);
+    uint64_t left = memory_load(cpu, source(cpu, insn, size), size);
     compare(cpu, insn, left, right);
     advance(cpu, insn, RSI, step(cpu, insn));
     advance(cpu, insn, RDI, step(cpu, insn));
