@@ -1,0 +1,237 @@
+#include "tests/differential/compare.h"
+
+#include <capstone/capstone.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "tests/differential/generate.h"
+#include "tests/differential/scan.h"
+
+#define USER_END 0x7ffffffff000ull
+
+void compare_print_exclusions(void)
+{
+    puts("  FOP, FIP, FDP, also where FXSAVE, FNSAVE, FNSTENV store them: kept 0 by vcpu.h\n"
+         "  MXCSR_MASK, also where FXSAVE stores it; bytes 464-511 of its image: not written\n"
+         "  results with MXCSR bit 17 (MM, misaligned SSE): an AMD extension hs64-v1 lacks\n"
+         "  RFLAGS.TF, and RF after an instruction that completes: set by the single step\n"
+         "  the present bit of a page fault's error above the user half: Linux always sets it");
+}
+
+static const char *vector_name(unsigned vector, char text[16])
+{
+    static const char *const vectors[] = {"#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM",
+        "#DF", "9", "#TS", "#NP", "#SS", "#GP", "#PF", "15", "#MF", "#AC", "#MC", "#XM"};
+    if (vector < sizeof vectors / sizeof *vectors)
+        return vectors[vector];
+    snprintf(text, 16, "vector %u", vector);
+    return vector == COMPLETED ? "completed"
+           : vector == HUNG    ? "hung"
+           : vector == FAILED  ? "failed"
+                               : text;
+}
+
+static bool differ(FILE *out, const char *name, uint64_t native, uint64_t soft)
+{
+    if (native == soft)
+        return false;
+    if (out)
+        fprintf(out, "    %-8s native %016" PRIx64 "  soft %016" PRIx64 "\n", name, native, soft);
+    return true;
+}
+
+static bool differ_flags(FILE *out, uint64_t native, uint64_t soft, uint64_t mask)
+{
+    static const struct {
+        uint64_t bit;
+        const char *name;
+    } bits[] = {{FLAG_CF, "CF"}, {FLAG_PF, "PF"}, {FLAG_AF, "AF"}, {FLAG_ZF, "ZF"}, {FLAG_SF, "SF"},
+        {FLAG_DF, "DF"}, {FLAG_OF, "OF"}, {FLAG_NT, "NT"}, {FLAG_RF, "RF"}, {FLAG_AC, "AC"},
+        {FLAG_ID, "ID"}, {FLAG_IF, "IF"}, {FLAG_TF, "TF"}};
+    if (!differ(out, "rflags", native & mask, soft & mask))
+        return false;
+    if (out) {
+        fprintf(out, "             ");
+        for (size_t i = 0; i < sizeof bits / sizeof *bits; i++) {
+            if ((native ^ soft) & mask & bits[i].bit)
+                fprintf(out, "%s %d/%d  ", bits[i].name, !!(native & bits[i].bit),
+                    !!(soft & bits[i].bit));
+        }
+        fprintf(out, "\n");
+    }
+    return true;
+}
+
+static bool differ_bytes(
+    FILE *out, const char *name, const uint8_t *native, const uint8_t *soft, size_t size)
+{
+    if (!memcmp(native, soft, size))
+        return false;
+    if (!out)
+        return true;
+    fprintf(out, "    %-8s native ", name);
+    for (size_t i = size; i-- > 0;)
+        fprintf(out, "%02x", native[i]);
+    fprintf(out, "  soft ");
+    for (size_t i = size; i-- > 0;)
+        fprintf(out, "%02x", soft[i]);
+    fprintf(out, "\n");
+    return true;
+}
+
+static bool differ_fpu(FILE *out, const struct fpu_state *native, const struct fpu_state *soft)
+{
+    if (!memcmp(native, soft, sizeof *native))
+        return false;
+    bool any = differ(out, "fcw", native->control, soft->control);
+    any |= differ(out, "fsw", native->status, soft->status);
+    any |= differ(out, "ftw", native->tag, soft->tag);
+    any |= differ(out, "mxcsr", native->mxcsr, soft->mxcsr);
+    char name[8];
+    for (int i = 0; i < 8; i++) {
+        snprintf(name, sizeof name, "st%d", i);
+        any |= differ_bytes(out, name, native->st[i], soft->st[i], 10);
+    }
+    for (int i = 0; i < 16; i++) {
+        snprintf(name, sizeof name, "xmm%d", i);
+        any |= differ_bytes(out, name, native->xmm[i], soft->xmm[i], 16);
+    }
+    return any;
+}
+
+/* Bytes of the memory operand that hold FOP, FIP, FDP or are not written by the instruction. */
+static void blank_pointers(const struct test_case *test, uint8_t *memory)
+{
+    struct scan s;
+    scan(&s, test->code, test->code_size, test->compatibility);
+    uint64_t address;
+    if (test->block || !aim_address(test, &s, test->rip, &address))
+        return;
+    unsigned reg = s.modrm >> 3 & 7;
+    bool fxsave = s.map == SCAN_0F && s.opcode == 0xae && reg == 0;
+    bool environment = s.map == SCAN_PRIMARY && reg == 6 && (s.opcode == 0xd9 || s.opcode == 0xdd);
+    for (unsigned i = 0; i < 512; i++) {
+        bool blank = false;
+        if (fxsave)
+            blank = (i >= 5 && i < 24) || (i >= 28 && i < 32) || i >= 464;
+        else if (environment)
+            blank = s.operand16 ? i >= 6 && i < 14 : i >= 12 && i < 28;
+        uint64_t at = address + i;
+        if (test->compatibility)
+            at &= 0xffffffff;
+        if (!blank)
+            continue;
+        if (at - DATA_BASE < DATA_SIZE)
+            memory[at - DATA_BASE] = 0;
+        else if (at - LOW_BASE < PAGE)
+            memory[LOW_OFFSET + at - LOW_BASE] = 0;
+    }
+}
+
+static void apply_lines(uint8_t *memory, const uint8_t *initial, const struct outcome *outcome)
+{
+    memcpy(memory, initial, WRITABLE_SIZE);
+    for (unsigned i = 0; i < outcome->line_count && i < LINES_KEPT; i++)
+        memcpy(memory + outcome->lines[i].line * LINE_BYTES, outcome->lines[i].bytes, LINE_BYTES);
+}
+
+static uint64_t linear_of(unsigned offset)
+{
+    return offset < LOW_OFFSET ? DATA_BASE + offset : LOW_BASE + offset - LOW_OFFSET;
+}
+
+static bool differ_memory(FILE *out, const struct test_case *test, const uint8_t *initial,
+    const struct outcome *native, const struct outcome *soft)
+{
+    if (native->line_count == soft->line_count && native->line_digest == soft->line_digest)
+        return false;
+    uint8_t left[WRITABLE_SIZE], right[WRITABLE_SIZE];
+    apply_lines(left, initial, native);
+    apply_lines(right, initial, soft);
+    blank_pointers(test, left);
+    blank_pointers(test, right);
+    unsigned shown = 0;
+    for (unsigned i = 0; i < WRITABLE_SIZE; i += 8) {
+        if (!memcmp(left + i, right + i, 8))
+            continue;
+        char name[24];
+        snprintf(name, sizeof name, "%08" PRIx64, linear_of(i));
+        if (shown++ < 16)
+            differ_bytes(out, name, left + i, right + i, 8);
+    }
+    if (!shown && (native->line_count > LINES_KEPT || soft->line_count > LINES_KEPT)) {
+        if (out)
+            fprintf(
+                out, "    memory   %u lines and %u lines\n", native->line_count, soft->line_count);
+        return true;
+    }
+    return shown;
+}
+
+enum verdict compare(const struct test_case *test, const uint8_t *initial,
+    const struct outcome *native, const struct outcome *soft, FILE *out)
+{
+    static const char *const names[GPR_COUNT] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi",
+        "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"};
+    if (native->fpu.mxcsr & 1u << 17)
+        return LEFT_OUT;
+    bool any = native->vector != soft->vector || native->vector >= HUNG;
+    if (any && out) {
+        char text[2][16];
+        fprintf(out, "    outcome  native %s  soft %s\n", vector_name(native->vector, text[0]),
+            vector_name(soft->vector, text[1]));
+    }
+    for (int i = 0; i < GPR_COUNT; i++)
+        any |= differ(out, names[i], native->gpr[i], soft->gpr[i]);
+    any |= differ(out, "rip", native->rip, soft->rip);
+    any |= differ(out, "cs", native->cs, soft->cs);
+    uint64_t flags_mask = ~FLAG_TF;
+    if (native->vector == COMPLETED)
+        flags_mask &= ~FLAG_RF;
+    any |= differ_flags(out, native->rflags, soft->rflags, flags_mask);
+    if (native->vector == 14) {
+        any |= differ(out, "cr2", native->cr2, soft->cr2);
+        uint32_t mask = native->cr2 >= USER_END ? ~1u : ~0u;
+        any |= differ(out, "error", native->error & mask, soft->error & mask);
+    } else {
+        any |= differ(out, "error", native->error, soft->error);
+    }
+    any |= differ_fpu(out, &native->fpu, &soft->fpu);
+    any |= differ_memory(out, test, initial, native, soft);
+    return any ? DIFFERENT : SAME;
+}
+
+static void disassemble(const struct test_case *test, FILE *out)
+{
+    csh handle;
+    if (cs_open(CS_ARCH_X86, test->compatibility ? CS_MODE_32 : CS_MODE_64, &handle))
+        return;
+    for (unsigned i = 0; i < test->insn_count; i++) {
+        unsigned start = test->insn_start[i];
+        unsigned end = i + 1u < test->insn_count ? test->insn_start[i + 1] : test->code_size;
+        fprintf(out, "    %08" PRIx64 " ", test->rip + start);
+        for (unsigned j = start; j < end; j++)
+            fprintf(out, " %02x", test->code[j]);
+        cs_insn *insn;
+        size_t count =
+            cs_disasm(handle, test->code + start, end - start, test->rip + start, 1, &insn);
+        fprintf(out, "   %s %s\n", count ? insn->mnemonic : "(unknown)", count ? insn->op_str : "");
+        if (count)
+            cs_free(insn, count);
+    }
+    cs_close(&handle);
+}
+
+void compare_describe(const struct test_case *test, FILE *out)
+{
+    static const char *const names[GPR_COUNT] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi",
+        "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"};
+    fprintf(out, "  group %s%s%s\n", group_name(test->group),
+        test->compatibility ? ", compatibility mode" : "", test->trap ? ", TF=1" : "");
+    disassemble(test, out);
+    for (int i = 0; i < GPR_COUNT; i++)
+        fprintf(out, "%s%-4s%016" PRIx64 "%s", i % 4 ? "  " : "    ", names[i], test->gpr[i],
+            i % 4 == 3 ? "\n" : "");
+    fprintf(out, "    rflags %06" PRIx64 "  fcw %04x  fsw %04x  ftw %02x  mxcsr %04x\n",
+        test->rflags, test->fpu.control, test->fpu.status, test->fpu.tag, test->fpu.mxcsr);
+}
