@@ -385,6 +385,19 @@ bool checkpoints_find(
     return checkpoint != NULL;
 }
 
+bool checkpoints_find_retired(
+    const struct checkpoints *checkpoints, uint64_t retired, struct position *found, uint64_t *at)
+{
+    for (const struct checkpoint *c = checkpoints->last; c; c = c->previous) {
+        if (c->retired < retired || !c->previous) {
+            *found = c->position;
+            *at = c->retired;
+            return true;
+        }
+    }
+    return false;
+}
+
 static void restore_page(struct checkpoints *checkpoints, uint64_t number, void *context)
 {
     load_version(checkpoints, version_at(checkpoints, number, context), number);

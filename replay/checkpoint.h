@@ -27,6 +27,11 @@ int checkpoints_take(struct checkpoints *checkpoints, struct error *error);
 bool checkpoints_find(
     const struct checkpoints *checkpoints, struct position at, bool before, struct position *found);
 
+/* The last one from which a run forward comes to the first position with `retired` instructions:
+ * one with fewer, or the start. *at receives its count. */
+bool checkpoints_find_retired(
+    const struct checkpoints *checkpoints, uint64_t retired, struct position *found, uint64_t *at);
+
 /* Puts the machine back to the checkpoint at exactly this position. */
 int checkpoints_restore(struct checkpoints *checkpoints, struct position at, struct error *error);
 

@@ -219,6 +219,11 @@ struct machine *replay_machine(struct replay *replay)
     return replay->machine;
 }
 
+struct replay_source *replay_inputs(struct replay *replay)
+{
+    return &replay->source;
+}
+
 const struct trace_reader *replay_trace(const struct replay *replay)
 {
     return replay->reader;

@@ -35,6 +35,9 @@ struct replay *replay_open(
 void replay_close(struct replay *replay);
 
 struct machine *replay_machine(struct replay *replay);
+struct replay_source;
+/* Internal to replay/: the input source, for checkpoints. */
+struct replay_source *replay_inputs(struct replay *replay);
 const struct trace_reader *replay_trace(const struct replay *replay);
 const struct trace_info *replay_info(const struct replay *replay);
 

@@ -100,6 +100,8 @@ struct machine {
     uint64_t retired_base;
     bool pending_more; /* the exiting instruction has further accesses to make */
 
+    uint64_t retired_limit; /* engine that counts: stop with STOP_UNTIL there; UINT64_MAX: never */
+
     enum stop_reason stop;
     unsigned status;       /* of STOP_DEBUG_EXIT */
     struct vcpu_exit exit; /* the last one */

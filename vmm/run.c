@@ -301,6 +301,8 @@ static int serve(struct machine *machine, const struct run_plan *plan, struct po
 
 static bool reached(const struct machine *machine, struct position until)
 {
+    if (machine->engine->ops->counts && machine->engine->retired >= machine->retired_limit)
+        return true;
     if (machine->event != until.event)
         return machine->event > until.event;
     uint64_t done = machine->counted ? machine->engine->retired - machine->event_retired : 0;
@@ -367,6 +369,8 @@ static int run_engine(struct machine *machine, struct position until, struct err
             machine->event == until.event && until.insn < landing ? until.insn : landing;
         if (limit != UINT64_MAX && limit - done < request.budget)
             request.budget = limit - done;
+        if (machine->retired_limit - engine->retired < request.budget)
+            request.budget = machine->retired_limit - engine->retired;
     }
     if (request.budget == 0 && !machine->pending_more) {
         machine->exit = (struct vcpu_exit){.kind = EXIT_BUDGET};
