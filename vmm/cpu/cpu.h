@@ -340,6 +340,9 @@ void watch_access(struct cpu *cpu, uint64_t linear, uint64_t gpa, unsigned size,
 insn_handler simd_handler(const struct insn *insn);
 struct simd_code *simd_create(struct error *error);
 void simd_destroy(struct simd_code *simd);
+/* The guest's MXCSR may be in the host's while instructions execute: this brings s.fpu.mxcsr up to
+ * date and restores the host's own. Call before leaving the run loop to other code. */
+void simd_leave(struct cpu *cpu);
 /*
  * While the software CPU runs, cpu->s.fpu.st is in physical order (st[i] is physical register i,
  * MMi) so that a push or pop moves no data. Export converts its copy to the FXSAVE image's order

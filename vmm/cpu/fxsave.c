@@ -24,6 +24,7 @@ static uint64_t image_address(struct cpu *cpu, const struct insn *insn, enum acc
 static void fxsave(struct cpu *cpu, const struct insn *insn)
 {
     uint64_t linear = image_address(cpu, insn, ACCESS_WRITE);
+    simd_leave(cpu);
     struct fpu_state image = cpu->s.fpu;
     fpu_to_image(&image);
     cpu_store_bytes(cpu, linear, &image, cpu->code64 ? IMAGE_WRITTEN_64 : IMAGE_WRITTEN_32);
@@ -48,6 +49,7 @@ static void fxrstor(struct cpu *cpu, const struct insn *insn)
     if (!cpu->code64)
         memcpy(image.xmm[8], cpu->s.fpu.xmm[8], 8 * 16);
     fpu_from_image(&image);
+    simd_leave(cpu);
     cpu->s.fpu = image;
 }
 
@@ -59,12 +61,14 @@ static void ldmxcsr(struct cpu *cpu, const struct insn *insn)
     memcpy(&value, simd_load(cpu, insn, 4, false, buffer), 4);
     if (value & ~(uint32_t)MXCSR_VALID)
         cpu_raise_error(cpu, VECTOR_GP, 0);
+    simd_leave(cpu);
     cpu->s.fpu.mxcsr = value;
 }
 
 static void stmxcsr(struct cpu *cpu, const struct insn *insn)
 {
     sse_check(cpu);
+    simd_leave(cpu);
     simd_store(cpu, insn, &cpu->s.fpu.mxcsr, 4, false);
 }
 

@@ -154,6 +154,15 @@ void simd_destroy(struct simd_code *simd)
     free(simd);
 }
 
+void simd_leave(struct cpu *cpu)
+{
+    if (!cpu->simd->live)
+        return;
+    cpu->s.fpu.mxcsr = host_store_mxcsr();
+    host_load_mxcsr(cpu->simd->host_mxcsr);
+    cpu->simd->live = false;
+}
+
 static void rotate(struct fpu_state *fpu, unsigned by)
 {
     uint8_t old[8][16];

@@ -110,6 +110,7 @@ struct simd_code {
     const uint8_t *recover;        /* where a trapped thunk continues (simd_trap.c) */
     uint8_t *memory;
     size_t size, used;
+    bool live;             /* the host's MXCSR is the guest's, and newer than s.fpu.mxcsr */
     uint32_t host_mxcsr;   /* what the host's own code runs with */
     uint16_t host_control; /* x87 control word, likewise */
 };
@@ -241,8 +242,10 @@ void simd_masked_store(struct cpu *cpu, const struct insn *insn, const uint8_t *
 /* ---- Execution ------------------------------------------------------------------------------ */
 
 /*
- * Runs a thunk under the guest's MXCSR. With an unmasked exception it raises #XM (or #UD) and
- * `destination` (16 bytes, or NULL) is unchanged.
+ * Runs a thunk under the guest's MXCSR. While all its exceptions are masked, the guest's MXCSR
+ * stays in the host between instructions (simd_leave() ends this): storing it after each costs more
+ * than the instruction. The software CPU's own code computes with integers only. With an unmasked
+ * exception it raises #XM (or #UD) and `destination` (16 bytes, or NULL) is unchanged.
  */
 struct simd_result simd_run_unmasked(
     struct cpu *cpu, const uint8_t *code, void *destination, const void *source);
@@ -262,14 +265,13 @@ static inline uint32_t host_store_mxcsr(void)
 static inline struct simd_result simd_run_mxcsr(
     struct cpu *cpu, const uint8_t *code, void *destination, const void *source)
 {
-    uint32_t guest = cpu->s.fpu.mxcsr;
-    if (UNLIKELY((guest & 0x1f80) != 0x1f80))
-        return simd_run_unmasked(cpu, code, destination, source);
-    host_load_mxcsr(guest);
-    struct simd_result result = simd_at(code)(destination, source, NULL, NULL);
-    __asm__ volatile("stmxcsr %0" : "=m"(cpu->s.fpu.mxcsr) : : "memory");
-    host_load_mxcsr(cpu->simd->host_mxcsr);
-    return result;
+    if (UNLIKELY(!cpu->simd->live)) {
+        if ((cpu->s.fpu.mxcsr & 0x1f80) != 0x1f80)
+            return simd_run_unmasked(cpu, code, destination, source);
+        host_load_mxcsr(cpu->s.fpu.mxcsr);
+        cpu->simd->live = true;
+    }
+    return simd_at(code)(destination, source, NULL, NULL);
 }
 
 static inline struct simd_result simd_run(struct cpu *cpu, const struct simd_entry *entry,

@@ -27,7 +27,10 @@ static int soft_run(struct engine *engine, const struct run_request *request,
     struct vcpu_exit *exit, struct error *error)
 {
     memset(exit, 0, sizeof *exit);
-    return cpu_run(cpu_of(engine), request, exit, error);
+    struct cpu *cpu = cpu_of(engine);
+    int result = cpu_run(cpu, request, exit, error);
+    simd_leave(cpu);
+    return result;
 }
 
 /* ---- Accesses outside RAM ------------------------------------------------------------------- */
@@ -63,7 +66,9 @@ static int soft_complete(struct engine *engine, uint64_t value, struct error *er
         struct pending_access *access = &cpu->reads[cpu->read_count - 1];
         access->value = access->size == 8 ? value : value & ((1ull << (8 * access->size)) - 1);
         cpu->access_waiting = false;
-        if (!cpu_finish_read(cpu))
+        bool finished = cpu_finish_read(cpu);
+        simd_leave(cpu);
+        if (!finished)
             return error_set(error, "%s", cpu->failure.text);
     } else if (cpu->write_reported) {
         cpu->write_reported = false;

@@ -51,6 +51,7 @@ void x87_full(struct cpu *cpu, const struct insn *insn)
         const void *source = simd_load(cpu, insn, size, false, operand);
         memmove(operand, source, size);
     }
+    simd_leave(cpu); /* FXRSTOR loads MXCSR too */
     in = cpu->s.fpu;
     fpu_to_image(&in);
     uint64_t rflags = cpu_get_arithmetic(cpu) | FLAG_ONE;

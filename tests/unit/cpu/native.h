@@ -36,7 +36,7 @@ struct side {
 };
 
 struct instruction {
-    uint8_t bytes[15];
+    uint8_t bytes[128]; /* several instructions in sequences */
     unsigned length;
     struct insn insn;
 };
@@ -328,8 +328,9 @@ static inline void normalize(struct fpu_state *fpu)
 
 /* ---- The handler's side --------------------------------------------------------------------- */
 
-static inline void run_handler(
-    const struct instruction *instruction, const struct side *start, struct side *end)
+/* Executes `count` instructions one after the other, up to the first fault. */
+static inline void run_handlers(const struct instruction *instructions, unsigned count,
+    const struct side *start, struct side *end)
 {
     struct cpu *cpu = test.cpu;
     jmp_buf escape;
@@ -340,17 +341,27 @@ static inline void run_handler(
     cpu_set_arithmetic(cpu, start->rflags);
     cpu->escape = &escape;
     cpu->fault_vector = NO_FAULT;
-    insn_handler handler = simd_handler(&instruction->insn);
-    if (!handler)
-        cpu->fault_vector = VECTOR_UD;
-    else if (setjmp(escape) == 0)
-        handler(cpu, &instruction->insn);
+    if (setjmp(escape) == 0) {
+        for (unsigned i = 0; i < count; i++) {
+            insn_handler handler = simd_handler(&instructions[i].insn);
+            if (!handler)
+                cpu_raise(cpu, VECTOR_UD);
+            handler(cpu, &instructions[i].insn);
+        }
+    }
+    simd_leave(cpu);
     memcpy(end->gpr, cpu->s.gpr, sizeof end->gpr);
     end->fpu = cpu->s.fpu;
     fpu_to_image(&end->fpu);
     end->rflags = cpu_get_arithmetic(cpu);
     end->fault = cpu->fault_vector;
     memcpy(end->memory, test.memory, MEMORY_SIZE);
+}
+
+static inline void run_handler(
+    const struct instruction *instruction, const struct side *start, struct side *end)
+{
+    run_handlers(instruction, 1, start, end);
 }
 
 /* ---- Comparison ----------------------------------------------------------------------------- */

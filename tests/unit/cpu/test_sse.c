@@ -178,6 +178,77 @@ static void all_immediates(void **state)
     assert_int_equal(failures, 0);
 }
 
+/* SSE arithmetic, MXCSR accesses, MMX and x87, in one go: state that is kept between instructions.
+ */
+static struct instruction random_element(void)
+{
+    static const struct {
+        unsigned map, opcode, prefix, reg;
+        bool memory;
+    } others[] = {
+        {MAP_0F, 0xae, PREFIX_NONE, 3, true},       /* STMXCSR */
+        {MAP_0F, 0xae, PREFIX_NONE, 2, true},       /* LDMXCSR */
+        {MAP_0F, 0xae, PREFIX_NONE, 0, true},       /* FXSAVE */
+        {MAP_0F, 0xfc, PREFIX_NONE, 1, false},      /* PADDB mm */
+        {MAP_0F, 0x2d, PREFIX_NONE, 1, false},      /* CVTPS2PI */
+        {MAP_PRIMARY, 0xd8, PREFIX_NONE, 0, true},  /* FADD m32 */
+        {MAP_PRIMARY, 0xd9, PREFIX_NONE, 6, false}, /* FXTRACT (with ST(4)) */
+        {MAP_PRIMARY, 0xd9, PREFIX_NONE, 3, true},  /* FSTP m32 */
+        {MAP_PRIMARY, 0xdd, PREFIX_NONE, 0, true},  /* FLD m64 */
+        {MAP_0F, 0x57, PREFIX_NONE, 5, false},      /* XORPS */
+    };
+    static const uint8_t arithmetic[] = {0x51, 0x58, 0x59, 0x5a, 0x5c, 0x5d, 0x5e, 0x5f};
+    if (random_below(2))
+        return make(MAP_0F, arithmetic[random_below(sizeof arithmetic)], random_below(4), false,
+            random_below(2), random_below(16), random_below(16), (int8_t)(16 * random_below(4)),
+            -1);
+    unsigned i = random_below(sizeof others / sizeof others[0]);
+    bool fxsave = others[i].opcode == 0xae && others[i].reg == 0;
+    return make(others[i].map, others[i].opcode, others[i].prefix, false, others[i].memory,
+        others[i].reg, 4, fxsave ? 64 : 0, -1);
+}
+
+static void sequences(void **state)
+{
+    (void)state;
+    catch_faults();
+    static struct side start, native, handler;
+    enum { LENGTH = 8 };
+    unsigned failures = 0, compared = 0;
+    for (unsigned round = 0; round < rounds(20000) && failures < 3; round++) {
+        struct instruction list[LENGTH], all = {0};
+        for (unsigned i = 0; i < LENGTH; i++) {
+            list[i] = random_element();
+            memcpy(all.bytes + all.length, list[i].bytes, list[i].length);
+            all.length += list[i].length;
+        }
+        random_side(&start);
+        start.fpu.mxcsr |= 0x1f80;
+        start.fpu.control |= 0x3f;
+        normalize(&start.fpu);
+        /* what LDMXCSR loads; FXSAVE writes elsewhere, and the host leaves its reserved bytes */
+        uint32_t mxcsr = ((uint32_t)random_bits() & 0xffff) | 0x1f80;
+        memcpy(start.memory + 256, &mxcsr, 4);
+        memset(start.memory + 256 + 64, 0, 512);
+        random_tlb();
+        run_native(&all, &start, &native, true);
+        run_handlers(list, LENGTH, &start, &handler);
+        struct insn fxsave = {
+            .map = MAP_0F, .opcode = GROUP_AE, .flags = INSN_MEMORY, .displacement = 64};
+        forget_image(&fxsave, &native);
+        forget_image(&fxsave, &handler);
+        if (native.fault != NO_FAULT) /* LDMXCSR of what a store left there */
+            continue;
+        compared++;
+        if (!same(&native, &handler)) {
+            failures++;
+            explain(&all, &start, &native, &handler);
+        }
+    }
+    assert_int_equal(failures, 0);
+    assert_true(compared > rounds(10000));
+}
+
 static unsigned fault_of(uint64_t cr0, uint64_t cr4, const struct instruction *instruction)
 {
     static struct side start, end;
@@ -275,6 +346,7 @@ int main(void)
         cmocka_unit_test(map_0f38),
         cmocka_unit_test(map_0f3a),
         cmocka_unit_test(all_immediates),
+        cmocka_unit_test(sequences),
         cmocka_unit_test(availability),
         cmocka_unit_test(alignment_checks),
     };
