@@ -54,8 +54,12 @@ int serial_stdio_open(struct serial_backend *backend, const char *argument, stru
     int in_fd = fcntl(STDIN_FILENO, F_GETFD) < 0 ? -1 : STDIN_FILENO;
     int out_fd = fcntl(STDOUT_FILENO, F_GETFD) < 0 ? -1 : STDOUT_FILENO;
     if (in_fd >= 0 && isatty(in_fd)) {
-        /* In the background the terminal is someone else's: reading it would stop the process. */
-        if (tcgetpgrp(in_fd) == getpgrp()) {
+        /*
+         * In the background the terminal is someone else's: reading it would stop the process. One
+         * that does not control this session (-1) never does that.
+         */
+        pid_t owner = tcgetpgrp(in_fd);
+        if (owner < 0 || owner == getpgrp()) {
             if (terminal_make_raw(in_fd, error) < 0)
                 return -1;
             backend->data = calloc(1, sizeof(struct escape));
