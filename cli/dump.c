@@ -172,20 +172,23 @@ static int dump(const char *path, struct selection *selection, const char *from,
     struct error error = {""};
     struct trace_reader *reader;
     int result = trace_reader_open(&reader, path, &error);
-    if (result < 0) {
-        error_prefix(&error, "%s", path);
+    if (result < 0)
         return cli_fail(result == TRACE_DAMAGED ? STATUS_DAMAGED : STATUS_ERROR, &error);
-    }
     struct position position;
     selection->to = UINT64_MAX;
-    if ((from && position_parse(from, reader, &position, &error) < 0) ||
-        (from && (selection->from = position.event, 0)) ||
-        (to && position_parse(to, reader, &position, &error) < 0)) {
-        trace_reader_close(reader);
-        return cli_usage("dump", "%s", error.text);
-    }
-    if (to)
+    const char *wrong = NULL;
+    if (from && position_parse(from, reader, &position, &error) < 0)
+        wrong = "--from";
+    else if (from)
+        selection->from = position.event;
+    if (!wrong && to && position_parse(to, reader, &position, &error) < 0)
+        wrong = "--to";
+    else if (!wrong && to)
         selection->to = position.event;
+    if (wrong) {
+        trace_reader_close(reader);
+        return cli_usage("dump", "%s: %s", wrong, error.text);
+    }
     struct buffer out = {0};
     if (selection->inputs)
         result = dump_inputs(reader, selection, &out, &error);

@@ -150,10 +150,8 @@ int cli_info(int argc, char **argv)
     struct error error;
     struct trace_reader *reader;
     int result = trace_reader_open(&reader, path, &error);
-    if (result < 0) {
-        error_prefix(&error, "%s", path);
+    if (result < 0)
         return cli_fail(result == TRACE_DAMAGED ? STATUS_DAMAGED : STATUS_ERROR, &error);
-    }
     struct trace_info info;
     struct trace_totals totals;
     trace_reader_info(reader, &info);

@@ -46,8 +46,10 @@ static int add_memory(struct cli_machine *setup, const char *value, struct error
     if (config->memory_count == MEMORY_MAX_BACKENDS)
         return error_set(error, "--memory: at most %d parts can be joined", MEMORY_MAX_BACKENDS);
     unsigned i = config->memory_count;
-    if (config_parse_memory(value, &config->memory[i], &setup->memory_paths[i], error) < 0)
+    if (config_parse_memory(value, &config->memory[i], &setup->memory_paths[i], error) < 0) {
+        error_prefix(error, "--memory");
         return -1;
+    }
     config->memory_count++;
     return 0;
 }
@@ -123,6 +125,8 @@ int cli_machine_option(
         break;
     case CLI_MAX_TIME:
         result = config_parse_time(value, &setup->config.max_time, error);
+        if (result < 0)
+            error_prefix(error, "--max-time");
         break;
     case CLI_START_TIME:
         result = parse_integer("--start-time", value, &number, error);
@@ -242,7 +246,9 @@ static void line_changed(void *context, const struct uart_line *line)
 
 int cli_machine_open(struct cli_machine *setup, struct error *error)
 {
+    /* A closed pipe and a file at its size limit are errors of a write, to be reported as such. */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     setup->console = serial_open(setup->serial, error);
     if (!setup->console)
         return -1;

@@ -82,10 +82,8 @@ static int replay_trace_file(
     struct error error;
     bool damaged;
     struct replay *replay = replay_open(path, options, &damaged, &error);
-    if (!replay) {
-        error_prefix(&error, "%s", path);
+    if (!replay)
         return cli_fail(damaged ? STATUS_DAMAGED : STATUS_ERROR, &error);
-    }
     struct position position = POSITION_END;
     if (until && position_parse(until, replay_trace(replay), &position, &error) < 0) {
         replay_close(replay);

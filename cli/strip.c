@@ -26,6 +26,5 @@ int cli_strip(int argc, char **argv)
     int result = trace_strip(argv[optind], output, &error);
     if (result == 0)
         return STATUS_OK;
-    error_prefix(&error, "%s", argv[optind]);
     return cli_fail(result == TRACE_DAMAGED ? STATUS_DAMAGED : STATUS_ERROR, &error);
 }

@@ -22,6 +22,8 @@ int cli_verify(int argc, char **argv)
 {
     if (cli_wants_help(argc, argv))
         return cli_help(help);
+    if (argc > 1 && argv[1][0] == '-')
+        return cli_usage("verify", "'%s' is not understood", argv[1]);
     if (argc != 2)
         return cli_usage("verify", "give one trace");
     struct error error;
@@ -29,10 +31,8 @@ int cli_verify(int argc, char **argv)
     int result = trace_verify(argv[1], terminal ? show_progress : NULL, NULL, &error);
     if (terminal)
         fprintf(stderr, "\r%*s\r", 16, "");
-    if (result < 0) {
-        error_prefix(&error, "%s", argv[1]);
+    if (result < 0)
         return cli_fail(result == TRACE_DAMAGED ? STATUS_DAMAGED : STATUS_ERROR, &error);
-    }
     struct trace_reader *reader;
     result = trace_reader_open(&reader, argv[1], &error);
     if (result < 0)

@@ -40,7 +40,9 @@ static void *load_blob(
     int number = trace_reader_find_blob(replay->reader, name);
     *size = 0;
     if (number < 0 || !trace_reader_blob_at(replay->reader, (size_t)number, &blob)) {
-        error_set(error, "the trace holds no %s", name);
+        *damaged = true;
+        error_set(
+            error, "the trace holds no %s: the recorder ended before it had written one", name);
         return NULL;
     }
     uint8_t *data = malloc(blob.size + 1);
@@ -192,6 +194,7 @@ struct replay *replay_open(
     uint64_t end = replay->info.end_event;
     replay_source_init(&replay->source, replay->inputs, end ? end - 1 : 0);
     if (read_config(replay, error) < 0 || create_machine(replay, options, damaged, error) < 0) {
+        error_prefix(error, "%s", path);
         replay_close(replay);
         return NULL;
     }

@@ -86,7 +86,7 @@ int config_parse_memory(
             } else if (strncmp(part, "file=", 5) == 0 && part[5] && !*storage) {
                 *storage = strdup(part + 5);
             } else {
-                error_set(error, "--memory %s: '%s' is not size=S or file=PATH", text, part);
+                error_set(error, "%s: '%s' is not size=S or file=PATH", text, part);
                 break;
             }
         }
@@ -94,7 +94,7 @@ int config_parse_memory(
         if (part || !size) {
             free(*storage);
             *storage = NULL;
-            return part ? -1 : error_set(error, "--memory %s: size=S is missing", text);
+            return part ? -1 : error_set(error, "%s: size=S is missing", text);
         }
     } else if (config_parse_size(text, &backend->size, error) < 0) {
         return -1;
@@ -103,7 +103,7 @@ int config_parse_memory(
     if (backend->size == 0 || backend->size % PAGE_SIZE) {
         free(*storage);
         *storage = NULL;
-        return error_set(error, "--memory %s: the size must be a multiple of 4096 and not 0", text);
+        return error_set(error, "%s: the size must be a multiple of 4096 and not 0", text);
     }
     return 0;
 }
