@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# What reads traces without a guest: info, dump, verify, strip and their JSON, help of every command;
+# and a trace is all that a replay needs.
+source "$(dirname "$0")/common.bash"
+engine=$(first_engine)
+mkdir "$work/inputs" "$work/elsewhere"
+cp "$GUESTS/clock.elf" "$work/inputs"
+head -c 70000 /dev/urandom >"$work/inputs/initrd"
+hindsight record --engine "$engine" --pace fast --kernel "$work/inputs/clock.elf" --initrd \
+    "$work/inputs/initrd" --memory 8M --memory "file=$work/inputs/ram,size=8M" --append ticks=40 \
+    --seed 7 --start-time 1000000000 -o "$work/inputs/t.hst"
+[ "$status" -eq 0 ] || fail "record clock: status $status"
+mv "$work/inputs/t.hst" "$work/elsewhere/t.hst"
+rm -r "$work/inputs"
+cd "$work/elsewhere"
+identical t.hst
+events=$(replayed_events)
+[ "$(ls)" = t.hst ] || fail "the replay leaves files behind"
+echo "every input file deleted: identical"
+
+# Stripped: the same run, the same ordinals, nothing to compare.
+hindsight strip t.hst -o stripped.hst
+[ "$status" -eq 0 ] || fail "strip: status $status"
+[ "$(stat -c %s stripped.hst)" -lt "$(stat -c %s t.hst)" ] || fail "strip saves nothing"
+hindsight replay stripped.hst
+[ "$status" -eq 0 ] || fail "stripped: status $status"
+grep -q "^replayed $events events; the trace has no checks" "$work/out" || fail "stripped: other events"
+for until in 0 1 $((events / 2)) $((events - 1)); do
+    for trace in t stripped; do
+        hindsight replay $trace.hst --until "$until"
+        [ "$status" -eq 0 ] || fail "$trace --until $until: status $status"
+        grep -q "^stopped at $until\\.0, identical so far" "$work/out" || fail "$trace: not at $until"
+    done
+done
+hindsight dump t.hst --kind inputs
+cp "$work/out" inputs
+hindsight dump stripped.hst --kind inputs
+cmp -s inputs "$work/out" || fail "stripping changes the inputs"
+hindsight record --engine "$engine" --pace fast --kernel "$GUESTS/clock.elf" --append ticks=10 --no-checks \
+    -o bare.hst
+[ "$status" -eq 0 ] || fail "record --no-checks: status $status"
+hindsight replay bare.hst
+[ "$status" -eq 0 ] && grep -q 'no checks to compare with' "$work/out" || fail "no checks: status $status"
+refused 2 '--until' replay t.hst --until nowhere
+refused 2 '--from' dump t.hst --from nowhere
+refused 2 '--to' dump t.hst --to 1.x
+
+for trace in t stripped bare; do
+    hindsight verify $trace.hst
+    [ "$status" -eq 0 ] && grep -q '^intact: ' "$work/out" || fail "verify $trace: status $status"
+done
+
+# JSON
+hindsight doctor --json
+cp "$work/out" doctor.json
+hindsight info t.hst --json
+cp "$work/out" info.json
+hindsight dump t.hst --json
+cp "$work/out" dump.json
+hindsight dump t.hst --json --kind hlt --from 90 --to 130
+cp "$work/out" part.json
+python3 - "$engine" "$events" "$(stat -c %s t.hst)" <<'PYTHON' || fail "JSON"
+import json, sys
+engine, events, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+doctor = json.load(open("doctor.json"))
+assert doctor["auto"] in ("kvm", "soft"), doctor
+info = json.load(open("info.json"))
+assert info["last_event"] == events and info["first_event"] == 1, info
+assert info["file_bytes"] == size and info["complete"] and not info["damaged"], info
+assert info["settings"]["engine"] == engine and info["settings"]["append"] == "ticks=40", info
+assert info["settings"]["start-time"] == "1000000000" and info["settings"]["seed"] == "7", info
+assert [blob["name"] for blob in info["blobs"]] == ["kernel", "initrd"], info
+assert info["blobs"][1]["size"] == 70000, info
+assert info["end"]["reason"] == "complete" and info["end"]["virtual_ns"] >= 40 * 10**7, info
+records = [json.loads(line) for line in open("dump.json")]
+checks = [record for record in records if "kind" in record]
+assert [check["event"] for check in checks] == list(range(1, events + 1))
+kinds = {}
+for check in checks:
+    kinds[check["kind"]] = kinds.get(check["kind"], 0) + 1
+assert kinds == info["events_by_kind"], (kinds, info["events_by_kind"])
+assert kinds["interrupt"] >= 40 and kinds["hlt"] >= 40, kinds
+printed = bytes(check["value"] for check in checks if check["kind"] == "pio-out" and
+                check["address"] == 0x3f8 and check["value"] >= 9)
+assert b"clock: done" in printed, printed
+part = [json.loads(line) for line in open("part.json")]
+assert part and all(r["kind"] == "hlt" and 90 <= r["event"] <= 130 for r in part), part
+PYTHON
+echo "info, dump and doctor: JSON with the run's own numbers"
+
+# Output into a closed pipe ends in order.
+status=0
+{ "$HINDSIGHT" dump t.hst || echo "status $?" >&2; } 2>"$work/err" | head -1 >"$work/out" || true
+grep -q '^1 \|^input' "$work/out" || fail "dump into head"
+
+for command in doctor run record replay info dump verify strip; do
+    hindsight $command --help
+    [ "$status" -eq 0 ] || fail "$command --help: status $status"
+    grep -q "^Usage: hindsight $command" "$work/out" || fail "$command --help: no usage"
+    [ ! -s "$work/err" ] || fail "$command --help: writes to standard error"
+done
+hindsight --help
+[ "$status" -eq 0 ] || fail "--help: status $status"
+for command in doctor run record replay info dump verify strip; do
+    grep -q "^  $command " "$work/out" || fail "--help does not list $command"
+done
+hindsight --version
+grep -q '^hindsight [0-9]' "$work/out" || fail "--version"
+echo "help of every command"
