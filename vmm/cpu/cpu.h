@@ -185,6 +185,9 @@ struct cpu {
     bool fault_has_error;
     uint32_t fault_error;
     uint64_t fault_address; /* CR2 of a page fault */
+    bool delivering;          /* an exception or interrupt is being delivered (exceptions.c) ... */
+    bool delivering_external; /* ... so selector error codes get EXT */
+    bool delivery_failed;     /* it needs what is not implemented: `failure` says what */
 
     /*
      * Accesses outside RAM. `reads` holds the values already answered for the instruction under

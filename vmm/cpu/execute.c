@@ -421,6 +421,10 @@ int cpu_run(
         return error_set(error, "%s", cpu->failure.text);
     }
     while (!boundary(cpu, request, end, exit)) {
+        if (cpu->delivery_failed) {
+            exit->kind = EXIT_ERROR;
+            return error_set(error, "%s", cpu->failure.text);
+        }
         if (cpu->s.exception_pending) {
             cpu->s.exception_pending = false;
             cpu->fault_vector = cpu->s.exception_vector;

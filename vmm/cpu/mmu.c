@@ -190,6 +190,8 @@ static unsigned piece_size(unsigned left)
  */
 static uint64_t mmio_read(struct cpu *cpu, uint64_t gpa, unsigned size)
 {
+    if (cpu->delivering)
+        return UINT64_MAX;
     if (cpu->read_next < cpu->read_count)
         return cpu->reads[cpu->read_next++].value;
     if (cpu->read_count == CPU_MAX_ACCESSES) {
@@ -204,6 +206,8 @@ static uint64_t mmio_read(struct cpu *cpu, uint64_t gpa, unsigned size)
 
 static void mmio_write(struct cpu *cpu, uint64_t gpa, unsigned size, uint64_t value)
 {
+    if (cpu->delivering)
+        return;
     if (cpu->write_count == CPU_MAX_ACCESSES) {
         error_set(&cpu->failure, "software CPU: the instruction at 0x%llx writes MMIO too often",
             (unsigned long long)cpu->s.rip);

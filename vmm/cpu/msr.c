@@ -1,0 +1,213 @@
+#include "vmm/cpu/descriptor.h"
+#include "vmm/cpu/operand.h"
+#include "vmm/cpu/system.h"
+#include "vmm/cpuid.h"
+
+/* What is left when the writable bits of APIC_BASE are taken away: 0-7, 9, x2APIC enable and what
+ * is beyond the physical address. */
+#define APIC_BASE_RESERVED (0x6ffull | ~((1ull << CPUID_PHYSICAL_BITS) - 1))
+#define EFER_WRITABLE      (EFER_SCE | EFER_LME | EFER_NXE)
+
+static uint64_t virtual_time(const struct cpu *cpu)
+{
+    return cpu->engine.time_base + (cpu->engine.retired - cpu->engine.retired_base);
+}
+
+uint64_t cpu_tsc(const struct cpu *cpu)
+{
+    return virtual_time(cpu) + cpu->s.tsc_offset;
+}
+
+static _Noreturn void general_protection(struct cpu *cpu)
+{
+    cpu_raise_error(cpu, VECTOR_GP, 0);
+}
+
+static uint64_t read_msr(struct cpu *cpu, uint32_t index)
+{
+    const struct vcpu_state *s = &cpu->s;
+    switch (index) {
+    case MSR_TSC:
+        return cpu_tsc(cpu);
+    case MSR_APIC_BASE:
+        return s->apic_base;
+    case MSR_SYSENTER_CS:
+        return s->sysenter_cs;
+    case MSR_SYSENTER_ESP:
+        return s->sysenter_esp;
+    case MSR_SYSENTER_EIP:
+        return s->sysenter_eip;
+    case MSR_PAT:
+        return s->pat;
+    case MSR_EFER:
+        return s->efer;
+    case MSR_STAR:
+        return s->star;
+    case MSR_LSTAR:
+        return s->lstar;
+    case MSR_CSTAR:
+        return s->cstar;
+    case MSR_SFMASK:
+        return s->sfmask;
+    case MSR_FS_BASE:
+        return s->segment[SEG_FS].base;
+    case MSR_GS_BASE:
+        return s->segment[SEG_GS].base;
+    case MSR_KERNEL_GS_BASE:
+        return s->kernel_gs_base;
+    case MSR_TSC_AUX:
+        return s->tsc_aux;
+    }
+    general_protection(cpu);
+}
+
+static uint64_t require_canonical(struct cpu *cpu, uint64_t address)
+{
+    if (!canonical_address(address))
+        general_protection(cpu);
+    return address;
+}
+
+/* LMA follows from LME and CR0.PG and is not written; LME cannot change while paging is on. */
+static void write_efer(struct cpu *cpu, uint64_t value)
+{
+    uint64_t old = cpu->s.efer;
+    if (value & ~(EFER_WRITABLE | EFER_LMA))
+        general_protection(cpu);
+    if (((old ^ value) & EFER_LME) && (cpu->s.cr0 & CR0_PG))
+        general_protection(cpu);
+    cpu->s.efer = (value & EFER_WRITABLE) | (old & EFER_LMA);
+    if ((old ^ value) & EFER_NXE)
+        tlb_flush_all(cpu);
+}
+
+static void write_pat(struct cpu *cpu, uint64_t value)
+{
+    for (unsigned i = 0; i < 8; i++) {
+        unsigned type = value >> (8 * i) & 0xff;
+        if (type > 7 || type == 2 || type == 3)
+            general_protection(cpu);
+    }
+    cpu->s.pat = value;
+}
+
+static void write_apic_base(struct cpu *cpu, uint64_t value)
+{
+    if (value & APIC_BASE_RESERVED)
+        general_protection(cpu);
+    cpu->s.apic_base = value;
+}
+
+static void write_msr(struct cpu *cpu, uint32_t index, uint64_t value)
+{
+    struct vcpu_state *s = &cpu->s;
+    switch (index) {
+    case MSR_TSC:
+        s->tsc_offset = value - virtual_time(cpu);
+        break;
+    case MSR_APIC_BASE:
+        write_apic_base(cpu, value);
+        break;
+    case MSR_SYSENTER_CS:
+        s->sysenter_cs = value;
+        break;
+    case MSR_SYSENTER_ESP:
+        s->sysenter_esp = require_canonical(cpu, value);
+        break;
+    case MSR_SYSENTER_EIP:
+        s->sysenter_eip = require_canonical(cpu, value);
+        break;
+    case MSR_PAT:
+        write_pat(cpu, value);
+        break;
+    case MSR_EFER:
+        write_efer(cpu, value);
+        break;
+    case MSR_STAR:
+        s->star = value;
+        break;
+    case MSR_LSTAR:
+        s->lstar = require_canonical(cpu, value);
+        break;
+    case MSR_CSTAR:
+        s->cstar = require_canonical(cpu, value);
+        break;
+    case MSR_SFMASK:
+        s->sfmask = (uint32_t)value;
+        break;
+    case MSR_FS_BASE:
+        s->segment[SEG_FS].base = require_canonical(cpu, value);
+        break;
+    case MSR_GS_BASE:
+        s->segment[SEG_GS].base = require_canonical(cpu, value);
+        break;
+    case MSR_KERNEL_GS_BASE:
+        s->kernel_gs_base = require_canonical(cpu, value);
+        break;
+    case MSR_TSC_AUX:
+        s->tsc_aux = (uint32_t)value;
+        break;
+    default:
+        general_protection(cpu);
+    }
+}
+
+static void set_edx_eax(struct cpu *cpu, uint64_t value)
+{
+    cpu->s.gpr[RAX] = (uint32_t)value;
+    cpu->s.gpr[RDX] = value >> 32;
+}
+
+void op_rdmsr(struct cpu *cpu, const struct insn *insn)
+{
+    (void)insn;
+    require_cpl0(cpu);
+    set_edx_eax(cpu, read_msr(cpu, (uint32_t)cpu->s.gpr[RCX]));
+}
+
+void op_wrmsr(struct cpu *cpu, const struct insn *insn)
+{
+    (void)insn;
+    require_cpl0(cpu);
+    uint64_t value = cpu->s.gpr[RDX] << 32 | (uint32_t)cpu->s.gpr[RAX];
+    write_msr(cpu, (uint32_t)cpu->s.gpr[RCX], value);
+}
+
+static void require_time_stamp(struct cpu *cpu)
+{
+    if ((cpu->s.cr4 & CR4_TSD) && cpu->cpl != 0)
+        general_protection(cpu);
+}
+
+void op_rdtsc(struct cpu *cpu, const struct insn *insn)
+{
+    (void)insn;
+    require_time_stamp(cpu);
+    set_edx_eax(cpu, cpu_tsc(cpu));
+}
+
+void op_rdtscp(struct cpu *cpu, const struct insn *insn)
+{
+    (void)insn;
+    require_time_stamp(cpu);
+    set_edx_eax(cpu, cpu_tsc(cpu));
+    cpu->s.gpr[RCX] = (uint32_t)cpu->s.tsc_aux;
+}
+
+/* hs64-v1 has no performance counter, so that every index is out of range. */
+void op_rdpmc(struct cpu *cpu, const struct insn *insn)
+{
+    (void)insn;
+    general_protection(cpu);
+}
+
+void op_cpuid(struct cpu *cpu, const struct insn *insn)
+{
+    (void)insn;
+    uint32_t out[4];
+    cpuid_query((uint32_t)cpu->s.gpr[RAX], (uint32_t)cpu->s.gpr[RCX], out);
+    cpu->s.gpr[RAX] = out[0];
+    cpu->s.gpr[RBX] = out[1];
+    cpu->s.gpr[RCX] = out[2];
+    cpu->s.gpr[RDX] = out[3];
+}

@@ -1,0 +1,97 @@
+/*
+ * SYSCALL, SYSRET, SYSENTER, SYSEXIT as AMD defines them, the vendor of hs64-v1: SYSCALL also in
+ * legacy and compatibility mode, SYSENTER only outside long mode, SYSRET to an address that is not
+ * canonical faults at the target.
+ */
+#include "vmm/cpu/descriptor.h"
+#include "vmm/cpu/system.h"
+
+static void enter(struct cpu *cpu, struct segment code, struct segment stack, uint64_t rip)
+{
+    cpu->s.segment[SEG_CS] = code;
+    cpu->s.segment[SEG_SS] = stack;
+    cpu->s.rip = rip;
+    cpu->jumped = true;
+    cpu_mode_changed(cpu);
+}
+
+static void require_syscall(struct cpu *cpu)
+{
+    if (!(cpu->s.efer & EFER_SCE) || !(cpu->s.cr0 & CR0_PE))
+        cpu_raise(cpu, VECTOR_UD);
+}
+
+void op_syscall(struct cpu *cpu, const struct insn *insn)
+{
+    require_syscall(cpu);
+    uint64_t next = cpu->s.rip + insn->length;
+    uint64_t rflags = cpu_get_rflags(cpu) & ~FLAG_RF;
+    uint16_t selector = (uint16_t)(cpu->s.star >> 32 & 0xfffc);
+    struct segment stack = segment_flat((uint16_t)(selector + 8), 0, false, false);
+    if (!long_mode(cpu)) {
+        cpu->s.gpr[RCX] = (uint32_t)next;
+        cpu_set_rflags(cpu, rflags & ~(FLAG_IF | FLAG_VM));
+        enter(cpu, segment_flat(selector, 0, true, false), stack, (uint32_t)cpu->s.star);
+        return;
+    }
+    uint64_t target = cpu->code64 ? cpu->s.lstar : cpu->s.cstar;
+    cpu->s.gpr[RCX] = cpu->code64 ? next : (uint32_t)next;
+    cpu->s.gpr[R11] = rflags;
+    cpu_set_rflags(cpu, rflags & ~cpu->s.sfmask);
+    enter(cpu, segment_flat(selector, 0, true, true), stack, target);
+}
+
+void op_sysret(struct cpu *cpu, const struct insn *insn)
+{
+    require_syscall(cpu);
+    require_cpl0(cpu);
+    uint16_t selector = (uint16_t)(cpu->s.star >> 48 | 3);
+    struct segment stack = segment_flat((uint16_t)(selector + 8), 3, false, false);
+    uint64_t target = (uint32_t)cpu->s.gpr[RCX];
+    if (!long_mode(cpu)) {
+        cpu_set_rflags(cpu, cpu_get_rflags(cpu) | FLAG_IF);
+        enter(cpu, segment_flat(selector, 3, true, false), stack, target);
+        return;
+    }
+    bool to_64bit = insn->operand_size == 8;
+    const uint64_t kept = FLAGS_ARITHMETIC | FLAG_TF | FLAG_IF | FLAG_DF | FLAG_IOPL | FLAG_NT |
+                          FLAG_AC | FLAG_VIF | FLAG_VIP | FLAG_ID;
+    cpu_set_rflags(cpu, cpu->s.gpr[R11] & kept);
+    if (to_64bit) {
+        selector = (uint16_t)(selector + 16);
+        target = cpu->s.gpr[RCX];
+    }
+    enter(cpu, segment_flat(selector, 3, true, to_64bit), stack, target);
+}
+
+/* The base selector of SYSENTER and SYSEXIT. */
+static uint16_t sysenter_selector(struct cpu *cpu)
+{
+    uint16_t selector = (uint16_t)(cpu->s.sysenter_cs & 0xfffc);
+    if (long_mode(cpu))
+        cpu_raise(cpu, VECTOR_UD);
+    if (!(cpu->s.cr0 & CR0_PE) || !selector)
+        cpu_raise_error(cpu, VECTOR_GP, 0);
+    return selector;
+}
+
+void op_sysenter(struct cpu *cpu, const struct insn *insn)
+{
+    (void)insn;
+    uint16_t selector = sysenter_selector(cpu);
+    cpu->s.gpr[RSP] = (uint32_t)cpu->s.sysenter_esp;
+    cpu->s.rflags &= ~(FLAG_IF | FLAG_VM | FLAG_RF);
+    enter(cpu, segment_flat(selector, 0, true, false),
+        segment_flat((uint16_t)(selector + 8), 0, false, false), (uint32_t)cpu->s.sysenter_eip);
+}
+
+void op_sysexit(struct cpu *cpu, const struct insn *insn)
+{
+    (void)insn;
+    uint16_t selector = sysenter_selector(cpu);
+    require_cpl0(cpu);
+    uint64_t target = (uint32_t)cpu->s.gpr[RDX];
+    cpu->s.gpr[RSP] = (uint32_t)cpu->s.gpr[RCX];
+    enter(cpu, segment_flat((uint16_t)((selector + 16) | 3), 3, true, false),
+        segment_flat((uint16_t)((selector + 24) | 3), 3, false, false), target);
+}
