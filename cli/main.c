@@ -19,6 +19,7 @@ static const struct command commands[] = {
     {"dump", cli_dump, "the events and inputs of a trace"},
     {"verify", cli_verify, "check that a trace file is intact"},
     {"strip", cli_strip, "copy a trace without its checks"},
+    {"raid", cli_raid, "create, inspect, scrub and rebuild disk arrays"},
 };
 
 static void print_help(FILE *out)

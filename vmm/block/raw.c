@@ -174,7 +174,7 @@ static int open_file(struct raw_file *file, const struct raw_options *options, s
     off_t end = lseek(file->descriptor, 0, SEEK_END);
     if (end < 0)
         return error_set_errno(error, "%s", file->path);
-    if (flock(file->descriptor, (writing ? LOCK_EX : LOCK_SH) | LOCK_NB)) {
+    if (!options->read_only && flock(file->descriptor, (writing ? LOCK_EX : LOCK_SH) | LOCK_NB)) {
         if (errno == EWOULDBLOCK)
             return error_set(error, "%s: in use, by another run or as another disk", file->path);
         return error_set_errno(error, "%s: cannot be locked", file->path);

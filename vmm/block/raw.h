@@ -21,7 +21,7 @@ struct raw_file;
 
 struct raw_options {
     bool snapshot;
-    bool read_only; /* writes fail; for looking only */
+    bool read_only; /* writes fail; for looking only, so the file is not locked */
 };
 
 /* An existing regular file or block device of at least one sector. Bytes behind the last whole
