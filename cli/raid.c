@@ -125,6 +125,11 @@ static int create_array(struct raid_arguments *arguments, struct error *error)
         .resync = !arguments->size && !arguments->assume_clean && arguments->level != RAID_0,
     };
     struct raid_files *files = &arguments->files;
+    struct raid_geometry geometry;
+    /* What is wrong with level, count or chunk is said before files are looked at. */
+    if (raid_geometry_init(&geometry, arguments->level, files->count, arguments->chunk,
+            RAID_CHUNK_MAXIMUM / BLOCK_SECTOR, error))
+        return -1;
     if (getrandom(create.uuid, sizeof create.uuid, 0) != (ssize_t)sizeof create.uuid)
         return error_set_errno(error, "no random numbers for the array's identity");
     if (arguments->size && make_files(arguments, error))
@@ -136,9 +141,9 @@ static int create_array(struct raid_arguments *arguments, struct error *error)
     struct raid_array *array = raid_files_assemble(files, arguments, error);
     if (!array)
         return -1;
-    const struct raid_geometry *geometry = &raid_status(array)->geometry;
-    printf("RAID %d of %u members, %" PRIu64 " bytes\n", (int)geometry->level, geometry->members,
-        geometry->sectors * BLOCK_SECTOR);
+    geometry = raid_status(array)->geometry;
+    printf("RAID %d of %u members, %" PRIu64 " bytes\n", (int)geometry.level, geometry.members,
+        geometry.sectors * BLOCK_SECTOR);
     raid_free(array);
     return 0;
 }
