@@ -29,7 +29,11 @@
     } while (0)
 #else
 #define EXECUTE_THREADED 0
-#define DISPATCH(next)   return (next)
+#define DISPATCH(next) \
+    do {               \
+        (void)cpu;     \
+        return (next); \
+    } while (0)
 #endif
 #define NEXT() DISPATCH(op + 1)
 
