@@ -302,7 +302,7 @@ static int open_device(struct kvm_engine *kvm, struct error *error)
         const char *name;
     } needed[] = {{KVM_CAP_USER_MEMORY, "user memory"}, {KVM_CAP_IMMEDIATE_EXIT, "immediate exit"},
         {KVM_CAP_VCPU_EVENTS, "vCPU events"}, {KVM_CAP_DEBUGREGS, "debug registers"},
-        {KVM_CAP_EXT_CPUID, "CPUID"}};
+        {KVM_CAP_EXT_CPUID, "CPUID"}, {KVM_CAP_XSAVE, "XSAVE"}};
     for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++) {
         if (ioctl(kvm->kvm, KVM_CHECK_EXTENSION, needed[i].capability) <= 0)
             return error_set(error, "kvm: the host's KVM has no %s capability: use --engine soft",

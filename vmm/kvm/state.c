@@ -146,31 +146,23 @@ static void events_to_kvm(struct kvm_vcpu_events *events, const struct vcpu_stat
     };
 }
 
-static void fpu_from_kvm(struct fpu_state *to, const struct kvm_fpu *from)
+/*
+ * Through the XSAVE area, whose first 512 bytes are an FXSAVE image: KVM_GET_FPU leaves MXCSR out.
+ * XSTATE_BV follows at byte 512 (APM volume 4, section on XSAVE).
+ */
+enum { XSTATE_BV = 512, XSTATE_X87_SSE = 3 };
+
+static void fpu_from_kvm(struct fpu_state *to, const struct kvm_xsave *from)
 {
-    *to = (struct fpu_state){
-        .control = from->fcw,
-        .status = from->fsw,
-        .tag = from->ftwx,
-        .mxcsr = from->mxcsr,
-        .mxcsr_mask = 0xffff,
-    };
-    for (unsigned i = 0; i < 8; i++)
-        memcpy(to->st[i], from->fpr[i], 10);
-    memcpy(to->xmm, from->xmm, sizeof to->xmm);
+    memcpy(to, from->region, sizeof *to);
 }
 
-static void fpu_to_kvm(struct kvm_fpu *to, const struct fpu_state *from)
+static void fpu_to_kvm(struct kvm_xsave *to, const struct fpu_state *from)
 {
-    *to = (struct kvm_fpu){
-        .fcw = from->control,
-        .fsw = from->status,
-        .ftwx = from->tag,
-        .mxcsr = from->mxcsr,
-    };
-    for (unsigned i = 0; i < 8; i++)
-        memcpy(to->fpr[i], from->st[i], 10);
-    memcpy(to->xmm, from->xmm, sizeof to->xmm);
+    const uint64_t present = XSTATE_X87_SSE;
+    memset(to, 0, sizeof *to);
+    memcpy(to->region, from, sizeof *from);
+    memcpy((uint8_t *)to->region + XSTATE_BV, &present, sizeof present);
 }
 
 /* The MSRs that are in struct vcpu_state and not in kvm_sregs. */
@@ -234,11 +226,11 @@ int kvm_state_export(
         return -1;
     state->halted = kvm->halted;
     if (full) {
-        struct kvm_fpu fpu;
+        struct kvm_xsave fpu;
         struct kvm_debugregs debug;
         struct msr_list msrs;
         msr_list_from_state(&msrs, state);
-        if (ioctl(kvm->vcpu, KVM_GET_FPU, &fpu) < 0 ||
+        if (ioctl(kvm->vcpu, KVM_GET_XSAVE, &fpu) < 0 ||
             ioctl(kvm->vcpu, KVM_GET_DEBUGREGS, &debug) < 0 ||
             ioctl(kvm->vcpu, KVM_GET_MSRS, &msrs) != MSR_LIST_COUNT)
             return error_set_errno(
@@ -259,7 +251,7 @@ int kvm_state_import(struct kvm_engine *kvm, const struct vcpu_state *state, str
     struct kvm_regs regs;
     struct kvm_sregs sregs;
     struct kvm_vcpu_events events;
-    struct kvm_fpu fpu;
+    struct kvm_xsave fpu;
     struct msr_list msrs;
     struct kvm_debugregs debug = {.dr6 = state->dr6, .dr7 = state->dr7};
     memcpy(debug.db, state->dr, sizeof state->dr);
@@ -270,7 +262,7 @@ int kvm_state_import(struct kvm_engine *kvm, const struct vcpu_state *state, str
     msr_list_from_state(&msrs, state);
     if (ioctl(kvm->vcpu, KVM_SET_SREGS, &sregs) < 0)
         return error_set_errno(error, "kvm: the host refuses the segment and control registers");
-    if (ioctl(kvm->vcpu, KVM_SET_REGS, &regs) < 0 || ioctl(kvm->vcpu, KVM_SET_FPU, &fpu) < 0 ||
+    if (ioctl(kvm->vcpu, KVM_SET_REGS, &regs) < 0 || ioctl(kvm->vcpu, KVM_SET_XSAVE, &fpu) < 0 ||
         ioctl(kvm->vcpu, KVM_SET_DEBUGREGS, &debug) < 0)
         return error_set_errno(error, "kvm: the host refuses the vCPU's registers");
     if (ioctl(kvm->vcpu, KVM_SET_MSRS, &msrs) != MSR_LIST_COUNT)
