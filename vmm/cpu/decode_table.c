@@ -254,6 +254,7 @@ const struct opcode opcodes_0f[256] = {
     [0x08] = {op_invd, END, NULL},
     [0x09] = {op_invd, END, NULL},
     [0x0d] = {op_nop, M, NULL},
+    [0x0f] = {op_undefined, M | IBU | END, NULL}, /* 3DNow! */
     EIGHT(0x10, NULL, SIMD),
     EIGHT(0x18, op_nop, M),
     [0x20] = {op_mov_from_cr, M | FORM_NATURAL | FORM_IGNORE_MOD, NULL},
@@ -306,7 +307,7 @@ const struct opcode opcodes_0f[256] = {
     [0xb6] = {op_movzx8, M, NULL},
     [0xb7] = {op_movzx16, M, NULL},
     [0xb8] = {op_popcnt, M, NULL},
-    [0xb9] = {op_undefined, M | END, NULL},
+    [0xb9] = {op_undefined, END, NULL},
     [0xba] = GROUP(IBU, group_bit),
     [0xbb] = {op_bit_test_reg, M | LOCK, NULL},
     [0xbc] = {op_bsf, M, NULL},

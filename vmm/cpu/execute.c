@@ -228,7 +228,7 @@ static uint64_t port_breakpoints(const struct cpu *cpu, const struct insn *insn)
     return hits;
 }
 
-/* Software interrupts clear TF on their way and are not trapped. */
+/* Software interrupts clear TF on their way and are not trapped; an INTO that does nothing is. */
 static bool is_software_interrupt(const struct insn *insn)
 {
     return insn->handler == op_int || insn->handler == op_int3 || insn->handler == op_into ||
@@ -262,11 +262,12 @@ void cpu_step(struct cpu *cpu)
     cpu->current = &one;
     cpu->read_next = 0;
     insn.handler(cpu, &insn);
-    if (!cpu->jumped)
+    bool jumped = cpu->jumped;
+    if (!jumped)
         cpu->s.rip += insn.length;
     cpu->jumped = false;
     settle(cpu);
-    if (is_software_interrupt(&insn) || cpu->s.mov_ss_shadow ||
+    if ((jumped && is_software_interrupt(&insn)) || cpu->s.mov_ss_shadow ||
         (insn.handler == op_syscall && !(cpu->s.rflags & FLAG_TF)))
         trap = false;
     finish_instruction(cpu, hits | (trap ? DR6_SINGLE_STEP : 0));

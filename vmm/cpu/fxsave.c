@@ -11,12 +11,13 @@ static uint64_t image_address(struct cpu *cpu, const struct insn *insn, enum acc
 {
     if (cpu->s.cr0 & (CR0_EM | CR0_TS))
         cpu_raise(cpu, VECTOR_NM);
-    uint64_t linear =
-        cpu_linear_checked(cpu, insn->segment, insn_offset(cpu, insn), IMAGE_ALL, kind);
+    uint64_t offset = insn_offset(cpu, insn);
+    /* The order of these checks is AMD's. */
+    uint64_t linear = cpu_linear_checked(cpu, insn->segment, offset, 4, kind);
     check_alignment(cpu, linear, 4);
     if (linear & 15)
         cpu_raise_error(cpu, VECTOR_GP, 0);
-    return linear;
+    return cpu_linear_checked(cpu, insn->segment, offset, IMAGE_ALL, kind);
 }
 
 /* FIP, FDP and FOP are always 0 (vcpu.h), so the forms with and without REX.W differ in nothing.

@@ -84,9 +84,9 @@ static void to_xmm(struct cpu *cpu, const struct insn *insn)
     const void *source = cpu->s.fpu.st[modrm_mmx_rm(insn)];
     if (memory)
         source = simd_load(cpu, insn, 8, false, buffer);
-    simd_run(cpu, entry, entry->code, cpu->s.fpu.xmm[insn->reg], source);
     if (touches_mmx)
-        mmx_enter(cpu);
+        mmx_enter(cpu); /* even if #XM follows */
+    simd_run(cpu, entry, entry->code, cpu->s.fpu.xmm[insn->reg], source);
 }
 
 /* CVTPS2PI, CVTTPS2PI, CVTPD2PI, CVTTPD2PI */
@@ -99,8 +99,8 @@ static void from_xmm(struct cpu *cpu, const struct insn *insn)
     const void *source = cpu->s.fpu.xmm[insn->rm];
     if (insn->flags & INSN_MEMORY)
         source = simd_load(cpu, insn, entry->size, entry->flags & SIMD_ALIGNED, buffer);
+    mmx_enter(cpu); /* even if #XM follows */
     simd_run(cpu, entry, entry->code, cpu->s.fpu.st[reg], source);
-    mmx_enter(cpu);
     mmx_written(cpu, reg);
 }
 
@@ -169,9 +169,9 @@ static void movdq2q(struct cpu *cpu, const struct insn *insn)
 static void maskmovq(struct cpu *cpu, const struct insn *insn)
 {
     mmx_check(cpu, insn);
+    mmx_enter(cpu); /* stays if it faults */
     simd_masked_store(
         cpu, insn, cpu->s.fpu.st[modrm_mmx_reg(insn)], cpu->s.fpu.st[modrm_mmx_rm(insn)], 8);
-    mmx_enter(cpu);
 }
 
 static void emms(struct cpu *cpu, const struct insn *insn)

@@ -340,10 +340,11 @@ void op_verw(struct cpu *cpu, const struct insn *insn)
 void op_arpl(struct cpu *cpu, const struct insn *insn)
 {
     require_protected_mode(cpu);
-    struct rm_update update = rm_begin(cpu, insn, 2);
+    /* Writes, and needs a writable operand, only when there is something to change. */
     unsigned wanted = cpu->s.gpr[insn->reg] & 3;
-    bool lower = (update.value & 3) < wanted;
+    bool lower = (rm_read(cpu, insn, 2) & 3) < wanted;
     if (lower) {
+        struct rm_update update = rm_begin(cpu, insn, 2);
         update.value = (update.value & ~3ull) | wanted;
         rm_end(cpu, insn, 2, &update);
     }

@@ -77,9 +77,11 @@ static unsigned natural_alignment(unsigned size)
 uint64_t simd_linear(
     struct cpu *cpu, const struct insn *insn, unsigned size, enum access_kind kind, bool aligned)
 {
-    uint64_t linear = cpu_linear_checked(cpu, insn->segment, insn_offset(cpu, insn), size, kind);
-    if (aligned && linear & 15)
+    uint64_t offset = insn_offset(cpu, insn);
+    /* Before the canonical check, which would be #SS for some. */
+    if (aligned && (offset + cpu->s.segment[insn->segment].base) & 15)
         cpu_raise_error(cpu, VECTOR_GP, 0);
+    uint64_t linear = cpu_linear_checked(cpu, insn->segment, offset, size, kind);
     check_alignment(cpu, linear, natural_alignment(size));
     return linear;
 }

@@ -250,8 +250,9 @@ void op_prepare(struct op *op, unsigned mode, unsigned offset)
 
     op->immediate = op->insn.immediate;
     if (mode & (BLOCK_CODE64 | BLOCK_FLAT) && !(mode & BLOCK_ALIGN)) {
+        unsigned segment = op->insn.segment; /* CS: not writable */
         bool direct_memory =
-            mode & BLOCK_CODE64 || (op->insn.segment != SEG_FS && op->insn.segment != SEG_GS);
+            mode & BLOCK_CODE64 || (segment != SEG_FS && segment != SEG_GS && segment != SEG_CS);
         prepare_address(op, mode, offset);
         if (ends)
             form = branch_form(op, mode, offset);

@@ -158,11 +158,7 @@ void simd_masked_store(struct cpu *cpu, const struct insn *insn, const uint8_t *
 {
     uint64_t offset = cpu->s.gpr[RDI] & size_mask(insn->address_size);
     uint64_t linear = cpu_linear_checked(cpu, insn->segment, offset, size, ACCESS_WRITE);
-    bool selected = false;
-    for (unsigned i = 0; i < size; i++)
-        selected |= mask[i] >> 7;
-    if (!selected)
-        return;
+    /* Also with an empty mask: manuals leave it open, AMD's processors check. */
     check_alignment(cpu, linear, 8);
     cpu_probe_write(cpu, linear, size);
     for (unsigned i = 0; i < size;) {

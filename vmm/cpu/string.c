@@ -45,9 +45,8 @@ static void compare(struct cpu *cpu, const struct insn *insn, uint64_t left, uin
 static void movs_once(struct cpu *cpu, const struct insn *insn)
 {
     unsigned size = insn->operand_size;
-    uint64_t from = source(cpu, insn, size), to = destination(cpu, insn, ACCESS_WRITE);
-    uint64_t value = memory_load(cpu, from, size);
-    memory_store(cpu, to, size, value);
+    uint64_t value = memory_load(cpu, source(cpu, insn, size), size);
+    memory_store(cpu, destination(cpu, insn, ACCESS_WRITE), size, value);
     advance(cpu, insn, RSI, step(cpu, insn));
     advance(cpu, insn, RDI, step(cpu, insn));
 }
@@ -69,9 +68,15 @@ static void lods_once(struct cpu *cpu, const struct insn *insn)
 static void cmps_once(struct cpu *cpu, const struct insn *insn)
 {
     unsigned size = insn->operand_size;
+    uint64_t left, right;
     /* The order in which AMD's processors read: it decides which of two faults is raised. */
-    uint64_t right = memory_load(cpu, destination(cpu, insn, ACCESS_READ), size);
-    uint64_t left = memory_load(cpu, source(cpu, insn, size), size);
+    if (insn->flags & INSN_REP && size == 1) {
+        left = memory_load(cpu, source(cpu, insn, size), size);
+        right = memory_load(cpu, destination(cpu, insn, ACCESS_READ), size);
+    } else {
+        right = memory_load(cpu, destination(cpu, insn, ACCESS_READ), size);
+        left = memory_load(cpu, source(cpu, insn, size), size);
+    }
     compare(cpu, insn, left, right);
     advance(cpu, insn, RSI, step(cpu, insn));
     advance(cpu, insn, RDI, step(cpu, insn));

@@ -47,7 +47,7 @@ static struct {
     struct side *context;
     struct cpu *cpu;
     sigjmp_buf escape;
-    volatile uint32_t fault_mxcsr;
+    struct fpu_state fault_fpu; /* when the signal came */
     volatile sig_atomic_t running;
     uint64_t random;
 } test;
@@ -204,7 +204,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
     (void)info;
     if (!test.running)
         _exit(99);
-    test.fault_mxcsr = ((ucontext_t *)context)->uc_mcontext.fpregs->mxcsr;
+    memcpy(&test.fault_fpu, ((ucontext_t *)context)->uc_mcontext.fpregs, sizeof test.fault_fpu);
     siglongjmp(test.escape, number);
 }
 
@@ -305,8 +305,8 @@ static inline void run_native(
                      : number == SIGSEGV ? VECTOR_GP
                      : sse               ? VECTOR_XM
                                          : VECTOR_MF;
-        if (end->fault == VECTOR_XM)
-            end->fpu.mxcsr = test.fault_mxcsr;
+        if (end->fault == VECTOR_XM) /* conversions to and from MMX enter the MMX state first */
+            end->fpu = test.fault_fpu;
     }
     memcpy(end->memory, test.memory, MEMORY_SIZE);
     forget_pointers(&end->fpu);
