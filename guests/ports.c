@@ -228,15 +228,16 @@ static void unclaimed_memory(void)
 
 void guest_main(const struct boot_info *boot)
 {
-    (void)boot;
     console_printf("ports: every device's registers\n");
-    uart();
-    pics();
-    pit();
-    rtc();
-    keyboard();
-    debug_ports();
-    unclaimed_ports();
-    unclaimed_memory();
+    for (uint64_t rounds = boot_option(boot, "rounds", 1); rounds > 0; rounds--) {
+        uart();
+        pics();
+        pit();
+        rtc();
+        keyboard();
+        debug_ports();
+        unclaimed_ports();
+        unclaimed_memory();
+    }
     console_printf("ports: checksum %016lx\n", checksum);
 }

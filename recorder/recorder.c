@@ -8,14 +8,20 @@
 #include "vmm/cpuid.h"
 #include "vmm/landing.h"
 
-enum { SEAL_INTERVAL_MS = 100 };
+/*
+ * When a chunk is handed to the disk: after this long, once it holds enough events to compress
+ * well, and after the longer time in any case. A recorder that is killed loses no more than that.
+ */
+enum { SEAL_MS = 100, SEAL_EVENTS = 16384, SEAL_LATEST_MS = 500 };
 
 struct recorder {
     struct input_source source; /* first */
     struct input_source *live;
     struct trace_writer *writer;
-    uint64_t last_time; /* virtual time as replay will know it */
-    uint64_t sealed_at; /* host ms */
+    uint64_t clock_unit; /* ns */
+    uint64_t last_time;  /* virtual time as replay will know it */
+    uint64_t sealed_at;  /* host ms */
+    uint64_t sealed_event;
     struct buffer scratch;
 };
 
@@ -38,14 +44,14 @@ static uint64_t record_clock(struct input_source *source, struct machine *machin
 {
     struct recorder *recorder = (struct recorder *)source;
     uint64_t now = recorder->live->ops->clock(recorder->live, machine);
-    if (now < recorder->last_time)
-        now = recorder->last_time;
+    uint64_t units =
+        now < recorder->last_time ? 0 : (now - recorder->last_time) / recorder->clock_unit;
     buffer_clear(&recorder->scratch);
-    buffer_put_varint(&recorder->scratch, now - recorder->last_time);
+    buffer_put_varint(&recorder->scratch, units);
     trace_writer_input(
         recorder->writer, INPUT_CLOCK, NULL, recorder->scratch.data, recorder->scratch.size);
-    recorder->last_time = now;
-    return now;
+    recorder->last_time += units * recorder->clock_unit;
+    return recorder->last_time;
 }
 
 static void write_delivery(
@@ -161,9 +167,11 @@ static int record_event(
         .digest = event->digest,
     };
     trace_writer_check(recorder->writer, &check);
-    if (trace_writer_wants_seal(recorder->writer) ||
-        coarse_ms() - recorder->sealed_at >= SEAL_INTERVAL_MS) {
-        recorder->sealed_at = coarse_ms();
+    uint64_t now = coarse_ms(), passed = now - recorder->sealed_at;
+    if (trace_writer_wants_seal(recorder->writer) || passed >= SEAL_LATEST_MS ||
+        (passed >= SEAL_MS && event->ordinal - recorder->sealed_event >= SEAL_EVENTS)) {
+        recorder->sealed_at = now;
+        recorder->sealed_event = event->ordinal;
         return trace_writer_seal(
             recorder->writer, event->ordinal + 1, machine_time(machine), error);
     }
@@ -208,6 +216,7 @@ struct recorder *recorder_create(const struct recorder_options *options, struct 
     }
     recorder->source.ops = &record_ops;
     recorder->live = options->live;
+    recorder->clock_unit = options->counts ? CLOCK_UNIT_COUNTED : CLOCK_UNIT_HOST;
     recorder->sealed_at = coarse_ms();
     struct trace_config config = {0};
     add_config(&config, options);

@@ -191,8 +191,7 @@ struct replay *replay_open(
         replay_close(replay);
         return NULL;
     }
-    uint64_t end = replay->info.end_event;
-    replay_source_init(&replay->source, replay->inputs, end ? end - 1 : 0);
+    replay_source_init(&replay->source, replay->inputs, &replay->info);
     if (read_config(replay, error) < 0 || create_machine(replay, options, damaged, error) < 0) {
         error_prefix(error, "%s", path);
         replay_close(replay);

@@ -52,7 +52,7 @@ static uint64_t replay_clock(struct input_source *source, struct machine *machin
     }
     struct reader reader;
     reader_init(&reader, input.payload, input.size);
-    replay->last_time += reader_get_varint(&reader);
+    replay->last_time += reader_get_varint(&reader) * replay->clock_unit;
     consume(replay);
     /* Where the engine counts as the recording did, its time must be the recorded one. */
     if (machine->counts_time && machine_time(machine) != replay->last_time) {
@@ -219,10 +219,14 @@ static const struct input_source_ops replay_ops = {
 };
 
 void replay_source_init(
-    struct replay_source *source, struct trace_inputs *inputs, uint64_t last_event)
+    struct replay_source *source, struct trace_inputs *inputs, const struct trace_info *info)
 {
     *source = (struct replay_source){
-        .source.ops = &replay_ops, .inputs = inputs, .last_event = last_event};
+        .source.ops = &replay_ops,
+        .inputs = inputs,
+        .last_event = info->end_event ? info->end_event - 1 : 0,
+        .clock_unit = info->counts_instructions ? CLOCK_UNIT_COUNTED : CLOCK_UNIT_HOST,
+    };
 }
 
 void replay_source_free(struct replay_source *source)

@@ -9,6 +9,7 @@ struct replay_source {
     struct input_source source; /* first */
     struct trace_inputs *inputs;
     uint64_t last_event; /* ordinal of the trace's last event */
+    uint64_t clock_unit; /* ns in one unit of a clock sample */
     uint64_t last_time;
     struct landing landing; /* the one being run to */
     bool landing_loaded;
@@ -18,7 +19,7 @@ struct replay_source {
 };
 
 void replay_source_init(
-    struct replay_source *source, struct trace_inputs *inputs, uint64_t last_event);
+    struct replay_source *source, struct trace_inputs *inputs, const struct trace_info *info);
 void replay_source_free(struct replay_source *source);
 
 #endif

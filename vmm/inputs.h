@@ -43,6 +43,10 @@ enum input_kind {
 
 const char *input_kind_name(enum input_kind kind); /* "clock", ...; "?" out of range */
 
+/* A clock sample is written in these units, ns: an engine that counts has exact time; the host's
+ * clock is sampled no finer than an exit takes. */
+enum { CLOCK_UNIT_COUNTED = 1, CLOCK_UNIT_HOST = 256 };
+
 enum { DELIVERY_MAX = 2048 };
 
 /* One async delivery. */

@@ -20,7 +20,7 @@ for engine in $(engines); do
         child=$!
         children=("$child")
         # Mostly in the run, now and then while it starts.
-        ms=$((RANDOM % 5 ? RANDOM % 700 : RANDOM % 30))
+        ms=$((RANDOM % 5 ? RANDOM % 1500 : RANDOM % 30))
         sleep "$(printf '%d.%03d' $((ms / 1000)) $((ms % 1000)))"
         kill -9 "$child" || fail "the recorder ended by itself"
         wait "$child" 2>/dev/null || true
