@@ -10,7 +10,7 @@
 #include "devices/pic.h"
 #include "devices/uart.h"
 #include "vmm/landing.h"
-#include "vmm/translate.h"
+#include "vmm/repeat.h"
 
 enum { FULL_DIGEST_INTERVAL = 256 };
 
@@ -127,50 +127,20 @@ static int deliver(struct machine *machine, const struct delivery *delivery, str
 
 /* ---- Interrupts ---- */
 
-/*
- * Between the iterations of a repeated port string instruction the engines differ in where they can
- * stop, so no interrupt is injected there on either: a rule over the guest's state alone.
- */
-static bool inside_port_string(struct machine *machine, const struct vcpu_state *state)
-{
-    uint8_t code[15];
-    uint64_t linear = state->rip;
-    if (!vcpu_in_64bit_mode(state))
-        linear = (state->segment[SEG_CS].base + state->rip) & UINT32_MAX;
-    uint64_t size = translate_read(&machine->memory, state, linear, code, sizeof code);
-    bool repeated = false, address32 = false;
-    for (uint64_t i = 0; i < size; i++) {
-        bool rex = vcpu_in_64bit_mode(state) && (code[i] & 0xf0) == 0x40;
-        if (code[i] == 0xf2 || code[i] == 0xf3) {
-            repeated = true;
-        } else if (code[i] == 0x67) {
-            address32 = true;
-        } else if (code[i] >= 0x6c && code[i] <= 0x6f) {
-            uint64_t count = state->gpr[RCX];
-            if (!vcpu_in_64bit_mode(state))
-                count &= !(state->segment[SEG_CS].attributes & SEG_DB) == !address32 ? 0xffff
-                                                                                     : UINT32_MAX;
-            else if (address32)
-                count &= UINT32_MAX;
-            return repeated && count != 0;
-        } else if (!rex && code[i] != 0x66 && code[i] != 0x2e && code[i] != 0x36 &&
-                   code[i] != 0x3e && code[i] != 0x26 && code[i] != 0x64 && code[i] != 0x65) {
-            return false;
-        }
-    }
-    return false;
-}
-
 /* 1: injected, 0: not now, -1: error. */
 static int inject(struct machine *machine, struct error *error)
 {
     struct engine *engine = machine->engine;
     if (!pic_output(machine->pic) || !engine->ops->interruptible(engine))
         return 0;
+    /* Between the iterations of a repeated string instruction the engines differ in where they
+     * can stop, so no interrupt is injected there on either. */
     struct vcpu_state state;
+    struct repeat repeat;
     if (engine->ops->export_core(engine, &state, error) < 0)
         return -1;
-    if (machine->exit.kind <= EXIT_PIO_OUT && inside_port_string(machine, &state))
+    if (machine->exit.kind <= EXIT_MMIO_WRITE && repeat_at_rip(&machine->memory, &state, &repeat) &&
+        repeat.left)
         return 0;
     uint8_t vector = pic_acknowledge(machine->pic);
     if (engine->ops->interrupt(engine, vector, error) < 0)

@@ -356,6 +356,8 @@ static void advance(struct cpu *cpu, uint64_t end)
     unsigned mode = block_mode(cpu);
 
     follow_debug_registers(cpu);
+    if (!cpu->debug_stepping)
+        cpu->s.rflags &= ~FLAG_RF; /* holds off instruction breakpoints alone */
     if (cpu->s.rflags & (FLAG_TF | FLAG_RF) || cpu->s.sti_shadow || cpu->s.mov_ss_shadow ||
         cpu->debug_stepping || cpu->read_count) {
         cpu_step(cpu);

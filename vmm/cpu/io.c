@@ -92,8 +92,10 @@ static void advance(struct cpu *cpu, const struct insn *insn, unsigned index)
     if (!is_repeated(insn))
         return;
     gpr_write(cpu, RCX, width, cpu->s.gpr[RCX] - 1);
-    if (cpu->s.gpr[RCX] & size_mask(width))
-        cpu->jumped = true;
+    if (!(cpu->s.gpr[RCX] & size_mask(width)))
+        return;
+    cpu->jumped = true;
+    cpu->s.rflags |= FLAG_RF; /* between iterations: APM volume 2, section 3.1.6 */
 }
 
 void op_ins(struct cpu *cpu, const struct insn *insn)

@@ -212,7 +212,8 @@ static void repeat(struct cpu *cpu, const struct insn *insn, insn_handler once, 
         if (compares && !(cpu->flags & FLAG_ZF << 8) != !(insn->flags & INSN_REP))
             return;
         if (interrupted(cpu)) {
-            cpu->jumped = true; /* to itself */
+            cpu->jumped = true;       /* to itself */
+            cpu->s.rflags |= FLAG_RF; /* between iterations: APM volume 2, section 3.1.6 */
             return;
         }
         cpu->countdown--;

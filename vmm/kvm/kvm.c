@@ -10,6 +10,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "vmm/repeat.h"
+
 enum { KICK_SIGNAL_OFFSET = 3 }; /* SIGRTMIN + 3: the first ones belong to the C library */
 
 static void ignore_kick(int signal)
@@ -164,6 +166,33 @@ static int kvm_run(struct engine *engine, const struct run_request *request, str
 }
 
 /*
+ * After the last iteration of a repeated string instruction that it emulated KVM leaves RIP on it,
+ * with RCX 0 and RF set, and moves on at the next entry. The architecture has no such boundary:
+ * finish it here.
+ */
+static int finish_repeat(struct kvm_engine *kvm, struct error *error)
+{
+    struct vcpu_state state;
+    struct repeat repeat;
+    struct kvm_regs regs;
+    if (kvm->sync_regs && !(kvm->run->s.regs.regs.rflags & FLAG_RF))
+        return 0;
+    if (kvm_state_export(kvm, &state, false, error) < 0)
+        return -1;
+    if (!(state.rflags & FLAG_RF) || !repeat_at_rip(kvm->memory, &state, &repeat) || repeat.left)
+        return 0;
+    if (ioctl(kvm->vcpu, KVM_GET_REGS, &regs) < 0)
+        return error_set_errno(error, "kvm: cannot read the vCPU's registers");
+    regs.rip += repeat.length;
+    regs.rflags &= ~FLAG_RF;
+    if (ioctl(kvm->vcpu, KVM_SET_REGS, &regs) < 0)
+        return error_set_errno(error, "kvm: cannot set the vCPU's registers");
+    if (kvm->sync_regs)
+        kvm->run->s.regs.regs = regs;
+    return 0;
+}
+
+/*
  * KVM finishes a port read or an emulated instruction only on the next KVM_RUN; entering with
  * immediate_exit set does that and nothing else.
  */
@@ -190,6 +219,8 @@ static int kvm_complete(struct engine *engine, uint64_t value, struct error *err
     }
     if (errno != EINTR)
         return error_set_errno(error, "kvm: KVM_RUN failed while completing an access");
+    if (finish_repeat(kvm, error) < 0)
+        return -1;
     return ENGINE_DONE;
 }
 

@@ -1,0 +1,20 @@
+/*
+ * Repeated port string instructions (REP INS, REP OUTS), where the engines need a common view of
+ * what an instruction boundary is.
+ */
+#ifndef VMM_REPEAT_H
+#define VMM_REPEAT_H
+
+#include "vmm/memory.h"
+#include "vmm/vcpu.h"
+
+struct repeat {
+    unsigned length; /* bytes of the instruction */
+    uint64_t left;   /* iterations still to do: RCX in the address size */
+};
+
+/* Is the instruction at RIP one? Looks at memory through the guest's page tables. */
+bool repeat_at_rip(
+    const struct memory *memory, const struct vcpu_state *state, struct repeat *found);
+
+#endif
