@@ -103,4 +103,7 @@ const struct op *exec_pop(struct cpu *cpu, const struct op *op);
 const struct op *exec_nop(struct cpu *cpu, const struct op *op);
 const struct op *exec_leave(struct cpu *cpu, const struct op *op);
 
+/* execute_sse.c: the form of an SSE instruction, with its register operands filled in, or NULL. */
+op_exec exec_sse_form(struct op *op);
+
 #endif

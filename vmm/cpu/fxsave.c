@@ -17,7 +17,9 @@ static uint64_t image_address(struct cpu *cpu, const struct insn *insn, enum acc
     check_alignment(cpu, linear, 4);
     if (linear & 15)
         cpu_raise_error(cpu, VECTOR_GP, 0);
-    return cpu_linear_checked(cpu, insn->segment, offset, IMAGE_ALL, kind);
+    linear = cpu_linear_checked(cpu, insn->segment, offset, IMAGE_ALL, kind);
+    simd_touch(cpu, linear + IMAGE_ALL - 1, 1, kind); /* AMD's reach for the end first */
+    return linear;
 }
 
 /* FIP, FDP and FOP are always 0 (vcpu.h), so the forms with and without REX.W differ in nothing.

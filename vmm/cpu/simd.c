@@ -74,13 +74,42 @@ static unsigned natural_alignment(unsigned size)
     return size == 10 ? 8 : size & -size;
 }
 
+void simd_touch(struct cpu *cpu, uint64_t linear, unsigned size, enum access_kind kind)
+{
+    uint8_t scratch[8];
+    if (cpu_direct(cpu, kind, linear, size))
+        return;
+    if (kind == ACCESS_WRITE)
+        cpu_probe_write(cpu, linear, size);
+    else
+        cpu_load_bytes(cpu, linear, scratch, size);
+}
+
+/* Where an 80-bit operand or an environment crosses pages it matters for the fault in which order
+ * the host's microcode reaches for the pieces. */
+static void touch_pieces(
+    struct cpu *cpu, const struct insn *insn, uint64_t offset, unsigned size, enum access_kind kind)
+{
+    bool extended = size == 10;
+    unsigned first = natural_alignment(size);
+    uint64_t second = offset + (extended ? first : size - 1);
+    unsigned second_size = extended ? 2 : 1;
+    simd_touch(cpu, cpu_linear_checked(cpu, insn->segment, offset, first, kind), first, kind);
+    simd_touch(
+        cpu, cpu_linear_checked(cpu, insn->segment, second, second_size, kind), second_size, kind);
+}
+
 uint64_t simd_linear(
     struct cpu *cpu, const struct insn *insn, unsigned size, enum access_kind kind, bool aligned)
 {
     uint64_t offset = insn_offset(cpu, insn);
+    uint64_t base = cpu->code64 && insn->segment < SEG_FS ? 0 : cpu->s.segment[insn->segment].base;
     /* Before the canonical check, which would be #SS for some. */
-    if (aligned && (offset + cpu->s.segment[insn->segment].base) & 15)
+    if (aligned && (base + offset) & 15)
         cpu_raise_error(cpu, VECTOR_GP, 0);
+    bool crosses = (base + offset) % PAGE_SIZE + size > PAGE_SIZE;
+    if (crosses && (size & (size - 1)))
+        touch_pieces(cpu, insn, offset, size, kind);
     uint64_t linear = cpu_linear_checked(cpu, insn->segment, offset, size, kind);
     check_alignment(cpu, linear, natural_alignment(size));
     return linear;

@@ -20,8 +20,10 @@
 #include "vmm/cpu/cpu.h"
 #include "vmm/cpu/operand.h"
 
-#define LIKELY(x)   __builtin_expect(!!(x), 1)
+#define LIKELY(x) __builtin_expect(!!(x), 1)
+#ifndef UNLIKELY /* execute.h has it too */
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#endif
 
 enum { XMM_SIZE = 16, MM_SIZE = 8 };
 
@@ -195,6 +197,8 @@ static inline void set_gpr(struct cpu *cpu, const struct insn *insn, unsigned re
  * demands it, else #AC where enabled), paging. */
 uint64_t simd_linear(
     struct cpu *cpu, const struct insn *insn, unsigned size, enum access_kind kind, bool aligned);
+/* Faults now where a later access of up to 8 bytes would. */
+void simd_touch(struct cpu *cpu, uint64_t linear, unsigned size, enum access_kind kind);
 const void *simd_load_slow(
     struct cpu *cpu, const struct insn *insn, unsigned size, bool aligned, void *buffer);
 void simd_store_slow(

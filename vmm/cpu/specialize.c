@@ -256,8 +256,11 @@ void op_prepare(struct op *op, unsigned mode, unsigned offset)
         prepare_address(op, mode, offset);
         if (ends)
             form = branch_form(op, mode, offset);
-        else if (direct_memory || !(op->insn.flags & INSN_MEMORY))
+        else if (direct_memory || !(op->insn.flags & INSN_MEMORY)) {
             form = integer_form(op);
+            if (!form)
+                form = exec_sse_form(op);
+        }
         if (!form && !ends && mode & BLOCK_CODE64)
             form = stack_form(op);
     }
