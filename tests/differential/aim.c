@@ -2,7 +2,7 @@
 
 #include "tests/differential/generate.h"
 
-static uint64_t segment_base(const struct test_case *test, const struct scan *scan)
+uint64_t aim_segment_base(const struct test_case *test, const struct scan *scan)
 {
     if (test->compatibility)
         return 0;
@@ -67,7 +67,7 @@ bool aim_address(
         sum += test->gpr[form.index] * form.scale;
     if (form.rip)
         sum += rip + scan->length;
-    *address = truncate_to(sum, form.bytes) + segment_base(test, scan);
+    *address = truncate_to(sum, form.bytes) + aim_segment_base(test, scan);
     return true;
 }
 
@@ -76,7 +76,7 @@ void aim_at(struct test_case *test, const struct scan *scan, struct random *rand
     if (!scan->has_modrm || scan->modrm >> 6 == 3)
         return;
     struct form form = address_form(test, scan);
-    uint64_t offset = target - segment_base(test, scan) - (uint64_t)(int64_t)scan->displacement;
+    uint64_t offset = target - aim_segment_base(test, scan) - (uint64_t)(int64_t)scan->displacement;
     if (form.index >= 0 && form.index != form.base) {
         uint64_t any = random_next(random);
         test->gpr[form.index] = form.bytes == 8 && any & 1 ? random_integer(random) : any & 0x3ff;
@@ -119,7 +119,7 @@ static uint64_t stack_address(struct random *random, const struct test_case *tes
 
 static void string_roles(struct test_case *test, const struct scan *scan, struct random *random)
 {
-    uint64_t base = segment_base(test, scan);
+    uint64_t base = aim_segment_base(test, scan);
     test->gpr[RSI] = random_address(random, test->block) - base;
     test->gpr[RDI] = random_address(random, test->block);
     if (random_percent(random, 20)) /* overlapping */
@@ -142,7 +142,7 @@ static void primary_roles(struct test_case *test, const struct scan *scan, struc
         string_roles(test, scan, random);
     } else if (opcode == 0xd7) {
         test->gpr[RBX] =
-            random_address(random, false) - segment_base(test, scan) - (test->gpr[RAX] & 0xff);
+            random_address(random, false) - aim_segment_base(test, scan) - (test->gpr[RAX] & 0xff);
     } else if (opcode == 0xc9 || opcode == 0xc8) {
         test->gpr[RBP] = stack_address(random, test);
     } else if (opcode >= 0xe0 && opcode <= 0xe3) {
@@ -170,7 +170,7 @@ static void roles_0f(
     const uint8_t *contents;
     switch (scan->opcode) {
     case 0xf7:
-        test->gpr[RDI] = random_address(random, false) - segment_base(test, scan);
+        test->gpr[RDI] = random_address(random, false) - aim_segment_base(test, scan);
         break;
     case 0xa3:
     case 0xab:

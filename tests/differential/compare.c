@@ -214,7 +214,7 @@ static struct lenience find_lenience(const struct test_case *test, const struct 
     if (primary && (s.opcode & 0xf8) == 0xd8 && aim_address(test, &s, test->rip, &address))
         lenience.all = straddles(test, address, environment ? 108 : 10);
     if (s.map == SCAN_0F && s.opcode == 0xf7 && !test->block)
-        lenience.all = straddles(test, test->gpr[RDI], 16);
+        lenience.all = straddles(test, test->gpr[RDI] + aim_segment_base(test, &s), 16);
     return lenience;
 }
 

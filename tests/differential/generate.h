@@ -51,6 +51,8 @@ void generate_case(const struct generator *generator, uint64_t index, const uint
 
 /* ---- aim.c ---------------------------------------------------------------------------------- */
 
+/* FS_BASE, GS_BASE or 0, by the instruction's override. */
+uint64_t aim_segment_base(const struct test_case *test, const struct scan *scan);
 /* Offset plus FS or GS base of the memory operand with the case's registers; the instruction is at
  * linear address `rip`. False when it has none. */
 bool aim_address(
