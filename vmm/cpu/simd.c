@@ -94,7 +94,9 @@ static void touch_pieces(
     unsigned first = natural_alignment(size);
     uint64_t second = offset + (extended ? first : size - 1);
     unsigned second_size = extended ? 2 : 1;
-    simd_touch(cpu, cpu_linear_checked(cpu, insn->segment, offset, first, kind), first, kind);
+    uint64_t linear = cpu_linear_checked(cpu, insn->segment, offset, first, kind);
+    check_alignment(cpu, linear, first);
+    simd_touch(cpu, linear, first, kind);
     simd_touch(
         cpu, cpu_linear_checked(cpu, insn->segment, second, second_size, kind), second_size, kind);
 }

@@ -157,10 +157,14 @@ void simd_masked_store(struct cpu *cpu, const struct insn *insn, const uint8_t *
     const uint8_t *mask, unsigned size)
 {
     uint64_t offset = cpu->s.gpr[RDI] & size_mask(insn->address_size);
-    uint64_t linear = cpu_linear_checked(cpu, insn->segment, offset, size, ACCESS_WRITE);
+    uint64_t linear = cpu_linear_checked(cpu, insn->segment, offset, 8, ACCESS_WRITE);
     /* Also with an empty mask: manuals leave it open, AMD's processors check. */
     check_alignment(cpu, linear, 8);
-    cpu_probe_write(cpu, linear, size);
+    cpu_probe_write(cpu, linear, 8);
+    if (size == 16) {
+        cpu_linear_checked(cpu, insn->segment, offset + 8, 8, ACCESS_WRITE);
+        cpu_probe_write(cpu, linear + 8, 8);
+    }
     for (unsigned i = 0; i < size;) {
         if (!(mask[i] >> 7)) {
             i++;
