@@ -70,11 +70,11 @@ static void set_zero_flag(struct cpu *cpu, bool zero)
 
 static void cmpxchg16b(struct cpu *cpu, const struct insn *insn)
 {
-    uint64_t linear =
-        cpu_linear_checked(cpu, insn->segment, insn_offset(cpu, insn), 16, ACCESS_WRITE);
-    uint64_t old[2], *gpr = cpu->s.gpr;
-    if (linear & 15)
+    uint64_t offset = insn_offset(cpu, insn), old[2], *gpr = cpu->s.gpr;
+    /* Before the canonical check, which would be #SS for some. */
+    if ((offset + cpu->s.segment[insn->segment].base) & 15)
         cpu_raise_error(cpu, VECTOR_GP, 0);
+    uint64_t linear = cpu_linear_checked(cpu, insn->segment, offset, 16, ACCESS_WRITE);
     memory_probe_write(cpu, linear, 16);
     cpu_load_bytes(cpu, linear, old, 16);
     bool equal = old[0] == gpr[RAX] && old[1] == gpr[RDX];
