@@ -9,6 +9,7 @@
 #include "cli/position.h"
 #include "replay/replay.h"
 #include "traces/trace.h"
+#include "vmm/disk.h"
 #include "vmm/inputs.h"
 
 static const char help[] =
@@ -20,7 +21,7 @@ static const char help[] =
 enum { OPTION_KIND = 1, OPTION_FROM, OPTION_TO, OPTION_JSON };
 
 struct selection {
-    bool events, inputs;
+    bool events, inputs, disk;
     uint32_t kinds; /* of events, by bit */
     uint64_t from, to;
     bool json;
@@ -30,6 +31,10 @@ static bool select_kind(struct selection *selection, const char *name)
 {
     if (strcmp(name, "inputs") == 0) {
         selection->inputs = true;
+        return true;
+    }
+    if (strcmp(name, "disk") == 0) {
+        selection->disk = true;
         return true;
     }
     if (strcmp(name, "events") == 0) {
@@ -167,6 +172,30 @@ static int dump_checks(const struct trace_reader *reader, const struct selection
     return result < 0 ? result : 0;
 }
 
+static int dump_notes(const struct trace_reader *reader, const struct selection *selection,
+    struct buffer *out, struct error *error)
+{
+    struct trace_notes *notes = trace_notes_open(reader, error);
+    if (!notes)
+        return TRACE_ERROR;
+    struct trace_note note;
+    int result = trace_notes_seek(notes, selection->from, error);
+    while (result >= 0 && (result = trace_notes_next(notes, &note, error)) > 0) {
+        if (note.event > selection->to)
+            break;
+        if (selection->json)
+            note_print_json(note.event, note.kind, note.payload, note.size, out);
+        else
+            note_print_text(note.event, note.kind, note.payload, note.size, out);
+        if (!flush(out, false)) {
+            result = TRACE_ERROR;
+            break;
+        }
+    }
+    trace_notes_close(notes);
+    return result < 0 ? result : 0;
+}
+
 static int dump(const char *path, struct selection *selection, const char *from, const char *to)
 {
     struct error error = {""};
@@ -194,6 +223,8 @@ static int dump(const char *path, struct selection *selection, const char *from,
         result = dump_inputs(reader, selection, &out, &error);
     if (result == 0 && selection->events)
         result = dump_checks(reader, selection, &out, &error);
+    if (result == 0 && selection->disk)
+        result = dump_notes(reader, selection, &out, &error);
     if (!flush(&out, true) && result == 0)
         result = TRACE_ERROR;
     buffer_free(&out);
@@ -235,7 +266,7 @@ int cli_dump(int argc, char **argv)
     }
     if (optind + 1 != argc)
         return cli_usage("dump", "give one trace");
-    if (!selection.events && !selection.inputs) {
+    if (!selection.events && !selection.inputs && !selection.disk) {
         selection.events = selection.inputs = true;
         selection.kinds = UINT32_MAX;
     }

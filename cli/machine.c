@@ -26,6 +26,9 @@ const char cli_machine_help[] =
     "                         file:PATH, dev:/dev/ttyX, exec:COMMAND, null. Ctrl-A x quits stdio\n"
     "  --pace real|fast       real: a halted guest waits in real time (default on a terminal);\n"
     "                         fast: idle time is skipped\n"
+    "  --disk file=A | raid=0|1|5,file=A,file=B,...[,chunk=64K][,spare=F][,snapshot=on]\n"
+    "                         a disk, or an array made by 'hindsight raid create'; repeatable\n"
+    "  --fault disk0:member1:fail@t=2.5s   a fault on purpose; also eio@lba=N, corrupt@lba=N\n"
     "  --max-time TIME        stop after this much virtual time (2.5s, 10ms)\n"
     "  --start-time SECONDS   the guest's clock at power-on, since 1970 UTC; the host's by "
     "default\n"
@@ -92,6 +95,28 @@ static int set_engine(struct cli_machine *setup, const char *value, struct error
     return 0;
 }
 
+static int add_disk(struct cli_machine *setup, const char *value, struct error *error)
+{
+    struct machine_config *config = &setup->config;
+    if (config->disk_count == CONFIG_MAX_DISKS)
+        return error_set(error, "--disk: at most %d disks are possible", CONFIG_MAX_DISKS);
+    if (disk_config_parse(value, &config->disk[config->disk_count], error) < 0)
+        return -1;
+    config->disk_count++;
+    return 0;
+}
+
+static int add_fault(struct cli_machine *setup, const char *value, struct error *error)
+{
+    struct machine_config *config = &setup->config;
+    if (config->fault_count == FAULT_MAX)
+        return error_set(error, "--fault: at most %d faults are possible", FAULT_MAX);
+    if (fault_parse(value, &config->fault[config->fault_count], error) < 0)
+        return -1;
+    config->fault_count++;
+    return 0;
+}
+
 int cli_machine_option(
     struct cli_machine *setup, int option, const char *value, struct error *error)
 {
@@ -134,6 +159,12 @@ int cli_machine_option(
         break;
     case CLI_SEED:
         result = parse_integer("--seed", value, &setup->config.seed, error);
+        break;
+    case CLI_DISK:
+        result = add_disk(setup, value, error);
+        break;
+    case CLI_FAULT:
+        result = add_fault(setup, value, error);
         break;
     default:
         return 0;
@@ -196,6 +227,10 @@ int cli_machine_load(struct cli_machine *setup, struct error *error)
         return -1;
     if (setup->initrd_path && load_file(setup->initrd_path, &setup->initrd, error) < 0)
         return -1;
+    for (unsigned i = 0; i < setup->config.disk_count; i++) {
+        if (disk_config_measure(&setup->config.disk[i], error) < 0)
+            return -1;
+    }
     if (strcmp(setup->engine, "auto") == 0)
         setup->engine = probe_auto_engine();
     return 0;
@@ -319,6 +354,8 @@ void cli_machine_close(struct cli_machine *setup)
     free((void *)(uintptr_t)setup->initrd.data);
     for (unsigned i = 0; i < MEMORY_MAX_BACKENDS; i++)
         free(setup->memory_paths[i]);
+    for (unsigned i = 0; i < setup->config.disk_count; i++)
+        disk_config_free(&setup->config.disk[i]);
 }
 
 int cli_machine_status(const struct cli_machine *setup)

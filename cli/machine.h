@@ -37,6 +37,8 @@ struct cli_machine {
         {"pace", required_argument, NULL, CLI_PACE},             \
         {"max-time", required_argument, NULL, CLI_MAX_TIME},     \
         {"start-time", required_argument, NULL, CLI_START_TIME}, \
+        {"disk", required_argument, NULL, CLI_DISK},             \
+        {"fault", required_argument, NULL, CLI_FAULT},           \
     {                                                            \
         "seed", required_argument, NULL, CLI_SEED                \
     }
@@ -53,6 +55,8 @@ enum {
     CLI_MAX_TIME,
     CLI_START_TIME,
     CLI_SEED,
+    CLI_DISK,
+    CLI_FAULT,
 };
 
 extern const char cli_machine_help[];

@@ -140,6 +140,20 @@ static int record_value(struct input_source *source, struct machine *machine, en
     return 0;
 }
 
+static bool record_member_failed(
+    struct input_source *source, struct machine *machine, uint64_t operation, bool failed)
+{
+    struct recorder *recorder = (struct recorder *)source;
+    failed = recorder->live->ops->member_failed(recorder->live, machine, operation, failed);
+    if (failed) {
+        buffer_clear(&recorder->scratch);
+        buffer_put_varint(&recorder->scratch, operation);
+        trace_writer_input(
+            recorder->writer, INPUT_MEMBER, NULL, recorder->scratch.data, recorder->scratch.size);
+    }
+    return failed;
+}
+
 static const struct input_source_ops record_ops = {
     .name = "record",
     .replays = false,
@@ -149,6 +163,7 @@ static const struct input_source_ops record_ops = {
     .plan = record_plan,
     .landing = record_landing,
     .value = record_value,
+    .member_failed = record_member_failed,
 };
 
 /* Every event becomes a check, and now and then what is buffered is sealed. */
@@ -175,6 +190,15 @@ static int record_event(
         return trace_writer_seal(
             recorder->writer, event->ordinal + 1, machine_time(machine), error);
     }
+    return 0;
+}
+
+static int record_note(void *context, struct machine *machine, uint8_t kind, const uint8_t *data,
+    size_t size, struct error *error)
+{
+    struct recorder *recorder = context;
+    (void)error;
+    trace_writer_note(recorder->writer, machine->event + 1, kind, data, size);
     return 0;
 }
 
@@ -244,7 +268,8 @@ struct input_source *recorder_source(struct recorder *recorder)
 
 int recorder_attach(struct recorder *recorder, struct machine *machine, struct error *error)
 {
-    const struct machine_observer observer = {.event = record_event, .context = recorder};
+    const struct machine_observer observer = {
+        .event = record_event, .note = record_note, .context = recorder};
     machine->observe_state = true;
     return machine_observe(machine, &observer, error);
 }

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/landing.h"
+#include "vmm/disk.h"
+#include "vmm/disk_store.h"
 #include "vmm/snapshot.h"
 
 /* One content of one page, from a checkpoint on until the page's next version. */
@@ -28,6 +29,14 @@ struct checkpoint {
     bool pinned; /* the start */
 };
 
+/* Memory beside RAM that a checkpoint covers: what is known of a disk image. */
+enum { CHECKPOINT_SPACES = CONFIG_MAX_DISKS * DISK_MAX_FILES };
+
+struct space {
+    struct disk_store *store;
+    uint64_t first_page;
+};
+
 struct checkpoints {
     struct machine *machine;
     struct replay_source *source;
@@ -36,7 +45,10 @@ struct checkpoints {
     unsigned count;
     struct checkpoint *current; /* RAM = this one plus what was written since */
     struct version **newest;    /* for each page of RAM its newest version */
+    uint64_t ram_pages;         /* these come first; the stores of disk images follow */
     uint64_t page_count;
+    struct space space[CHECKPOINT_SPACES];
+    unsigned space_count;
     uint8_t *dirty; /* a bit for each page: written since `current` */
 };
 
@@ -60,7 +72,13 @@ static uint64_t page_gpa(const struct memory *memory, uint64_t number)
 static uint8_t *page_host(const struct checkpoints *checkpoints, uint64_t number)
 {
     const struct memory *memory = &checkpoints->machine->memory;
-    return memory_at(memory, page_gpa(memory, number), PAGE_SIZE);
+    if (number < checkpoints->ram_pages)
+        return memory_at(memory, page_gpa(memory, number), PAGE_SIZE);
+    unsigned i = checkpoints->space_count - 1;
+    while (number < checkpoints->space[i].first_page)
+        i--;
+    const struct space *space = &checkpoints->space[i];
+    return space->store->host + (number - space->first_page) * PAGE_SIZE;
 }
 
 static bool is_zero(const uint8_t *page)
@@ -95,8 +113,9 @@ static void load_version(
 {
     struct machine *machine = checkpoints->machine;
     uint8_t *page = page_host(checkpoints, number);
-    machine->engine->ops->memory_changed(
-        machine->engine, page_gpa(&machine->memory, number), PAGE_SIZE);
+    if (number < checkpoints->ram_pages)
+        machine->engine->ops->memory_changed(
+            machine->engine, page_gpa(&machine->memory, number), PAGE_SIZE);
     if (!version || version->size == 0)
         memset(page, 0, PAGE_SIZE);
     else if (version->size == PAGE_SIZE)
@@ -157,7 +176,18 @@ static void mark_dirty(struct checkpoints *checkpoints, uint64_t number)
     checkpoints->dirty[number / 8] |= (uint8_t)(1u << (number % 8));
 }
 
-/* Moves the engine's log into `dirty`. */
+static void collect_space(struct checkpoints *checkpoints, const struct space *space)
+{
+    struct disk_store *store = space->store;
+    uint64_t bytes = (store->size / PAGE_SIZE + 7) / 8;
+    for (uint64_t i = 0; i < bytes; i++) {
+        for (unsigned bits = store->written[i]; bits; bits &= bits - 1)
+            mark_dirty(checkpoints, space->first_page + i * 8 + (unsigned)__builtin_ctz(bits));
+        store->written[i] = 0;
+    }
+}
+
+/* Moves the engine's log, and those of the disk images, into `dirty`. */
 static int collect_dirty(struct checkpoints *checkpoints, struct error *error)
 {
     struct machine *machine = checkpoints->machine;
@@ -168,6 +198,8 @@ static int collect_dirty(struct checkpoints *checkpoints, struct error *error)
     for (unsigned i = 0; i < count; i++)
         mark_dirty(checkpoints, page_number(&machine->memory, pages[i]));
     free(pages);
+    for (unsigned i = 0; i < checkpoints->space_count; i++)
+        collect_space(checkpoints, &checkpoints->space[i]);
     return 0;
 }
 
@@ -268,12 +300,28 @@ static struct checkpoint *least_useful(const struct checkpoints *checkpoints)
 
 /* ---- Public ---- */
 
+/* Numbers the pages of the disk images' stores behind RAM; returns how many pages there are. */
+static uint64_t add_spaces(struct checkpoints *checkpoints, struct machine *machine)
+{
+    uint64_t pages = checkpoints->ram_pages;
+    for (unsigned i = 0; i < machine->config->disk_count; i++) {
+        struct disk_store *store;
+        for (unsigned j = 0; (store = disk_image_store(machine->disk[i], j)); j++) {
+            checkpoints->space[checkpoints->space_count++] = (struct space){store, pages};
+            pages += store->size / PAGE_SIZE;
+        }
+    }
+    return pages;
+}
+
 struct checkpoints *checkpoints_create(struct machine *machine, struct replay_source *source,
     uint64_t budget_bytes, struct error *error)
 {
     struct checkpoints *checkpoints = calloc(1, sizeof *checkpoints);
     uint64_t pages = machine->memory.size / PAGE_SIZE;
     if (checkpoints) {
+        checkpoints->ram_pages = pages;
+        pages = add_spaces(checkpoints, machine);
         checkpoints->newest = calloc(pages, sizeof *checkpoints->newest);
         checkpoints->dirty = calloc(1, (pages + 7) / 8);
     }
@@ -329,14 +377,15 @@ static int take_pages(
     struct checkpoints *checkpoints, struct checkpoint *checkpoint, struct error *error)
 {
     struct take_context take = {.checkpoint = checkpoint};
+    /* At the start RAM holds what the loader put there; disk images what assembly wrote, in the
+     * log. */
     if (checkpoint->pinned) {
-        for (uint64_t i = 0; i < checkpoints->page_count; i++) {
+        for (uint64_t i = 0; i < checkpoints->ram_pages; i++) {
             if (!is_zero(page_host(checkpoints, i)))
-                take_page(checkpoints, i, &take);
+                mark_dirty(checkpoints, i);
         }
-    } else {
-        each_dirty(checkpoints, take_page, &take);
     }
+    each_dirty(checkpoints, take_page, &take);
     return take.failed ? error_set(error, "out of memory for a checkpoint") : 0;
 }
 

@@ -10,6 +10,7 @@ enum { HISTORY = 10 };
 
 struct replay {
     struct replay_source source;
+    struct trace_notes *notes;
     struct trace_reader *reader;
     struct trace_info info;
     struct trace_inputs *inputs;
@@ -127,6 +128,31 @@ static int check_event(
     return 1;
 }
 
+/* Compares a detail of an event with the trace's. */
+static int check_note(void *context, struct machine *machine, uint8_t kind, const uint8_t *data,
+    size_t size, struct error *error)
+{
+    struct replay *replay = context;
+    struct trace_note note;
+    uint64_t event = machine->event + 1;
+    if (!replay->notes || event >= replay->info.checked_end)
+        return 0;
+    int result = trace_notes_next(replay->notes, &note, error);
+    if (result < 0) {
+        replay->source.damaged = true;
+        return -1;
+    }
+    if (result > 0 && note.event == event && note.kind == kind && note.size == size &&
+        memcmp(note.payload, data, size) == 0)
+        return 0;
+    replay->source.diverged = true;
+    error_set(&replay->source.why,
+        "event %" PRIu64 " does other disk I/O than in the recorded run (a note of kind %u, %zu "
+        "bytes; recorded: %s kind %u, %zu bytes)",
+        event, kind, size, result ? "" : "none,", result ? note.kind : 0u, result ? note.size : 0);
+    return 1;
+}
+
 static int create_machine(
     struct replay *replay, const struct replay_options *options, bool *damaged, struct error *error)
 {
@@ -162,7 +188,8 @@ static int create_machine(
     if (!replay->machine)
         return -1;
     replay->machine->observe_state = replay->verify && replay->info.has_checks;
-    const struct machine_observer observer = {.event = check_event, .context = replay};
+    const struct machine_observer observer = {
+        .event = check_event, .note = check_note, .context = replay};
     return machine_observe(replay->machine, &observer, error);
 }
 
@@ -187,7 +214,10 @@ struct replay *replay_open(
     replay->inputs = trace_inputs_open(replay->reader, error);
     if (replay->inputs && replay->verify && replay->info.has_checks)
         replay->checks = trace_checks_open(replay->reader, error);
-    if (!replay->inputs || (replay->verify && replay->info.has_checks && !replay->checks)) {
+    if (replay->checks)
+        replay->notes = trace_notes_open(replay->reader, error);
+    if (!replay->inputs ||
+        (replay->verify && replay->info.has_checks && (!replay->checks || !replay->notes))) {
         replay_close(replay);
         return NULL;
     }
@@ -206,6 +236,8 @@ void replay_close(struct replay *replay)
         return;
     machine_destroy(replay->machine);
     replay_source_free(&replay->source);
+    if (replay->notes)
+        trace_notes_close(replay->notes);
     if (replay->checks)
         trace_checks_close(replay->checks);
     if (replay->inputs)

@@ -206,6 +206,26 @@ static int replay_value(struct input_source *source, struct machine *machine, en
     return 0;
 }
 
+static bool replay_member_failed(
+    struct input_source *source, struct machine *machine, uint64_t operation, bool failed)
+{
+    struct replay_source *replay = (struct replay_source *)source;
+    struct trace_input input;
+    struct error error;
+    (void)failed;
+    int result = peek(replay, &input, &error);
+    if (result < 0)
+        machine_fail(machine, &error);
+    if (result <= 0 || input.has_position || input.kind != INPUT_MEMBER)
+        return false;
+    struct reader reader;
+    reader_init(&reader, input.payload, input.size);
+    if (reader_get_varint(&reader) != operation || reader.failed)
+        return false;
+    consume(replay);
+    return true;
+}
+
 static const struct input_source_ops replay_ops = {
     .name = "replay",
     .replays = true,
@@ -216,6 +236,7 @@ static const struct input_source_ops replay_ops = {
     .landing = replay_landing,
     .landed = replay_landed,
     .value = replay_value,
+    .member_failed = replay_member_failed,
 };
 
 void replay_source_init(

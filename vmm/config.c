@@ -120,6 +120,16 @@ void config_write(const struct machine_config *config, struct buffer *out)
     buffer_printf(out, "max-time=%llu\n", (unsigned long long)config->max_time);
     buffer_printf(out, "seed=%llu\n", (unsigned long long)config->seed);
     buffer_printf(out, "start-time=%lld\n", (long long)config->start_time);
+    for (unsigned i = 0; i < config->disk_count; i++) {
+        buffer_printf(out, "disk=");
+        disk_config_write(&config->disk[i], out);
+        buffer_printf(out, "\n");
+    }
+    for (unsigned i = 0; i < config->fault_count; i++) {
+        buffer_printf(out, "fault=");
+        fault_print(&config->fault[i], out);
+        buffer_printf(out, "\n");
+    }
     buffer_printf(out, "append=");
     buffer_put(out, config->command_line, strlen(config->command_line));
     buffer_printf(out, "\n");
@@ -166,6 +176,12 @@ static bool parse_entry(struct machine_config *config, const char *key, char *va
         config->start_time = (int64_t)number;
         return true;
     }
+    if (strcmp(key, "disk") == 0)
+        return config->disk_count < CONFIG_MAX_DISKS &&
+               disk_config_restore(value, &config->disk[config->disk_count++], NULL) == 0;
+    if (strcmp(key, "fault") == 0)
+        return config->fault_count < FAULT_MAX &&
+               fault_parse(value, &config->fault[config->fault_count++], NULL) == 0;
     if (strcmp(key, "append") == 0) {
         if (strlen(value) > BOOT_COMMAND_LINE_MAX)
             return false;

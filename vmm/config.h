@@ -11,6 +11,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "vmm/boot/boot.h"
+#include "vmm/disk.h"
 #include "vmm/memory.h"
 
 enum pace { PACE_REAL, PACE_FAST };
@@ -25,6 +26,10 @@ struct machine_config {
     enum pace pace;
     uint64_t max_time; /* virtual ns after which the run ends; UINT64_MAX: never */
     uint64_t seed;
+    struct disk_config disk[CONFIG_MAX_DISKS];
+    unsigned disk_count;
+    struct fault fault[FAULT_MAX];
+    unsigned fault_count;
     int64_t start_time; /* the RTC's time at power-on, seconds since 1970 UTC */
 };
 

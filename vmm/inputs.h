@@ -106,6 +106,13 @@ struct input_source_ops {
     int (*landing)(struct input_source *source, struct machine *machine,
         const struct vcpu_exit *exit, struct error *error);
 
+    /*
+     * A disk member did its `operation` (counted from 0 over all disks); `failed` is what the host
+     * said, and is not looked at in a replay. Returns whether it failed in the recorded run.
+     */
+    bool (*member_failed)(
+        struct input_source *source, struct machine *machine, uint64_t operation, bool failed);
+
     /* The plan's landing was reached and is now an event. NULL where plan() never gives one. */
     void (*landed)(struct input_source *source);
 

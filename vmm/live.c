@@ -285,6 +285,15 @@ static int live_value(struct input_source *source, struct machine *machine, enum
     return 0;
 }
 
+static bool live_member_failed(
+    struct input_source *source, struct machine *machine, uint64_t operation, bool failed)
+{
+    (void)source;
+    (void)machine;
+    (void)operation;
+    return failed;
+}
+
 static const struct input_source_ops live_ops = {
     .name = "live",
     .replays = false,
@@ -294,6 +303,7 @@ static const struct input_source_ops live_ops = {
     .plan = live_plan,
     .landing = live_landing,
     .value = live_value,
+    .member_failed = live_member_failed,
 };
 
 struct live *live_create(const struct live_console *console, enum pace pace, struct error *error)

@@ -140,6 +140,7 @@ void machine_destroy(struct machine *machine)
 {
     if (!machine)
         return;
+    machine->closing = true;
     platform_destroy(machine);
     if (machine->home && machine->home != machine->soft)
         machine->home->ops->destroy(machine->home);
@@ -220,6 +221,23 @@ void machine_fail(struct machine *machine, const struct error *error)
         return;
     machine->device_failed = true;
     machine->device_error = *error;
+}
+
+void machine_note(struct machine *machine, uint8_t kind, const uint8_t *data, size_t size)
+{
+    if (machine->closing)
+        return;
+    for (unsigned i = 0; i < machine->observer_count; i++) {
+        const struct machine_observer *observer = &machine->observers[i];
+        struct error error;
+        if (!observer->note)
+            continue;
+        int result = observer->note(observer->context, machine, kind, data, size, &error);
+        if (result < 0)
+            machine_fail(machine, &error);
+        if (result > 0)
+            machine->stop = STOP_DIVERGED;
+    }
 }
 
 int machine_digest(struct machine *machine, uint64_t *digest, struct error *error)

@@ -20,6 +20,8 @@
 #include "vmm/inputs.h"
 #include "vmm/memory.h"
 
+struct disk;
+struct pci_host;
 struct uart;
 struct uart_line;
 struct pic;
@@ -56,6 +58,9 @@ struct machine;
 struct machine_observer {
     int (*event)(void *context, struct machine *machine, const struct machine_event *event,
         struct error *error);
+    /* A detail of the event under way (machine->event + 1): kinds in vmm/disk.h. May be NULL. */
+    int (*note)(void *context, struct machine *machine, uint8_t kind, const uint8_t *data,
+        size_t size, struct error *error);
     void *context;
 };
 
@@ -81,6 +86,10 @@ struct machine {
     struct rtc *rtc;
     struct uart *uart;
     struct i8042 *keyboard;
+    struct pci_host *pci;
+    struct disk *disk[CONFIG_MAX_DISKS];
+    uint64_t member_operations; /* that disk members have been asked for */
+    bool closing;               /* being destroyed: nothing goes into the trace any more */
 
     struct input_source *source;
     struct machine_observer observers[MACHINE_MAX_OBSERVERS];
@@ -162,6 +171,9 @@ int machine_set_breakpoints(
 int machine_switch_engine(struct machine *machine, struct engine *engine, struct error *error);
 /* The software CPU of this machine, created when first asked for. */
 struct engine *machine_soft(struct machine *machine, struct error *error);
+
+/* For devices: tells the observers a detail of the event under way. */
+void machine_note(struct machine *machine, uint8_t kind, const uint8_t *data, size_t size);
 
 /* For devices and sources: fails the run at the end of the current access. */
 void machine_fail(struct machine *machine, const struct error *error);

@@ -3,6 +3,7 @@
 #include "devices/debug_console.h"
 #include "devices/debug_exit.h"
 #include "devices/i8042.h"
+#include "devices/pci.h"
 #include "devices/pic.h"
 #include "devices/pit.h"
 #include "devices/port92.h"
@@ -169,6 +170,63 @@ static int create_port92(
     return port92_attach(port92, &machine->ports, error);
 }
 
+static void destroy_pci_host(void *object)
+{
+    pci_destroy(object);
+}
+
+static int create_pci(
+    struct machine *machine, const struct machine_options *options, struct error *error)
+{
+    (void)options;
+    struct pci_config config = {
+        .ports = &machine->ports,
+        .mmio = &machine->mmio,
+        .reset_requested = stop_for_reset,
+        .machine = machine,
+    };
+    for (unsigned i = 0; i < sizeof config.irq / sizeof config.irq[0]; i++)
+        config.irq[i] = pic_line(machine->pic, i);
+    machine->pci = pci_create(&config, error);
+    if (!machine->pci)
+        return -1;
+    add_device(machine, pci_device(machine->pci), machine->pci, destroy_pci_host);
+    return pci_attach(machine->pci, error);
+}
+
+static void destroy_disk(void *object)
+{
+    disk_destroy(object);
+}
+
+static void destroy_nothing(void *object)
+{
+    (void)object;
+}
+
+static int create_disks(
+    struct machine *machine, const struct machine_options *options, struct error *error)
+{
+    const struct machine_config *config = options->config;
+    for (unsigned i = 0; i < config->disk_count; i++) {
+        if (machine->device_count + 2 > MACHINE_MAX_DEVICES)
+            return error_set(error, "the machine has no room for another disk");
+        struct disk *disk =
+            disk_create(machine, i, &config->disk[i], config->fault, config->fault_count, error);
+        if (!disk)
+            return -1;
+        machine->disk[i] = disk;
+        add_device(machine, disk_storage_device(disk), disk, destroy_disk);
+        add_device(machine, disk_controller_device(disk), disk, destroy_nothing);
+    }
+    for (unsigned i = 0; i < config->fault_count; i++) {
+        if (config->fault[i].disk >= config->disk_count)
+            return error_set(error, "--fault: there is no disk%u", config->fault[i].disk);
+    }
+    pci_setup(machine->pci);
+    return 0;
+}
+
 typedef int (*create_function)(
     struct machine *machine, const struct machine_options *options, struct error *error);
 
@@ -183,6 +241,8 @@ static const create_function table[] = {
     create_debug_console,
     create_post,
     create_port92,
+    create_pci,
+    create_disks,
 };
 
 int platform_create(

@@ -26,6 +26,7 @@ int snapshot_save(struct machine *machine, struct buffer *out, struct error *err
     buffer_put_u64(out, machine->ports.unclaimed_writes);
     buffer_put_u64(out, machine->mmio.unclaimed_reads);
     buffer_put_u64(out, machine->mmio.unclaimed_writes);
+    buffer_put_u64(out, machine->member_operations);
     buffer_put_u8(out, (uint8_t)machine->exit.kind);
     save_flags(machine, out);
     for (unsigned i = 0; i < machine->device_count; i++) {
@@ -50,6 +51,7 @@ int snapshot_restore(struct machine *machine, struct reader *in, struct error *e
     machine->ports.unclaimed_writes = reader_get_u64(in);
     machine->mmio.unclaimed_reads = reader_get_u64(in);
     machine->mmio.unclaimed_writes = reader_get_u64(in);
+    machine->member_operations = reader_get_u64(in);
     machine->exit = (struct vcpu_exit){.kind = (enum exit_kind)reader_get_u8(in)};
     machine->at_boundary = reader_get_u8(in);
     machine->counted = reader_get_u8(in);
