@@ -65,7 +65,7 @@ static void note_request(
 {
     struct buffer payload = {0};
     const struct note_disk_request note = {
-        disk->number, kind, sector, count, disk->machine->clock.now};
+        disk->number, kind, sector, count, clock_now(&disk->machine->clock)};
     note_disk_request_encode(&note, &payload);
     add_note(disk, NOTE_DISK_REQUEST, &payload);
 }
