@@ -34,6 +34,9 @@ enum {
     /* Valid FXSAVE images for FXRSTOR, LDMXCSR and the like, at this offset of the data. */
     IMAGES_OFFSET = 3 * PAGE,
     IMAGES = 4,
+    /* Small numbers for loops to count down, in the low page. */
+    COUNTERS_OFFSET = PAGE - 64,
+    COUNTERS = 16,
     FILLER = 0xcc, /* INT3: what the code pages hold around the case */
 };
 

@@ -491,7 +491,8 @@ static bool fits_block(const struct scan *s, struct random *random)
         return true;
     switch (s->opcode) {
     case 0xc2:
-    case 0xc3:
+    case 0xc3: /* returns from a forward call, if there was one */
+        return random_percent(random, 20);
     case 0xcc:
     case 0xce:
     case 0xc9:
@@ -521,9 +522,30 @@ static bool fits_block(const struct scan *s, struct random *random)
     }
 }
 
+/* DEC DWORD [counter]; JNZ back to some instruction. */
+static unsigned write_loop(struct random *random, struct test_case *test, unsigned size)
+{
+    uint32_t counter = LOW_BASE + COUNTERS_OFFSET + 4 * random_below(random, COUNTERS);
+    uint8_t *at = test->code + size;
+    unsigned length = 0, target = test->insn_start[random_below(random, test->insn_count)];
+    test->insn_start[test->insn_count++] = (uint16_t)size;
+    at[length++] = 0xff;
+    at[length++] = test->compatibility ? 0x0d : 0x0c;
+    if (!test->compatibility)
+        at[length++] = 0x25;
+    memcpy(at + length, &counter, 4);
+    length += 4;
+    test->insn_start[test->insn_count++] = (uint16_t)(size + length);
+    int32_t distance = (int32_t)target - (int32_t)(size + length + 6);
+    at[length++] = 0x0f;
+    at[length++] = 0x85;
+    memcpy(at + length, &distance, 4);
+    return size + length + 4;
+}
+
 static void write_block(struct random *random, struct test_case *test)
 {
-    unsigned count = 2 + random_below(random, BLOCK_INSNS - 1);
+    unsigned count = 2 + random_below(random, BLOCK_INSNS - 3); /* and the loop's two */
     unsigned size = 0;
     struct scan scans[BLOCK_INSNS];
     uint8_t focus = (uint8_t)random_below(random, GROUP_SYSTEM);
@@ -547,7 +569,6 @@ static void write_block(struct random *random, struct test_case *test)
         size += s->length;
     }
     test->insn_count = (uint8_t)count;
-    test->code_size = (uint16_t)size;
     for (unsigned i = 0; i < count; i++) { /* branches go forward, to an instruction's start */
         char form = scan_form(scans[i].map, scans[i].opcode, test->compatibility);
         if (form != 'J' && form != 'j')
@@ -558,6 +579,9 @@ static void write_block(struct random *random, struct test_case *test)
         memcpy(test->code + test->insn_start[i] + scans[i].immediate_at, &distance,
             scans[i].immediate_size);
     }
+    if (random_percent(random, 35))
+        size = write_loop(random, test, size);
+    test->code_size = (uint16_t)size;
     test->code[size] = FILLER;
 }
 
@@ -612,6 +636,10 @@ static enum group choose_group(struct random *random)
     return (enum group)group;
 }
 
+/* So many cases in a row, less one, share a block's code, and so the software CPU's decoded form.
+ */
+enum { BLOCK_RUNS = 3 };
+
 void generate_memory(const struct generator *generator, uint64_t batch, uint8_t *memory)
 {
     struct random random = {generator->seed * 0x9e3779b97f4a7c15u + batch};
@@ -623,22 +651,26 @@ void generate_case(const struct generator *generator, uint64_t index, const uint
     struct test_case *test)
 {
     struct random random = {generator->seed ^ index * 0xd1342543de82ef95u};
+    struct random shared = {generator->seed ^ (index | BLOCK_RUNS) * 0xaf251af3b0f025b5u};
     random.state = random_next(&random);
+    shared.state = random_next(&shared);
     *test = (struct test_case){0};
-    unsigned mode = random_below(&random, 8);
+    unsigned mode = random_below(&shared, 8);
     test->compatibility = generator->mode == 32 || (!generator->mode && mode == 0);
     test->group = (uint8_t)generator->group;
     if (generator->group == GROUP_COUNT)
-        test->group = (uint8_t)choose_group(&random);
+        test->group = (uint8_t)choose_group(&shared);
     if (test->group == GROUP_BCD)
         test->compatibility = true;
     test->block = test->group == GROUP_BLOCK;
     test->rip = CODE_BASE;
-    if (test->block)
-        write_block(&random, test);
-    else
+    if (test->block) {
+        write_block(&shared, test);
+        place(&shared, test);
+    } else {
         write_single(generator, &random, test);
-    place(&random, test);
+        place(&random, test);
+    }
     random_registers(&random, test);
     if (test->block) {
         block_registers(&random, test);

@@ -243,4 +243,8 @@ void random_memory(struct random *random, uint8_t *memory)
         random_fpu(random, &image, i & 1);
         memcpy(memory + IMAGES_OFFSET + i * (int)sizeof image, &image, sizeof image);
     }
+    for (uint32_t i = 0; i < COUNTERS; i++) {
+        uint32_t count = 1 + random_below(random, i < 12 ? 4 : 100);
+        memcpy(memory + LOW_OFFSET + COUNTERS_OFFSET + 4 * i, &count, 4);
+    }
 }

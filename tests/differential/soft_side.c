@@ -35,6 +35,7 @@ struct soft_side {
     struct engine *engine;
     uint8_t *ram;
     uint32_t next_table;
+    unsigned code_offset, code_size; /* what of the code pages is not filler */
     uint8_t initial[MEMORY_SIZE];
     struct vcpu_state start, state;
 };
@@ -158,18 +159,21 @@ void soft_side_memory(struct soft_side *side, const uint8_t *initial)
     memcpy(side->ram + DATA_GPA, initial, MEMORY_SIZE);
 }
 
-static void load_code(struct soft_side *side, const struct test_case *test, bool filler)
+/* Changes the code only where it differs from the last case's, whose decoded form is then kept. */
+static void load_code(struct soft_side *side, const struct test_case *test)
 {
     unsigned size = test->code_size + 1u, space = (unsigned)(CODE_SIZE - test->code_offset);
     if (size > space)
         size = space;
-    uint8_t *code = side->ram + CODE_GPA + test->code_offset;
-    if (filler)
-        memset(code, FILLER, size);
-    else
-        memcpy(code, test->code, size);
-    if (!filler)
-        side->engine->ops->memory_changed(side->engine, (uint64_t)(code - side->ram), size);
+    if (test->code_offset == side->code_offset && size == side->code_size &&
+        !memcmp(side->ram + CODE_GPA + test->code_offset, test->code, size))
+        return;
+    memset(side->ram + CODE_GPA + side->code_offset, FILLER, side->code_size);
+    memcpy(side->ram + CODE_GPA + test->code_offset, test->code, size);
+    side->engine->ops->memory_changed(side->engine, CODE_GPA + side->code_offset, side->code_size);
+    side->engine->ops->memory_changed(side->engine, CODE_GPA + test->code_offset, size);
+    side->code_offset = test->code_offset;
+    side->code_size = size;
 }
 
 static void load_state(struct soft_side *side, const struct test_case *test)
@@ -240,7 +244,7 @@ static int run_to_end(struct soft_side *side, const struct test_case *test, stru
 int soft_side_run(struct soft_side *side, const struct test_case *test, struct outcome *outcome,
     struct error *error)
 {
-    load_code(side, test, false);
+    load_code(side, test);
     load_state(side, test);
     int result = side->engine->ops->import_state(side->engine, &side->state, error);
     if (!result)
@@ -264,6 +268,5 @@ int soft_side_run(struct soft_side *side, const struct test_case *test, struct o
         outcome_fpu(&outcome->fpu);
     }
     outcome_memory(outcome, side->ram + DATA_GPA, side->initial);
-    load_code(side, test, true);
     return result;
 }
