@@ -6,7 +6,7 @@
 #include "lib/pic.h"
 #include "lib/port.h"
 
-enum { QUEUE = 16, INDIRECT = 128, NEXT = 1, WRITE = 2, USE_INDIRECT = 4, BROKEN = 5 };
+enum { QUEUE = 128, INDIRECT = 128, NEXT = 1, WRITE = 2, USE_INDIRECT = 4, BROKEN = 5 };
 enum { TYPE_IN = 0, TYPE_OUT = 1, TYPE_FLUSH = 4, TYPE_ID = 8, TYPE_DISCARD = 11, TYPE_ZERO = 13 };
 
 #define FEATURE_FLUSH    (1ul << 9)
