@@ -184,7 +184,7 @@ struct cpu {
     uint8_t fault_vector;
     bool fault_has_error;
     uint32_t fault_error;
-    uint64_t fault_address; /* CR2 of a page fault */
+    uint64_t fault_address;   /* CR2 of a page fault */
     bool delivering;          /* an exception or interrupt is being delivered (exceptions.c) ... */
     bool delivering_external; /* ... so selector error codes get EXT */
     bool delivery_failed;     /* it needs what is not implemented: `failure` says what */

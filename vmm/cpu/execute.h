@@ -72,12 +72,6 @@ const struct op *exec_end(struct cpu *cpu, const struct op *op);
 /* execute_branch.c; by condition code */
 extern const op_exec exec_jcc[16];
 const struct op *exec_jump(struct cpu *cpu, const struct op *op);
-const struct op *exec_call(struct cpu *cpu, const struct op *op);
-const struct op *exec_call_reg(struct cpu *cpu, const struct op *op);
-const struct op *exec_jump_reg(struct cpu *cpu, const struct op *op);
-const struct op *exec_call_mem(struct cpu *cpu, const struct op *op);
-const struct op *exec_jump_mem(struct cpu *cpu, const struct op *op);
-const struct op *exec_return(struct cpu *cpu, const struct op *op);
 
 /* execute_alu.c; by operation and log2 of size */
 enum exec_form { EXEC_RR, EXEC_RI, EXEC_RM, EXEC_MR, EXEC_MI, EXEC_FORMS };
@@ -97,11 +91,21 @@ extern const op_exec exec_movsx8[2][4], exec_movsx16[2][4], exec_movsx32[2];
 extern const op_exec exec_lea[4];
 extern const op_exec exec_cmov[16][2]; /* registers of 4, 8 bytes */
 extern const op_exec exec_setcc[16];   /* registers */
-const struct op *exec_push(struct cpu *cpu, const struct op *op);
-const struct op *exec_push_imm(struct cpu *cpu, const struct op *op);
-const struct op *exec_pop(struct cpu *cpu, const struct op *op);
 const struct op *exec_nop(struct cpu *cpu, const struct op *op);
-const struct op *exec_leave(struct cpu *cpu, const struct op *op);
+#define DECLARE_STACK(bits)                                                      \
+    const struct op *exec_push_##bits(struct cpu *cpu, const struct op *op);     \
+    const struct op *exec_push_imm_##bits(struct cpu *cpu, const struct op *op); \
+    const struct op *exec_push_mem_##bits(struct cpu *cpu, const struct op *op); \
+    const struct op *exec_pop_##bits(struct cpu *cpu, const struct op *op);      \
+    const struct op *exec_leave_##bits(struct cpu *cpu, const struct op *op);    \
+    const struct op *exec_call_##bits(struct cpu *cpu, const struct op *op);     \
+    const struct op *exec_call_reg_##bits(struct cpu *cpu, const struct op *op); \
+    const struct op *exec_call_mem_##bits(struct cpu *cpu, const struct op *op); \
+    const struct op *exec_jump_reg_##bits(struct cpu *cpu, const struct op *op); \
+    const struct op *exec_jump_mem_##bits(struct cpu *cpu, const struct op *op); \
+    const struct op *exec_return_##bits(struct cpu *cpu, const struct op *op);
+DECLARE_STACK(32)
+DECLARE_STACK(64)
 
 /* execute_sse.c: the form of an SSE instruction, with its register operands filled in, or NULL. */
 op_exec exec_sse_form(struct op *op);

@@ -79,15 +79,11 @@ const struct op *exec_jump(struct cpu *cpu, const struct op *op)
             FOLLOW(1);                                                         \
         FOLLOW(0);                                                             \
     }
-#define ALL_CONDITIONS(MACRO)                                                             \
-    MACRO(0)                                                                              \
-    MACRO(1)                                                                              \
-    MACRO(2)                                                                              \
-    MACRO(3)                                                                              \
-    MACRO(4)                                                                              \
-    MACRO(5)                                                                              \
-    MACRO(6) MACRO(7) MACRO(8) MACRO(9) MACRO(10) MACRO(11) MACRO(12) MACRO(13) MACRO(14) \
-        MACRO(15)
+/* clang-format off */
+#define ALL_CONDITIONS(MACRO)                                                               \
+    MACRO(0) MACRO(1) MACRO(2) MACRO(3) MACRO(4) MACRO(5) MACRO(6) MACRO(7) MACRO(8) MACRO(9) \
+    MACRO(10) MACRO(11) MACRO(12) MACRO(13) MACRO(14) MACRO(15)
+/* clang-format on */
 ALL_CONDITIONS(JCC)
 #define JCC_NAME(number) jcc_##number,
 const op_exec exec_jcc[16] = {ALL_CONDITIONS(JCC_NAME)};
@@ -107,77 +103,76 @@ static inline const struct op *follow_indirect(
     DISPATCH(block->ops);
 }
 
-/* The rest is for 64-bit mode only. */
-#define PUSH_RETURN_ADDRESS()                                     \
-    do {                                                          \
-        uint64_t pointer_ = cpu->s.gpr[RSP] - 8;                  \
-        uint8_t *host_ = direct(cpu, ACCESS_WRITE, pointer_, 8);  \
-        uint64_t back_ = cpu->block_rip + (uint64_t)op->delta[0]; \
-        if (UNLIKELY(!host_))                                     \
-            return exec_generic_end(cpu, op);                     \
-        memcpy(host_, &back_, 8);                                 \
-        cpu->s.gpr[RSP] = pointer_;                               \
-    } while (0)
-
 static inline bool canonical(uint64_t address)
 {
     return (uint64_t)((int64_t)(address << 16) >> 16) == address;
 }
 
-const struct op *exec_call(struct cpu *cpu, const struct op *op)
-{
-    if (UNLIKELY(!canonical(cpu->block_rip + (uint64_t)op->delta[1])))
-        return exec_generic_end(cpu, op);
-    PUSH_RETURN_ADDRESS();
-    FOLLOW(1);
-}
+#define PUSH_RETURN_ADDRESS(bits)                                                         \
+    do {                                                                                  \
+        uint##bits##_t pointer_ = (uint##bits##_t)(cpu->s.gpr[RSP] - bits / 8);           \
+        uint8_t *host_ = direct(cpu, ACCESS_WRITE, pointer_, bits / 8);                   \
+        uint##bits##_t back_ = (uint##bits##_t)(cpu->block_rip + (uint64_t)op->delta[0]); \
+        if (UNLIKELY(!host_))                                                             \
+            return exec_generic_end(cpu, op);                                             \
+        memcpy(host_, &back_, sizeof back_);                                              \
+        cpu->s.gpr[RSP] = pointer_;                                                       \
+    } while (0)
 
-const struct op *exec_call_reg(struct cpu *cpu, const struct op *op)
-{
-    uint64_t target = REG(uint64_t, op->rm);
-    if (UNLIKELY(!canonical(target)))
-        return exec_generic_end(cpu, op);
-    PUSH_RETURN_ADDRESS();
-    return follow_indirect(cpu, op, target);
-}
-
-const struct op *exec_jump_reg(struct cpu *cpu, const struct op *op)
-{
-    return follow_indirect(cpu, op, REG(uint64_t, op->rm));
-}
-
-const struct op *exec_return(struct cpu *cpu, const struct op *op)
-{
-    const uint8_t *host = direct(cpu, ACCESS_READ, cpu->s.gpr[RSP], 8);
-    uint64_t target;
-    if (UNLIKELY(!host))
-        return exec_generic_end(cpu, op);
-    memcpy(&target, host, 8);
-    if (UNLIKELY(!canonical(target)))
-        return exec_generic_end(cpu, op);
-    cpu->s.gpr[RSP] += 8 + op->immediate;
-    return follow_indirect(cpu, op, target);
-}
-
-const struct op *exec_call_mem(struct cpu *cpu, const struct op *op)
-{
-    const uint8_t *host = direct(cpu, ACCESS_READ, op_address(cpu, op), 8);
-    uint64_t target;
-    if (UNLIKELY(!host))
-        return exec_generic_end(cpu, op);
-    memcpy(&target, host, 8);
-    if (UNLIKELY(!canonical(target)))
-        return exec_generic_end(cpu, op);
-    PUSH_RETURN_ADDRESS();
-    return follow_indirect(cpu, op, target);
-}
-
-const struct op *exec_jump_mem(struct cpu *cpu, const struct op *op)
-{
-    const uint8_t *host = direct(cpu, ACCESS_READ, op_address(cpu, op), 8);
-    uint64_t target;
-    if (UNLIKELY(!host))
-        return exec_generic_end(cpu, op);
-    memcpy(&target, host, 8);
-    return follow_indirect(cpu, op, target);
-}
+/* Of the mode's natural width: 8 bytes in 64-bit mode, 4 in flat 32-bit code. A target that is not
+ * canonical is found before anything is pushed. */
+#define TRANSFERS(bits)                                                                  \
+    const struct op *exec_call_##bits(struct cpu *cpu, const struct op *op)              \
+    {                                                                                    \
+        if (UNLIKELY(bits == 64 && !canonical(cpu->block_rip + (uint64_t)op->delta[1]))) \
+            return exec_generic_end(cpu, op);                                            \
+        PUSH_RETURN_ADDRESS(bits);                                                       \
+        FOLLOW(1);                                                                       \
+    }                                                                                    \
+    const struct op *exec_call_reg_##bits(struct cpu *cpu, const struct op *op)          \
+    {                                                                                    \
+        uint##bits##_t target = REG(uint##bits##_t, op->rm);                             \
+        if (UNLIKELY(bits == 64 && !canonical(target)))                                  \
+            return exec_generic_end(cpu, op);                                            \
+        PUSH_RETURN_ADDRESS(bits);                                                       \
+        return follow_indirect(cpu, op, target);                                         \
+    }                                                                                    \
+    const struct op *exec_jump_reg_##bits(struct cpu *cpu, const struct op *op)          \
+    {                                                                                    \
+        return follow_indirect(cpu, op, REG(uint##bits##_t, op->rm));                    \
+    }                                                                                    \
+    const struct op *exec_return_##bits(struct cpu *cpu, const struct op *op)            \
+    {                                                                                    \
+        uint##bits##_t pointer = (uint##bits##_t)cpu->s.gpr[RSP], target;                \
+        const uint8_t *host = direct(cpu, ACCESS_READ, pointer, bits / 8);               \
+        if (UNLIKELY(!host))                                                             \
+            return exec_generic_end(cpu, op);                                            \
+        memcpy(&target, host, sizeof target);                                            \
+        if (UNLIKELY(bits == 64 && !canonical(target)))                                  \
+            return exec_generic_end(cpu, op);                                            \
+        cpu->s.gpr[RSP] = (uint##bits##_t)(pointer + bits / 8 + op->immediate);          \
+        return follow_indirect(cpu, op, target);                                         \
+    }                                                                                    \
+    const struct op *exec_call_mem_##bits(struct cpu *cpu, const struct op *op)          \
+    {                                                                                    \
+        const uint8_t *host = direct(cpu, ACCESS_READ, op_address(cpu, op), bits / 8);   \
+        uint##bits##_t target;                                                           \
+        if (UNLIKELY(!host))                                                             \
+            return exec_generic_end(cpu, op);                                            \
+        memcpy(&target, host, sizeof target);                                            \
+        if (UNLIKELY(bits == 64 && !canonical(target)))                                  \
+            return exec_generic_end(cpu, op);                                            \
+        PUSH_RETURN_ADDRESS(bits);                                                       \
+        return follow_indirect(cpu, op, target);                                         \
+    }                                                                                    \
+    const struct op *exec_jump_mem_##bits(struct cpu *cpu, const struct op *op)          \
+    {                                                                                    \
+        const uint8_t *host = direct(cpu, ACCESS_READ, op_address(cpu, op), bits / 8);   \
+        uint##bits##_t target;                                                           \
+        if (UNLIKELY(!host))                                                             \
+            return exec_generic_end(cpu, op);                                            \
+        memcpy(&target, host, sizeof target);                                            \
+        return follow_indirect(cpu, op, target);                                         \
+    }
+TRANSFERS(32)
+TRANSFERS(64)

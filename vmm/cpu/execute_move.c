@@ -127,15 +127,11 @@ const op_exec exec_lea[4] = WIDE(lea);
         REG(uint8_t, op->rm) = condition_holds(cpu->flags, number);               \
         NEXT();                                                                   \
     }
-#define ALL_CONDITIONS(MACRO)                                                             \
-    MACRO(0)                                                                              \
-    MACRO(1)                                                                              \
-    MACRO(2)                                                                              \
-    MACRO(3)                                                                              \
-    MACRO(4)                                                                              \
-    MACRO(5)                                                                              \
-    MACRO(6) MACRO(7) MACRO(8) MACRO(9) MACRO(10) MACRO(11) MACRO(12) MACRO(13) MACRO(14) \
-        MACRO(15)
+/* clang-format off */
+#define ALL_CONDITIONS(MACRO)                                                               \
+    MACRO(0) MACRO(1) MACRO(2) MACRO(3) MACRO(4) MACRO(5) MACRO(6) MACRO(7) MACRO(8) MACRO(9) \
+    MACRO(10) MACRO(11) MACRO(12) MACRO(13) MACRO(14) MACRO(15)
+/* clang-format on */
 ALL_CONDITIONS(CONDITIONAL)
 
 #define CMOV_PAIR(number) {cmov32_##number, cmov64_##number},
@@ -143,52 +139,64 @@ ALL_CONDITIONS(CONDITIONAL)
 const op_exec exec_cmov[16][2] = {ALL_CONDITIONS(CMOV_PAIR)};
 const op_exec exec_setcc[16] = {ALL_CONDITIONS(SETCC_ONE)};
 
-/* Stack operations of 8 bytes in 64-bit mode. */
-const struct op *exec_push(struct cpu *cpu, const struct op *op)
-{
-    uint64_t pointer = cpu->s.gpr[RSP] - 8;
-    uint8_t *host = direct(cpu, ACCESS_WRITE, pointer, 8);
-    if (UNLIKELY(!host))
-        return exec_generic(cpu, op);
-    uint64_t value = REG(uint64_t, op->rm);
-    memcpy(host, &value, 8);
-    cpu->s.gpr[RSP] = pointer;
-    NEXT();
-}
-
-const struct op *exec_push_imm(struct cpu *cpu, const struct op *op)
-{
-    uint64_t pointer = cpu->s.gpr[RSP] - 8;
-    uint8_t *host = direct(cpu, ACCESS_WRITE, pointer, 8);
-    if (UNLIKELY(!host))
-        return exec_generic(cpu, op);
-    memcpy(host, &op->immediate, 8);
-    cpu->s.gpr[RSP] = pointer;
-    NEXT();
-}
-
-const struct op *exec_pop(struct cpu *cpu, const struct op *op)
-{
-    const uint8_t *host = direct(cpu, ACCESS_READ, cpu->s.gpr[RSP], 8);
-    if (UNLIKELY(!host))
-        return exec_generic(cpu, op);
-    uint64_t value;
-    memcpy(&value, host, 8);
-    cpu->s.gpr[RSP] += 8;
-    REG(uint64_t, op->rm) = value;
-    NEXT();
-}
-
-const struct op *exec_leave(struct cpu *cpu, const struct op *op)
-{
-    uint64_t frame = cpu->s.gpr[RBP];
-    const uint8_t *host = direct(cpu, ACCESS_READ, frame, 8);
-    if (UNLIKELY(!host))
-        return exec_generic(cpu, op);
-    memcpy(&cpu->s.gpr[RBP], host, 8);
-    cpu->s.gpr[RSP] = frame + 8;
-    NEXT();
-}
+/* Stack operations of the mode's natural width: 8 bytes in 64-bit mode, 4 in flat 32-bit code. */
+#define STACK(bits)                                                                    \
+    const struct op *exec_push_##bits(struct cpu *cpu, const struct op *op)            \
+    {                                                                                  \
+        uint##bits##_t pointer = (uint##bits##_t)(cpu->s.gpr[RSP] - bits / 8);         \
+        uint8_t *host = direct(cpu, ACCESS_WRITE, pointer, bits / 8);                  \
+        if (UNLIKELY(!host))                                                           \
+            return exec_generic(cpu, op);                                              \
+        uint##bits##_t value = REG(uint##bits##_t, op->rm);                            \
+        memcpy(host, &value, sizeof value);                                            \
+        cpu->s.gpr[RSP] = pointer;                                                     \
+        NEXT();                                                                        \
+    }                                                                                  \
+    const struct op *exec_push_imm_##bits(struct cpu *cpu, const struct op *op)        \
+    {                                                                                  \
+        uint##bits##_t pointer = (uint##bits##_t)(cpu->s.gpr[RSP] - bits / 8);         \
+        uint8_t *host = direct(cpu, ACCESS_WRITE, pointer, bits / 8);                  \
+        if (UNLIKELY(!host))                                                           \
+            return exec_generic(cpu, op);                                              \
+        memcpy(host, &op->immediate, bits / 8);                                        \
+        cpu->s.gpr[RSP] = pointer;                                                     \
+        NEXT();                                                                        \
+    }                                                                                  \
+    const struct op *exec_push_mem_##bits(struct cpu *cpu, const struct op *op)        \
+    {                                                                                  \
+        uint##bits##_t pointer = (uint##bits##_t)(cpu->s.gpr[RSP] - bits / 8);         \
+        const uint8_t *from = direct(cpu, ACCESS_READ, op_address(cpu, op), bits / 8); \
+        uint8_t *host = direct(cpu, ACCESS_WRITE, pointer, bits / 8);                  \
+        if (UNLIKELY(!host || !from))                                                  \
+            return exec_generic(cpu, op);                                              \
+        memmove(host, from, bits / 8);                                                 \
+        cpu->s.gpr[RSP] = pointer;                                                     \
+        NEXT();                                                                        \
+    }                                                                                  \
+    const struct op *exec_pop_##bits(struct cpu *cpu, const struct op *op)             \
+    {                                                                                  \
+        uint##bits##_t pointer = (uint##bits##_t)cpu->s.gpr[RSP], value;               \
+        const uint8_t *host = direct(cpu, ACCESS_READ, pointer, bits / 8);             \
+        if (UNLIKELY(!host))                                                           \
+            return exec_generic(cpu, op);                                              \
+        memcpy(&value, host, sizeof value);                                            \
+        cpu->s.gpr[RSP] = (uint##bits##_t)(pointer + bits / 8);                        \
+        REG(uint64_t, op->rm) = value;                                                 \
+        NEXT();                                                                        \
+    }                                                                                  \
+    const struct op *exec_leave_##bits(struct cpu *cpu, const struct op *op)           \
+    {                                                                                  \
+        uint##bits##_t frame = (uint##bits##_t)cpu->s.gpr[RBP], value;                 \
+        const uint8_t *host = direct(cpu, ACCESS_READ, frame, bits / 8);               \
+        if (UNLIKELY(!host))                                                           \
+            return exec_generic(cpu, op);                                              \
+        memcpy(&value, host, sizeof value);                                            \
+        cpu->s.gpr[RBP] = value;                                                       \
+        cpu->s.gpr[RSP] = (uint##bits##_t)(frame + bits / 8);                          \
+        NEXT();                                                                        \
+    }
+STACK(32)
+STACK(64)
 
 const struct op *exec_nop(struct cpu *cpu, const struct op *op)
 {

@@ -188,23 +188,25 @@ static op_exec integer_form(struct op *op)
     return NULL;
 }
 
-/* 64-bit mode, operands of 8 bytes. */
-static op_exec stack_form(struct op *op)
+/* Of the mode's natural width. */
+static op_exec stack_form(struct op *op, bool wide)
 {
     const struct insn *insn = &op->insn;
     insn_handler handler = insn->handler;
 
-    if (insn->operand_size != 8)
+    if (insn->operand_size != (wide ? 8 : 4))
         return NULL;
     op->rm = gpr_offset(insn->rm);
     if (handler == op_push_reg || (handler == op_push_rm && !(insn->flags & INSN_MEMORY)))
-        return exec_push;
+        return wide ? exec_push_64 : exec_push_32;
+    if (handler == op_push_rm)
+        return wide ? exec_push_mem_64 : exec_push_mem_32;
     if (handler == op_push_imm)
-        return exec_push_imm;
+        return wide ? exec_push_imm_64 : exec_push_imm_32;
     if (handler == op_pop_reg)
-        return exec_pop;
+        return wide ? exec_pop_64 : exec_pop_32;
     if (handler == op_leave)
-        return exec_leave;
+        return wide ? exec_leave_64 : exec_leave_32;
     return NULL;
 }
 
@@ -228,18 +230,20 @@ static op_exec branch_form(struct op *op, unsigned mode, unsigned offset)
         link_none(op);
         return handler == op_jump ? exec_jump : exec_jcc[insn->opcode & 15];
     }
-    if (!code64)
-        return NULL;
     if (handler == op_call) {
         link_none(op);
-        return exec_call;
+        return code64 ? exec_call_64 : exec_call_32;
     }
     if (handler == op_return)
-        return exec_return;
+        return code64 ? exec_return_64 : exec_return_32;
+    if (handler == op_call_rm && memory)
+        return code64 ? exec_call_mem_64 : exec_call_mem_32;
     if (handler == op_call_rm)
-        return memory ? exec_call_mem : exec_call_reg;
+        return code64 ? exec_call_reg_64 : exec_call_reg_32;
+    if (handler == op_jump_rm && memory)
+        return code64 ? exec_jump_mem_64 : exec_jump_mem_32;
     if (handler == op_jump_rm)
-        return memory ? exec_jump_mem : exec_jump_reg;
+        return code64 ? exec_jump_reg_64 : exec_jump_reg_32;
     return NULL;
 }
 
@@ -250,19 +254,19 @@ void op_prepare(struct op *op, unsigned mode, unsigned offset)
 
     op->immediate = op->insn.immediate;
     if (mode & (BLOCK_CODE64 | BLOCK_FLAT) && !(mode & BLOCK_ALIGN)) {
-        unsigned segment = op->insn.segment; /* CS: not writable */
-        bool direct_memory =
-            mode & BLOCK_CODE64 || (segment != SEG_FS && segment != SEG_GS && segment != SEG_CS);
+        /* In flat 32-bit code, FS and GS need not be flat, and CS is not writable. */
+        unsigned segment = op->insn.segment;
+        bool plain = mode & BLOCK_CODE64 || !(op->insn.flags & INSN_MEMORY) ||
+                     (segment != SEG_FS && segment != SEG_GS && segment != SEG_CS);
         prepare_address(op, mode, offset);
-        if (ends)
+        if (plain && ends)
             form = branch_form(op, mode, offset);
-        else if (direct_memory || !(op->insn.flags & INSN_MEMORY)) {
+        else if (plain)
             form = integer_form(op);
-            if (!form)
-                form = exec_sse_form(op);
-        }
-        if (!form && !ends && mode & BLOCK_CODE64)
-            form = stack_form(op);
+        if (plain && !form && !ends)
+            form = stack_form(op, mode & BLOCK_CODE64);
+        if (plain && !form && !ends)
+            form = exec_sse_form(op);
     }
     if (!form)
         form = ends ? exec_generic_end : exec_generic;
