@@ -184,10 +184,12 @@ struct cpu {
     uint8_t fault_vector;
     bool fault_has_error;
     uint32_t fault_error;
-    uint64_t fault_address;   /* CR2 of a page fault */
-    bool delivering;          /* an exception or interrupt is being delivered (exceptions.c) ... */
-    bool delivering_external; /* ... so selector error codes get EXT */
-    bool delivery_failed;     /* it needs what is not implemented: `failure` says what */
+    uint64_t fault_address;    /* CR2 of a page fault */
+    bool delivering;           /* an exception or interrupt is being delivered (exceptions.c) ... */
+    bool delivering_external;  /* ... so selector error codes get EXT */
+    bool delivery_failed;      /* it needs what is not implemented: `failure` says what */
+    uint64_t delivery_retired; /* exceptions delivered since this many instructions were retired: */
+    unsigned delivery_count;
 
     /*
      * Accesses outside RAM. `reads` holds the values already answered for the instruction under

@@ -7,7 +7,10 @@
 #include "vmm/cpu/integer.h"
 #include "vmm/cpu/system.h"
 
-enum { SLICE = 65536 }; /* instructions between looks at the kick flag */
+enum {
+    SLICE = 65536, /* instructions between looks at the kick flag */
+    DELIVERIES_AT_MOST = 1 << 18
+};
 
 #define DR6_SINGLE_STEP (1ull << 14)
 #define DR6_FIXED       0xffff0ff0ull
@@ -68,8 +71,28 @@ static void settle(struct cpu *cpu)
         cpu->s.rip &= 0xffffffff;
 }
 
+/*
+ * A handler that faults itself makes no progress, yet need not end in a triple fault; as it retires
+ * nothing, no budget would ever end the run either.
+ */
+static void bound_deliveries(struct cpu *cpu)
+{
+    if (cpu->delivery_retired != cpu->engine.retired) {
+        cpu->delivery_retired = cpu->engine.retired;
+        cpu->delivery_count = 0;
+    }
+    if (++cpu->delivery_count < DELIVERIES_AT_MOST)
+        return;
+    error_set(&cpu->failure,
+        "the guest raises exceptions endlessly without executing an instruction: vector %u at "
+        "RIP %#llx",
+        cpu->fault_vector, (unsigned long long)cpu->s.rip);
+    cpu->delivery_failed = true;
+}
+
 static void deliver(struct cpu *cpu)
 {
+    bound_deliveries(cpu);
     if (!cpu_deliver_exception(cpu))
         cpu->shutdown = true;
     cpu->jumped = false;

@@ -79,11 +79,13 @@ const struct op *exec_jump(struct cpu *cpu, const struct op *op)
             FOLLOW(1);                                                         \
         FOLLOW(0);                                                             \
     }
+
 /* clang-format off */
 #define ALL_CONDITIONS(MACRO)                                                               \
     MACRO(0) MACRO(1) MACRO(2) MACRO(3) MACRO(4) MACRO(5) MACRO(6) MACRO(7) MACRO(8) MACRO(9) \
     MACRO(10) MACRO(11) MACRO(12) MACRO(13) MACRO(14) MACRO(15)
 /* clang-format on */
+
 ALL_CONDITIONS(JCC)
 #define JCC_NAME(number) jcc_##number,
 const op_exec exec_jcc[16] = {ALL_CONDITIONS(JCC_NAME)};

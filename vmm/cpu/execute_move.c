@@ -127,11 +127,13 @@ const op_exec exec_lea[4] = WIDE(lea);
         REG(uint8_t, op->rm) = condition_holds(cpu->flags, number);               \
         NEXT();                                                                   \
     }
+
 /* clang-format off */
 #define ALL_CONDITIONS(MACRO)                                                               \
     MACRO(0) MACRO(1) MACRO(2) MACRO(3) MACRO(4) MACRO(5) MACRO(6) MACRO(7) MACRO(8) MACRO(9) \
     MACRO(10) MACRO(11) MACRO(12) MACRO(13) MACRO(14) MACRO(15)
 /* clang-format on */
+
 ALL_CONDITIONS(CONDITIONAL)
 
 #define CMOV_PAIR(number) {cmov32_##number, cmov64_##number},

@@ -169,6 +169,8 @@ static int soft_import_state(
     cpu->watch_hit = cpu->shutdown = cpu->jumped = cpu->stop_requested = false;
     cpu->debug_hits = 0;
     cpu->breakpoint_retired = UINT64_MAX;
+    cpu->delivery_failed = false;
+    cpu->delivery_count = 0;
     return 0;
 }
 
