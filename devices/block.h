@@ -45,7 +45,9 @@ struct block_device {
     uint64_t sectors;
     bool read_only;      /* write, discard and write_zeroes must not be called */
     char identity[20];   /* serial number, zero-padded (not necessarily terminated) */
-    uint32_t block_size; /* preferred granularity in bytes, a power of two, 512 or more */
+    uint32_t block_size; /* granularity in bytes that the guest is told: 512 */
+    uint32_t minimum_io; /* bytes that are best not cut: the chunk; 0: no preference */
+    uint32_t optimal_io; /* bytes best written at once, aligned: the stripe; 0: no preference */
 };
 
 /*

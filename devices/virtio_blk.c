@@ -196,7 +196,9 @@ static uint8_t blk_config_read(void *device, unsigned offset)
     buffer_put_u32(&out, VIRTIO_QUEUE_SIZE - 2); /* seg_max: header and status take one each */
     buffer_put_u32(&out, 0);                     /* geometry */
     buffer_put_u32(&out, blk->disk->block_size);
-    buffer_put_u64(&out, 0); /* topology */
+    buffer_put_u16(&out, 0); /* physical_block_exp, alignment_offset */
+    buffer_put_u16(&out, (uint16_t)(blk->disk->minimum_io / blk->disk->block_size));
+    buffer_put_u32(&out, blk->disk->optimal_io / blk->disk->block_size);
     buffer_put_u32(&out, 0); /* writeback, num_queues */
     buffer_put_u32(&out, MAX_RANGE);
     buffer_put_u32(&out, MAX_RANGES);
@@ -210,8 +212,8 @@ static uint8_t blk_config_read(void *device, unsigned offset)
 static const struct virtio_type blk_type = {
     .id = 2,
     .class_code = 0x018000,
-    .features = VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE | VIRTIO_BLK_F_FLUSH |
-                VIRTIO_BLK_F_DISCARD | VIRTIO_BLK_F_WRITE_ZEROES,
+    .features = VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE | VIRTIO_BLK_F_TOPOLOGY |
+                VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_DISCARD | VIRTIO_BLK_F_WRITE_ZEROES,
     .queues = 1,
     .config_size = CONFIG_SIZE,
     .request = blk_request,
@@ -230,7 +232,8 @@ struct virtio_blk *virtio_blk_create(const struct virtio_blk_config *config, str
     blk->name = config->name;
     uint64_t offered = blk_type.features;
     if (blk->disk->read_only)
-        offered = VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE | VIRTIO_BLK_F_RO;
+        offered =
+            VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE | VIRTIO_BLK_F_TOPOLOGY | VIRTIO_BLK_F_RO;
     if (virtio_init(&blk->virtio, &blk_type, config->name, blk, offered, &config->memory, error)) {
         virtio_blk_destroy(blk);
         return NULL;

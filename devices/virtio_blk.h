@@ -2,8 +2,8 @@
  * virtio-blk (virtio 1.2, section 5.2) over a block device.
  *
  * One request queue. Requests: read, write, flush, get-id, discard, write zeroes. Features:
- * SEG_MAX, BLK_SIZE, FLUSH, DISCARD, WRITE_ZEROES, and RO for a read-only device. A driver that
- * does not accept FLUSH gets write-through: each write is followed by a flush.
+ * SEG_MAX, BLK_SIZE, TOPOLOGY, FLUSH, DISCARD, WRITE_ZEROES, and RO for a read-only device. A
+ * driver that does not accept FLUSH gets write-through: each write is followed by a flush.
  *
  * Errors of the block device, ranges beyond its end and data that is not whole sectors end with
  * status IOERR; unknown requests with UNSUPP; a chain without room for header or status breaks the
@@ -19,6 +19,7 @@
 #define VIRTIO_BLK_F_RO           (UINT64_C(1) << 5)
 #define VIRTIO_BLK_F_BLK_SIZE     (UINT64_C(1) << 6)
 #define VIRTIO_BLK_F_FLUSH        (UINT64_C(1) << 9)
+#define VIRTIO_BLK_F_TOPOLOGY     (UINT64_C(1) << 10)
 #define VIRTIO_BLK_F_DISCARD      (UINT64_C(1) << 13)
 #define VIRTIO_BLK_F_WRITE_ZEROES (UINT64_C(1) << 14)
 

@@ -127,6 +127,10 @@ void raid_array_init_block(struct raid_array *array)
         .sectors = super->geometry.sectors,
         .block_size = BLOCK_SECTOR,
     };
+    if (super->geometry.level != RAID_1) {
+        array->block.minimum_io = super->geometry.chunk * BLOCK_SECTOR;
+        array->block.optimal_io = array->block.minimum_io * raid_data_members(&super->geometry);
+    }
     const char *name = super->name[0] ? super->name : "hindsight-raid";
     for (unsigned i = 0; i < sizeof array->block.identity && name[i]; i++)
         array->block.identity[i] = name[i];

@@ -158,7 +158,9 @@ static inline struct driver *driver_create(bool read_only)
         .sectors = DISK_SECTORS,
         .read_only = read_only,
         .identity = "serial-number-12345",
-        .block_size = 512};
+        .block_size = 512,
+        .minimum_io = 65536,
+        .optimal_io = 3 * 65536};
     struct virtio_blk_config blk = {.name = "disk0", .disk = &d->disk.device};
     blk.memory = (struct guest_memory){.context = d, .at = ram_at, .wrote = ram_wrote};
     d->blk = virtio_blk_create(&blk, NULL);

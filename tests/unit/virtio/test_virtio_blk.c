@@ -26,9 +26,10 @@ static void features_are_negotiated(void **state)
 {
     struct driver *d = *state;
     uint64_t offered = features(d);
-    assert_true(offered == (VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX |
-                               VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE | VIRTIO_BLK_F_FLUSH |
-                               VIRTIO_BLK_F_DISCARD | VIRTIO_BLK_F_WRITE_ZEROES));
+    assert_true(
+        offered == (VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX |
+                       VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE | VIRTIO_BLK_F_TOPOLOGY |
+                       VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_DISCARD | VIRTIO_BLK_F_WRITE_ZEROES));
     set_reg(d, 0x14, 1, 3);
     accept_features(d, VIRTIO_F_VERSION_1 | 1); /* bit 0 was not offered */
     set_reg(d, 0x14, 1, 11);
@@ -55,6 +56,8 @@ static void the_configuration_describes_the_disk(void **state)
     assert_int_equal(reg(d, 0x2000, 8), DISK_SECTORS);
     assert_int_equal(reg(d, 0x200c, 4), 126);
     assert_int_equal(reg(d, 0x2014, 4), 512);
+    assert_int_equal(reg(d, 0x201a, 2), 128);     /* min_io_size, in blocks */
+    assert_int_equal(reg(d, 0x201c, 4), 384);     /* opt_io_size */
     assert_int_equal(reg(d, 0x2024, 4), 1 << 22); /* max_discard_sectors */
     assert_int_equal(reg(d, 0x2028, 4), 32);
     assert_int_equal(reg(d, 0x202c, 4), 1);
