@@ -12,11 +12,12 @@
 #include <unistd.h>
 
 #include "devices/uart.h"
+#include "vmm/panic.h"
 #include "vmm/probe.h"
 
 const char cli_machine_help[] =
     "Machine:\n"
-    "  --kernel FILE          ELF kernel: 64-bit entry, PVH or Multiboot 1\n"
+    "  --kernel FILE          Linux bzImage, or ELF kernel: 64-bit entry, PVH or Multiboot 1\n"
     "  --initrd FILE          initial RAM disk or module\n"
     "  --append STR           kernel command line\n"
     "  --memory SIZE          RAM, 128M by default; repeatable: the parts are joined end to end.\n"
@@ -33,7 +34,9 @@ const char cli_machine_help[] =
     "  --start-time SECONDS   the guest's clock at power-on, since 1970 UTC; the host's by "
     "default\n"
     "  --seed N               seed for what the machine chooses at random\n"
-    "  --boot auto|elf64|pvh|multiboot   which entry of the kernel to use\n";
+    "  --panic-exit on|off    a Linux kernel panic on the serial port ends the run with status 1\n"
+    "                         (on by default)\n"
+    "  --boot auto|elf64|pvh|multiboot|linux   which entry of the kernel to use\n";
 
 void cli_machine_init(struct cli_machine *setup)
 {
@@ -140,7 +143,7 @@ int cli_machine_option(
         break;
     case CLI_BOOT:
         if (!boot_protocol_parse(value, &setup->config.boot))
-            result = error_set(error, "--boot %s: auto, elf64, pvh or multiboot", value);
+            result = error_set(error, "--boot %s: auto, elf64, pvh, multiboot or linux", value);
         break;
     case CLI_SERIAL:
         setup->serial = value;
@@ -156,6 +159,11 @@ int cli_machine_option(
     case CLI_START_TIME:
         result = parse_integer("--start-time", value, &number, error);
         setup->config.start_time = (int64_t)(number & INT64_MAX);
+        break;
+    case CLI_PANIC_EXIT:
+        setup->config.panic_exit = strcmp(value, "on") == 0;
+        if (!setup->config.panic_exit && strcmp(value, "off") != 0)
+            result = error_set(error, "--panic-exit %s: on or off", value);
         break;
     case CLI_SEED:
         result = parse_integer("--seed", value, &setup->config.seed, error);
@@ -368,6 +376,10 @@ int cli_machine_status(const struct cli_machine *setup)
         fprintf(
             stderr, "hindsight: interrupted at event %llu\n", (unsigned long long)machine->event);
         return caught_signal ? 128 + caught_signal : STATUS_OK;
+    case STOP_PANIC:
+        fprintf(stderr, "hindsight: %s at event %llu: %s\n", stop_reason_name(machine->stop),
+            (unsigned long long)machine->event, panic_watch_text(machine->panic));
+        return STATUS_ERROR;
     case STOP_SHUTDOWN:
         fprintf(stderr, "hindsight: %s at event %llu\n", stop_reason_name(machine->stop),
             (unsigned long long)machine->event);

@@ -39,6 +39,7 @@ struct cli_machine {
         {"start-time", required_argument, NULL, CLI_START_TIME}, \
         {"disk", required_argument, NULL, CLI_DISK},             \
         {"fault", required_argument, NULL, CLI_FAULT},           \
+        {"panic-exit", required_argument, NULL, CLI_PANIC_EXIT}, \
     {                                                            \
         "seed", required_argument, NULL, CLI_SEED                \
     }
@@ -57,6 +58,7 @@ enum {
     CLI_SEED,
     CLI_DISK,
     CLI_FAULT,
+    CLI_PANIC_EXIT,
 };
 
 extern const char cli_machine_help[];

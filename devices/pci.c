@@ -302,6 +302,11 @@ static void place_bars(struct pci_function *function, uint32_t *memory, uint32_t
     update_bars(function);
 }
 
+unsigned pci_setup_irq(unsigned slot, unsigned pin)
+{
+    return setup_route[(slot + PIRQS - 1 + pin) % PIRQS];
+}
+
 void pci_setup(struct pci_host *host)
 {
     uint32_t memory = PCI_MEMORY_BASE, io = PCI_IO_BASE;

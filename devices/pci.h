@@ -108,6 +108,8 @@ unsigned pci_add_capability(struct pci_function *function, uint8_t id, unsigned 
 int pci_add(struct pci_host *host, struct pci_function *function, struct error *error);
 /* What firmware does at power-on, for the functions added so far. Call again after a reset. */
 void pci_setup(struct pci_host *host);
+/* The interrupt input that pci_setup() routes pin 0 (INTA#) to 3 of a slot to. */
+unsigned pci_setup_irq(unsigned slot, unsigned pin);
 
 /* The level of the function's INTA#. */
 void pci_set_interrupt(struct pci_function *function, bool level);

@@ -13,6 +13,7 @@ void config_defaults(struct machine_config *config)
         .memory_count = 1,
         .pace = PACE_REAL,
         .max_time = UINT64_MAX,
+        .panic_exit = true,
     };
 }
 
@@ -119,6 +120,7 @@ void config_write(const struct machine_config *config, struct buffer *out)
     buffer_printf(out, "pace=%s\n", pace_names[config->pace]);
     buffer_printf(out, "max-time=%llu\n", (unsigned long long)config->max_time);
     buffer_printf(out, "seed=%llu\n", (unsigned long long)config->seed);
+    buffer_printf(out, "panic-exit=%s\n", config->panic_exit ? "on" : "off");
     buffer_printf(out, "start-time=%lld\n", (long long)config->start_time);
     for (unsigned i = 0; i < config->disk_count; i++) {
         buffer_printf(out, "disk=");
@@ -170,6 +172,10 @@ static bool parse_entry(struct machine_config *config, const char *key, char *va
         return parse_u64(value, &config->max_time);
     if (strcmp(key, "seed") == 0)
         return parse_u64(value, &config->seed);
+    if (strcmp(key, "panic-exit") == 0) {
+        config->panic_exit = strcmp(value, "on") == 0;
+        return config->panic_exit || strcmp(value, "off") == 0;
+    }
     if (strcmp(key, "start-time") == 0) {
         if (!parse_u64(value, &number) || number > INT64_MAX)
             return false;

@@ -30,6 +30,7 @@ struct machine_config {
     unsigned disk_count;
     struct fault fault[FAULT_MAX];
     unsigned fault_count;
+    bool panic_exit;    /* a kernel panic on the serial console ends the run */
     int64_t start_time; /* the RTC's time at power-on, seconds since 1970 UTC */
 };
 

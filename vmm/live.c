@@ -8,8 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "devices/pic.h"
 #include "devices/uart.h"
+#include "vmm/interrupts.h"
 
 #define MS_IN_NS 1000000ull
 
@@ -245,12 +245,12 @@ static int live_plan(struct input_source *source, struct machine *machine, struc
     atomic_store_explicit(&live->input_fits, input_room(machine) > 0, memory_order_relaxed);
     if (machine->counts_time) {
         uint64_t now = machine_time(machine);
-        plan->stop_when_interruptible = pic_output(machine->pic);
+        plan->stop_when_interruptible = interrupts_output(machine);
         plan->budget = deadline == TIMER_IDLE ? BUDGET_UNLIMITED : deadline - now;
         return 0;
     }
     uint64_t at = NEVER;
-    if (pic_output(machine->pic))
+    if (interrupts_output(machine))
         at = host_ns() + GRACE_NS;
     else if (deadline != TIMER_IDLE)
         at = live->start + deadline - live->skipped + GRACE_NS;
@@ -270,7 +270,7 @@ static int live_landing(struct input_source *source, struct machine *machine,
         return exit->kind != EXIT_KICK || input;
     struct engine *engine = machine->engine;
     bool due = live_clock(source, machine) >= clock_next_deadline(&machine->clock);
-    return engine->ops->interruptible(engine) && (due || input || pic_output(machine->pic));
+    return engine->ops->interruptible(engine) && (due || input || interrupts_output(machine));
 }
 
 static int live_value(struct input_source *source, struct machine *machine, enum input_kind kind,

@@ -8,6 +8,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "vmm/acpi.h"
 #include "vmm/digest.h"
 #include "vmm/platform.h"
 #include "vmm/translate.h"
@@ -25,6 +26,10 @@ const char *stop_reason_name(enum stop_reason reason)
         return "the guest triple-faulted";
     case STOP_RESET:
         return "the guest asked for a reset";
+    case STOP_POWER_OFF:
+        return "the guest switched the machine off";
+    case STOP_PANIC:
+        return "the guest's kernel panicked";
     case STOP_MAX_TIME:
         return "the time limit was reached";
     case STOP_INTERRUPTED:
@@ -106,6 +111,9 @@ static int build(
     machine->at_boundary = true;
     machine->retired_limit = UINT64_MAX;
     if (platform_create(machine, options, error) < 0)
+        return -1;
+    const struct acpi_options acpi = {.has_pci = machine_find_device(machine, "pci") != NULL};
+    if (acpi_write_tables(&machine->memory, &acpi, error) < 0)
         return -1;
     const struct boot_request request = {
         .protocol = config->boot,

@@ -25,6 +25,9 @@ struct pci_host;
 struct uart;
 struct uart_line;
 struct pic;
+struct apic;
+struct ioapic;
+struct panic_watch;
 struct pit;
 struct rtc;
 struct i8042;
@@ -37,6 +40,8 @@ enum stop_reason {
     STOP_HALTED,     /* HLT with interrupts disabled, or nothing left that could wake it */
     STOP_SHUTDOWN,   /* triple fault */
     STOP_RESET,      /* the guest asked for a reset */
+    STOP_POWER_OFF,  /* the guest switched the machine off */
+    STOP_PANIC,      /* the guest's kernel panicked; see panic_watch_text() */
     STOP_MAX_TIME,
     STOP_INTERRUPTED, /* machine_request_stop(): a signal, Ctrl-A x */
     STOP_END,         /* replay: the trace's last event was reached */
@@ -82,6 +87,8 @@ struct machine {
     struct machine_device devices[MACHINE_MAX_DEVICES];
     unsigned device_count;
     struct pic *pic;
+    struct apic *apic;
+    struct ioapic *ioapic;
     struct pit *pit;
     struct rtc *rtc;
     struct uart *uart;
@@ -90,6 +97,8 @@ struct machine {
     struct disk *disk[CONFIG_MAX_DISKS];
     uint64_t member_operations; /* that disk members have been asked for */
     bool closing;               /* being destroyed: nothing goes into the trace any more */
+    struct panic_watch *panic; /* NULL: not watched */
+    bool priority_written;     /* the guest wrote the APIC's TPR: CR8 follows */
 
     struct input_source *source;
     struct machine_observer observers[MACHINE_MAX_OBSERVERS];

@@ -1,15 +1,20 @@
 #include "vmm/platform.h"
 
+#include "devices/acpi_pm.h"
+#include "devices/apic.h"
 #include "devices/debug_console.h"
 #include "devices/debug_exit.h"
 #include "devices/i8042.h"
 #include "devices/pci.h"
+#include "devices/ioapic.h"
 #include "devices/pic.h"
 #include "devices/pit.h"
 #include "devices/port92.h"
 #include "devices/post.h"
 #include "devices/rtc.h"
 #include "devices/uart.h"
+#include "vmm/acpi.h"
+#include "vmm/panic.h"
 
 enum { IRQ_PIT = 0, IRQ_KEYBOARD = 1, IRQ_UART = 4, IRQ_RTC = 8, UART_BASE = 0x3f8 };
 
@@ -27,6 +32,10 @@ static void add_device(
         type##_destroy(object);              \
     }
 DESTROYER(pic)
+DESTROYER(apic)
+DESTROYER(ioapic)
+DESTROYER(acpi_pm)
+DESTROYER(panic_watch)
 DESTROYER(pit)
 DESTROYER(rtc)
 DESTROYER(uart)
@@ -35,6 +44,19 @@ DESTROYER(debug_exit)
 DESTROYER(debug_console)
 DESTROYER(post)
 DESTROYER(port92)
+
+/* An ISA interrupt line reaches the 8259As and the I/O APIC. */
+static void set_isa_line(void *context, unsigned irq, bool level)
+{
+    struct machine *machine = context;
+    pic_set_line(machine->pic, irq, level);
+    ioapic_set_line(machine->ioapic, irq == IRQ_PIT ? ACPI_PIT_INPUT : irq, level);
+}
+
+static struct irq_line isa_line(struct machine *machine, unsigned irq)
+{
+    return (struct irq_line){.set = set_isa_line, .controller = machine, .input = irq};
+}
 
 static void stop_with_status(void *context, uint32_t status)
 {
@@ -49,6 +71,18 @@ static void stop_for_reset(void *context)
     machine->stop = STOP_RESET;
 }
 
+static void stop_for_power_off(void *context)
+{
+    struct machine *machine = context;
+    machine->stop = STOP_POWER_OFF;
+}
+
+static void stop_for_panic(void *context)
+{
+    struct machine *machine = context;
+    machine->stop = STOP_PANIC;
+}
+
 static int create_pic(
     struct machine *machine, const struct machine_options *options, struct error *error)
 {
@@ -61,12 +95,90 @@ static int create_pic(
     return pic_attach(machine->pic, &machine->ports, error);
 }
 
+static void note_priority(void *context)
+{
+    struct machine *machine = context;
+    machine->priority_written = true;
+}
+
+/* The I/O APIC is made after the APIC that it talks to. */
+static void interrupt_ended(void *context, uint8_t vector)
+{
+    struct machine *machine = context;
+    ioapic_ended(machine->ioapic, vector);
+}
+
+static int create_apic(
+    struct machine *machine, const struct machine_options *options, struct error *error)
+{
+    (void)options;
+    const struct apic_config config = {
+        .clock = &machine->clock,
+        .ended = interrupt_ended,
+        .ended_target = machine,
+        .priority_written = note_priority,
+        .machine = machine,
+    };
+    machine->apic = apic_create(&config, error);
+    if (!machine->apic)
+        return -1;
+    add_device(machine, apic_device(machine->apic), machine->apic, destroy_apic);
+    return apic_attach(machine->apic, &machine->mmio, error);
+}
+
+static bool send_to_apic(void *context, const struct apic_message *message)
+{
+    return apic_receive(context, message);
+}
+
+static int create_ioapic(
+    struct machine *machine, const struct machine_options *options, struct error *error)
+{
+    (void)options;
+    const struct ioapic_config config = {.send = send_to_apic, .target = machine->apic};
+    machine->ioapic = ioapic_create(&config, error);
+    if (!machine->ioapic)
+        return -1;
+    add_device(machine, ioapic_device(machine->ioapic), machine->ioapic, destroy_ioapic);
+    return ioapic_attach(machine->ioapic, &machine->mmio, error);
+}
+
+static int create_acpi_pm(
+    struct machine *machine, const struct machine_options *options, struct error *error)
+{
+    (void)options;
+    const struct acpi_pm_config config = {
+        .clock = &machine->clock,
+        .irq = isa_line(machine, ACPI_SCI_IRQ),
+        .power_off = stop_for_power_off,
+        .machine = machine,
+    };
+    struct acpi_pm *pm = acpi_pm_create(&config, error);
+    if (!pm)
+        return -1;
+    add_device(machine, acpi_pm_device(pm), pm, destroy_acpi_pm);
+    return acpi_pm_attach(pm, &machine->ports, error);
+}
+
+static int create_panic_watch(
+    struct machine *machine, const struct machine_options *options, struct error *error)
+{
+    if (!options->config->panic_exit)
+        return 0;
+    const struct panic_watch_config config = {
+        .next = options->console, .panicked = stop_for_panic, .machine = machine};
+    machine->panic = panic_watch_create(&config, error);
+    if (!machine->panic)
+        return -1;
+    add_device(machine, panic_watch_device(machine->panic), machine->panic, destroy_panic_watch);
+    return 0;
+}
+
 static int create_pit(
     struct machine *machine, const struct machine_options *options, struct error *error)
 {
     (void)options;
-    const struct pit_config config = {
-        .clock = &machine->clock, .irq = pic_line(machine->pic, IRQ_PIT)};
+    const struct pit_config config = {.clock = &machine->clock, .irq = isa_line(machine, IRQ_PIT)};
     machine->pit = pit_create(&config, error);
     if (!machine->pit)
         return -1;
@@ -79,7 +191,7 @@ static int create_rtc(
 {
     const struct rtc_config config = {
         .clock = &machine->clock,
-        .irq = pic_line(machine->pic, IRQ_RTC),
+        .irq = isa_line(machine, IRQ_RTC),
         .start_seconds = options->config->start_time,
         .memory_below_4g = machine->memory.region[0].size,
         .memory_above_4g = machine->memory.region[1].size,
@@ -97,8 +209,8 @@ static int create_uart(
     const struct uart_config config = {
         .name = "uart0",
         .clock = &machine->clock,
-        .irq = pic_line(machine->pic, IRQ_UART),
-        .output = options->console,
+        .irq = isa_line(machine, IRQ_UART),
+        .output = machine->panic ? panic_watch_sink(machine->panic) : options->console,
         .line_changed = options->line_changed,
         .target = options->line_target,
     };
@@ -114,7 +226,7 @@ static int create_keyboard(
 {
     (void)options;
     const struct i8042_config config = {
-        .irq = pic_line(machine->pic, IRQ_KEYBOARD),
+        .irq = isa_line(machine, IRQ_KEYBOARD),
         .reset_request = stop_for_reset,
         .machine = machine,
     };
@@ -186,7 +298,7 @@ static int create_pci(
         .machine = machine,
     };
     for (unsigned i = 0; i < sizeof config.irq / sizeof config.irq[0]; i++)
-        config.irq[i] = pic_line(machine->pic, i);
+        config.irq[i] = isa_line(machine, i);
     machine->pci = pci_create(&config, error);
     if (!machine->pci)
         return -1;
@@ -230,9 +342,13 @@ static int create_disks(
 typedef int (*create_function)(
     struct machine *machine, const struct machine_options *options, struct error *error);
 
-/* The interrupt controller first: the others hold its lines. */
+/* The interrupt controllers first: the others hold their lines; the watch before the UART. */
 static const create_function table[] = {
     create_pic,
+    create_apic,
+    create_ioapic,
+    create_acpi_pm,
+    create_panic_watch,
     create_pit,
     create_rtc,
     create_uart,

@@ -7,8 +7,8 @@
 
 #include <string.h>
 
-#include "devices/pic.h"
 #include "devices/uart.h"
+#include "vmm/interrupts.h"
 #include "vmm/landing.h"
 #include "vmm/repeat.h"
 
@@ -131,7 +131,7 @@ static int deliver(struct machine *machine, const struct delivery *delivery, str
 static int inject(struct machine *machine, struct error *error)
 {
     struct engine *engine = machine->engine;
-    if (!pic_output(machine->pic) || !engine->ops->interruptible(engine))
+    if (!interrupts_request(machine) || !engine->ops->interruptible(engine))
         return 0;
     /* Between the iterations of a repeated string instruction the engines differ in where they
      * can stop, so no interrupt is injected there on either. */
@@ -139,10 +139,13 @@ static int inject(struct machine *machine, struct error *error)
     struct repeat repeat;
     if (engine->ops->export_core(engine, &state, error) < 0)
         return -1;
+    interrupts_set_priority(machine, &state);
+    if (!interrupts_output(machine))
+        return 0;
     if (machine->exit.kind <= EXIT_MMIO_WRITE && repeat_at_rip(&machine->memory, &state, &repeat) &&
         repeat.left)
         return 0;
-    uint8_t vector = pic_acknowledge(machine->pic);
+    uint8_t vector = interrupts_acknowledge(machine);
     if (engine->ops->interrupt(engine, vector, error) < 0)
         return -1;
     machine->halted = false;
@@ -178,6 +181,9 @@ static int serve_access(struct machine *machine, struct error *error)
         return -1;
     }
     machine->pending_more = completed == ENGINE_MORE;
+    if (machine->priority_written && !machine->pending_more &&
+        interrupts_write_cr8(machine, error) < 0)
+        return -1;
     return emit(machine, &event, !machine->pending_more, error);
 }
 

@@ -7,6 +7,7 @@ static const char *const protocol_names[BOOT_PROTOCOL_COUNT] = {
     [BOOT_ELF64] = "elf64",
     [BOOT_PVH] = "pvh",
     [BOOT_MULTIBOOT] = "multiboot",
+    [BOOT_LINUX] = "linux",
 };
 
 const char *boot_protocol_name(enum boot_protocol protocol)
@@ -47,6 +48,8 @@ static int load_initrd(struct memory *memory, const struct boot_image *initrd,
     if (!initrd->data)
         return 0;
     uint64_t low = memory->region[0].size;
+    if (layout->initrd_limit && layout->initrd_limit < low)
+        low = layout->initrd_limit;
     uint64_t floor = (layout->kernel_end + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
     if (initrd->size == 0)
         return error_set(error, "%s: the initrd is empty", initrd->name);
@@ -73,15 +76,22 @@ int boot_load(struct memory *memory, const struct boot_request *request, struct 
         return error_set(error, "%s: the file is empty", request->kernel.name);
     struct boot_layout layout = {0};
     enum boot_protocol protocol = request->protocol;
-    if (boot_load_elf(memory, request, &protocol, &layout, error) < 0 ||
-        load_initrd(memory, &request->initrd, &layout, error) < 0)
+    if (protocol == BOOT_AUTO && boot_is_linux(&request->kernel))
+        protocol = BOOT_LINUX;
+    int loaded = protocol == BOOT_LINUX ? boot_load_linux(memory, request, &layout, error)
+                                        : boot_load_elf(memory, request, &protocol, &layout, error);
+    if (loaded < 0 || load_initrd(memory, &request->initrd, &layout, error) < 0)
         return -1;
     memory_write(memory, BOOT_STRING_AREA, request->command_line, length + 1);
     boot_write_start_info(memory, request, &layout);
     boot_write_multiboot_info(memory, request, &layout);
     vcpu_reset(state);
-    if (protocol == BOOT_ELF64) {
+    if (protocol == BOOT_ELF64 || protocol == BOOT_LINUX) {
         boot_enter_long_mode(memory, &layout, state);
+        if (protocol == BOOT_LINUX) {
+            boot_write_linux_params(memory, request, &layout);
+            state->gpr[RSI] = BOOT_PARAMS;
+        }
         return 0;
     }
     boot_enter_protected_mode(memory, layout.entry, state);

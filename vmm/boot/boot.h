@@ -10,6 +10,8 @@
  * paging, EBX = start info (Xen: docs/misc/pvh.pandoc,
  * xen/include/public/arch-x86/hvm/start_info.h).
  *  - multiboot: Multiboot Specification version 0.6.96, EAX = 0x2BADB002, EBX = information.
+ *  - linux: a bzImage by its 64-bit entry (Linux: Documentation/arch/x86/boot.rst, version 2.12 and
+ *    later), identity-mapped first 4 GiB, flat segments, IF=0, RSI = boot_params.
  *
  * The first 64 KiB hold what the loader makes (tables, start info, command line); a kernel that
  * wants to be loaded there is refused.
@@ -24,7 +26,14 @@
 #include "vmm/memory.h"
 #include "vmm/vcpu.h"
 
-enum boot_protocol { BOOT_AUTO, BOOT_ELF64, BOOT_PVH, BOOT_MULTIBOOT, BOOT_PROTOCOL_COUNT };
+enum boot_protocol {
+    BOOT_AUTO,
+    BOOT_ELF64,
+    BOOT_PVH,
+    BOOT_MULTIBOOT,
+    BOOT_LINUX,
+    BOOT_PROTOCOL_COUNT
+};
 
 const char *boot_protocol_name(enum boot_protocol protocol); /* "auto", "elf64", ... */
 /* False when no protocol has that name. */

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "vmm/acpi.h"
+
 /* struct hvm_start_info, version 1. */
 struct start_info {
     uint32_t magic, version, flags, module_count;
@@ -35,6 +37,7 @@ void boot_write_start_info(
         .magic = 0x336ec578,
         .version = 1,
         .command_line = BOOT_STRING_AREA,
+        .rsdp = ACPI_RSDP,
         .memory_map = BOOT_MEMORY_MAP,
         .memory_map_entries = count,
     };

@@ -12,6 +12,7 @@ enum {
     BOOT_MEMORY_MAP = 0x7200,
     BOOT_MULTIBOOT_INFO = 0x7800,
     BOOT_STRING_AREA = 0x8000, /* command line */
+    BOOT_PARAMS = 0x9000,      /* Linux's zero page */
     BOOT_LOW_END = 0x10000,
 };
 
@@ -22,11 +23,21 @@ struct boot_layout {
     uint64_t kernel_end;   /* one past the highest, BSS included */
     uint64_t initrd_start; /* 0 when there is none */
     uint64_t initrd_size;
+    uint64_t initrd_limit; /* where it must end at the latest; 0: anywhere in low RAM */
 };
 
 /* elf.c: loads PT_LOAD segments by physical address and chooses the protocol when it is AUTO. */
 int boot_load_elf(struct memory *memory, const struct boot_request *request,
     enum boot_protocol *protocol, struct boot_layout *layout, struct error *error);
+
+/* linux.c */
+bool boot_is_linux(const struct boot_image *kernel);
+/* Loads the protected-mode kernel and fills in *layout. */
+int boot_load_linux(struct memory *memory, const struct boot_request *request,
+    struct boot_layout *layout, struct error *error);
+/* Writes boot_params. */
+void boot_write_linux_params(
+    struct memory *memory, const struct boot_request *request, const struct boot_layout *layout);
 
 /* E820-like memory map; returns the number of entries, at most 4. */
 struct boot_memory_range {

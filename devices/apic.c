@@ -1,0 +1,603 @@
+#include "devices/apic.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    REGISTER_ID = 0x02,
+    REGISTER_VERSION = 0x03,
+    REGISTER_TPR = 0x08,
+    REGISTER_APR = 0x09,
+    REGISTER_PPR = 0x0a,
+    REGISTER_EOI = 0x0b,
+    REGISTER_LDR = 0x0d,
+    REGISTER_DFR = 0x0e,
+    REGISTER_SVR = 0x0f,
+    REGISTER_ISR = 0x10,
+    REGISTER_TMR = 0x18,
+    REGISTER_IRR = 0x20,
+    REGISTER_ESR = 0x28,
+    REGISTER_ICR_LOW = 0x30,
+    REGISTER_ICR_HIGH = 0x31,
+    REGISTER_LVT = 0x32,
+    REGISTER_INITIAL_COUNT = 0x38,
+    REGISTER_CURRENT_COUNT = 0x39,
+    REGISTER_DIVIDE = 0x3e,
+};
+
+enum { LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_COUNT };
+
+enum {
+    LVT_MASKED = 1 << 16,
+    LVT_PERIODIC = 1 << 17,
+    SVR_ENABLED = 1 << 8,
+    VERSION = 0x14 | (LVT_COUNT - 1) << 16,
+    FIRST_VECTOR = 16,
+    ERROR_SEND_VECTOR = 1 << 5,
+    ERROR_RECEIVE_VECTOR = 1 << 6,
+    ERROR_REGISTER = 1 << 7,
+    BROADCAST = 0xff,
+    /* Shorter periods would be nothing but interrupts. */
+    SHORTEST_PERIOD_NS = 1000,
+};
+
+/* What of each local vector is writable. */
+static const uint32_t lvt_mask[LVT_COUNT] = {
+    [LVT_TIMER] = 0x300ff,
+    [LVT_THERMAL] = 0x107ff,
+    [LVT_PERFORMANCE] = 0x107ff,
+    [LVT_LINT0] = 0x1a7ff,
+    [LVT_LINT1] = 0x1a7ff,
+    [LVT_ERROR] = 0x100ff,
+};
+
+struct apic {
+    struct apic_config config;
+    struct timer timer;
+    uint8_t id, tpr, divide;
+    uint32_t ldr, dfr, svr;
+    uint32_t icr[2];
+    uint32_t lvt[LVT_COUNT];
+    uint32_t errors, esr; /* gathered; as last latched by a write */
+    uint64_t isr[4], tmr[4], irr[4];
+    uint32_t initial; /* the initial count register */
+    uint32_t count;   /* what the countdown under way began at; 0: stopped */
+    uint64_t start;   /* ... and when */
+};
+
+/* ---- Vectors -------------------------------------------------------------------------------- */
+
+static void set_bit(uint64_t bits[4], uint8_t vector, bool value)
+{
+    uint64_t bit = 1ull << (vector & 63);
+    bits[vector >> 6] = value ? bits[vector >> 6] | bit : bits[vector >> 6] & ~bit;
+}
+
+static bool get_bit(const uint64_t bits[4], uint8_t vector)
+{
+    return bits[vector >> 6] >> (vector & 63) & 1;
+}
+
+/* The highest vector set, or -1. */
+static int highest(const uint64_t bits[4])
+{
+    for (int i = 3; i >= 0; i--) {
+        if (bits[i])
+            return i * 64 + 63 - __builtin_clzll(bits[i]);
+    }
+    return -1;
+}
+
+static uint8_t processor_priority(const struct apic *apic)
+{
+    int in_service = highest(apic->isr);
+    if (in_service >= 0 && in_service >> 4 > apic->tpr >> 4)
+        return (uint8_t)(in_service & 0xf0);
+    return apic->tpr;
+}
+
+static bool enabled(const struct apic *apic)
+{
+    return apic->svr & SVR_ENABLED;
+}
+
+static void accept(struct apic *apic, uint8_t vector, bool is_level);
+
+static void report_error(struct apic *apic, uint32_t error)
+{
+    bool is_new = !(apic->errors & error);
+    apic->errors |= error;
+    uint32_t entry = apic->lvt[LVT_ERROR];
+    if (is_new && !(entry & LVT_MASKED) && (entry & 0xff) >= FIRST_VECTOR)
+        accept(apic, (uint8_t)entry, false);
+}
+
+static void accept(struct apic *apic, uint8_t vector, bool is_level)
+{
+    if (!enabled(apic))
+        return;
+    if (vector < FIRST_VECTOR) {
+        report_error(apic, ERROR_RECEIVE_VECTOR);
+        return;
+    }
+    set_bit(apic->irr, vector, true);
+    set_bit(apic->tmr, vector, is_level);
+}
+
+bool apic_has_request(const struct apic *apic)
+{
+    return enabled(apic) && highest(apic->irr) >> 4 > highest(apic->isr) >> 4;
+}
+
+bool apic_output(const struct apic *apic)
+{
+    return enabled(apic) && highest(apic->irr) >> 4 > processor_priority(apic) >> 4;
+}
+
+uint8_t apic_acknowledge(struct apic *apic)
+{
+    if (!apic_output(apic))
+        return (uint8_t)apic->svr;
+    uint8_t vector = (uint8_t)highest(apic->irr);
+    set_bit(apic->irr, vector, false);
+    set_bit(apic->isr, vector, true);
+    return vector;
+}
+
+static void end_of_interrupt(struct apic *apic)
+{
+    int vector = highest(apic->isr);
+    if (vector < 0)
+        return;
+    set_bit(apic->isr, (uint8_t)vector, false);
+    if (get_bit(apic->tmr, (uint8_t)vector) && apic->config.ended)
+        apic->config.ended(apic->config.ended_target, (uint8_t)vector);
+}
+
+/* ---- Messages ------------------------------------------------------------------------------- */
+
+static bool is_addressed(const struct apic *apic, uint8_t destination, bool is_logical)
+{
+    if (destination == BROADCAST)
+        return true;
+    if (!is_logical)
+        return destination == apic->id;
+    uint8_t own = (uint8_t)(apic->ldr >> 24);
+    if (apic->dfr >> 28 == 0xf)
+        return own & destination;
+    return own >> 4 == destination >> 4 && (own & destination & 0xf);
+}
+
+bool apic_receive(struct apic *apic, const struct apic_message *message)
+{
+    if (!is_addressed(apic, message->destination, message->is_logical))
+        return false;
+    if (message->mode != APIC_FIXED && message->mode != APIC_LOWEST_PRIORITY)
+        return false;
+    accept(apic, message->vector, message->is_level);
+    return enabled(apic);
+}
+
+void apic_receive_msi(struct apic *apic, uint64_t address, uint32_t data)
+{
+    if (address >> 20 != APIC_BASE >> 20)
+        return;
+    const struct apic_message message = {
+        .destination = (uint8_t)(address >> 12),
+        .is_logical = address & 4,
+        .is_level = data & 1 << 15,
+        .mode = data >> 8 & 7,
+        .vector = (uint8_t)data,
+    };
+    apic_receive(apic, &message);
+}
+
+bool apic_accepts_external(const struct apic *apic)
+{
+    uint32_t entry = apic->lvt[LVT_LINT0];
+    return !(entry & LVT_MASKED) && (entry >> 8 & 7) == APIC_EXTERNAL;
+}
+
+/* The ICR's low half was written. With one processor only messages to itself arrive. */
+static void send(struct apic *apic)
+{
+    enum { TO_DESTINATION, TO_SELF, TO_ALL, TO_OTHERS };
+    uint32_t low = apic->icr[0];
+    unsigned mode = low >> 8 & 7, shorthand = low >> 18 & 3;
+    if (mode != APIC_FIXED && mode != APIC_LOWEST_PRIORITY)
+        return;
+    if ((low & 0xff) < FIRST_VECTOR) {
+        report_error(apic, ERROR_SEND_VECTOR);
+        return;
+    }
+    bool is_logical = low & 1 << 11;
+    if (shorthand == TO_SELF || shorthand == TO_ALL ||
+        (shorthand == TO_DESTINATION &&
+            is_addressed(apic, (uint8_t)(apic->icr[1] >> 24), is_logical)))
+        accept(apic, (uint8_t)low, false);
+}
+
+/* ---- The timer ------------------------------------------------------------------------------ */
+
+static bool is_periodic(const struct apic *apic)
+{
+    return apic->lvt[LVT_TIMER] & LVT_PERIODIC;
+}
+
+/* Nanoseconds a count; the timer's clock has 1 ns. */
+static unsigned divisor(const struct apic *apic)
+{
+    unsigned code = (apic->divide & 3) | (apic->divide >> 1 & 4);
+    return 1u << ((code + 1) & 7);
+}
+
+static uint64_t period(const struct apic *apic)
+{
+    uint64_t ns = (uint64_t)apic->initial * divisor(apic);
+    return ns < SHORTEST_PERIOD_NS ? SHORTEST_PERIOD_NS : ns;
+}
+
+/* In periodic mode moves `start` to the period that holds `now`. */
+static void settle(struct apic *apic, uint64_t now)
+{
+    uint64_t first = apic->start + (uint64_t)apic->count * divisor(apic);
+    if (apic->count == 0 || now < first)
+        return;
+    if (!is_periodic(apic) || apic->initial == 0) {
+        apic->count = 0;
+        return;
+    }
+    apic->start = first + (now - first) / period(apic) * period(apic);
+    apic->count = apic->initial;
+}
+
+static uint32_t current_count(struct apic *apic, uint64_t now)
+{
+    settle(apic, now);
+    uint64_t passed = (now - apic->start) / divisor(apic);
+    return apic->count > passed ? apic->count - (uint32_t)passed : 0;
+}
+
+/* Arms for the end of the countdown under way, if anybody hears it. */
+static void arm(struct apic *apic)
+{
+    if (apic->count == 0 || apic->lvt[LVT_TIMER] & LVT_MASKED || !enabled(apic)) {
+        timer_cancel(apic->config.clock, &apic->timer);
+        return;
+    }
+    uint64_t length = (uint64_t)apic->count * divisor(apic);
+    if (is_periodic(apic) && length < SHORTEST_PERIOD_NS && apic->count == apic->initial)
+        length = SHORTEST_PERIOD_NS;
+    uint64_t end = length > TIMER_IDLE - 1 - apic->start ? TIMER_IDLE - 1 : apic->start + length;
+    timer_arm(apic->config.clock, &apic->timer, end);
+}
+
+static void timer_ends(void *device, uint64_t now)
+{
+    struct apic *apic = device;
+    uint64_t horizon = clock_horizon(apic->config.clock);
+    accept(apic, (uint8_t)apic->lvt[LVT_TIMER], false);
+    settle(apic, is_periodic(apic) && horizon > now ? horizon : now);
+    /* A period stretched to the shortest one ends later than its count says. */
+    if (is_periodic(apic) && apic->initial && apic->start < now) {
+        apic->start = now;
+        apic->count = apic->initial;
+    }
+    arm(apic);
+}
+
+static void set_initial_count(struct apic *apic, uint32_t value)
+{
+    apic->initial = apic->count = value;
+    if (value)
+        apic->start = clock_now(apic->config.clock);
+    arm(apic);
+}
+
+static void set_divide(struct apic *apic, uint32_t value)
+{
+    if (apic->count) {
+        uint64_t now = clock_now(apic->config.clock);
+        apic->count = current_count(apic, now);
+        apic->start = now;
+    }
+    apic->divide = value & 0xb;
+    arm(apic);
+}
+
+static void set_lvt(struct apic *apic, unsigned entry, uint32_t value)
+{
+    if (entry == LVT_TIMER && apic->count)
+        settle(apic, clock_now(apic->config.clock));
+    apic->lvt[entry] = value & lvt_mask[entry];
+    if (!enabled(apic))
+        apic->lvt[entry] |= LVT_MASKED;
+    if (entry == LVT_TIMER)
+        arm(apic);
+}
+
+static void set_spurious(struct apic *apic, uint32_t value)
+{
+    apic->svr = value & 0x1ff;
+    if (!enabled(apic)) {
+        for (unsigned i = 0; i < LVT_COUNT; i++)
+            apic->lvt[i] |= LVT_MASKED;
+    }
+    arm(apic);
+}
+
+/* ---- Registers ------------------------------------------------------------------------------ */
+
+static uint32_t read_bits(const uint64_t bits[4], unsigned word)
+{
+    return (uint32_t)(bits[word >> 1] >> (word & 1) * 32);
+}
+
+static uint32_t read_register(struct apic *apic, unsigned index)
+{
+    switch (index) {
+    case REGISTER_ID:
+        return (uint32_t)apic->id << 24;
+    case REGISTER_VERSION:
+        return VERSION;
+    case REGISTER_TPR:
+        return apic->tpr;
+    case REGISTER_APR:
+    case REGISTER_PPR:
+        return processor_priority(apic);
+    case REGISTER_EOI:
+        return 0;
+    case REGISTER_LDR:
+        return apic->ldr;
+    case REGISTER_DFR:
+        return apic->dfr;
+    case REGISTER_SVR:
+        return apic->svr;
+    case REGISTER_ESR:
+        return apic->esr;
+    case REGISTER_ICR_LOW:
+    case REGISTER_ICR_HIGH:
+        return apic->icr[index - REGISTER_ICR_LOW];
+    case REGISTER_INITIAL_COUNT:
+        return apic->initial;
+    case REGISTER_CURRENT_COUNT:
+        return apic->count ? current_count(apic, clock_now(apic->config.clock)) : 0;
+    case REGISTER_DIVIDE:
+        return apic->divide;
+    default:
+        break;
+    }
+    if (index >= REGISTER_ISR && index < REGISTER_TMR)
+        return read_bits(apic->isr, index - REGISTER_ISR);
+    if (index >= REGISTER_TMR && index < REGISTER_IRR)
+        return read_bits(apic->tmr, index - REGISTER_TMR);
+    if (index >= REGISTER_IRR && index < REGISTER_ESR)
+        return read_bits(apic->irr, index - REGISTER_IRR);
+    if (index >= REGISTER_LVT && index < REGISTER_LVT + LVT_COUNT)
+        return apic->lvt[index - REGISTER_LVT];
+    report_error(apic, ERROR_REGISTER);
+    return 0;
+}
+
+static void set_priority(struct apic *apic, uint32_t value)
+{
+    apic->tpr = (uint8_t)value;
+    if (apic->config.priority_written)
+        apic->config.priority_written(apic->config.machine);
+}
+
+static void write_register(struct apic *apic, unsigned index, uint32_t value)
+{
+    switch (index) {
+    case REGISTER_ID:
+        apic->id = (uint8_t)(value >> 24);
+        break;
+    case REGISTER_TPR:
+        set_priority(apic, value);
+        break;
+    case REGISTER_EOI:
+        end_of_interrupt(apic);
+        break;
+    case REGISTER_LDR:
+        apic->ldr = value & 0xff000000;
+        break;
+    case REGISTER_DFR:
+        apic->dfr = value | 0x0fffffff;
+        break;
+    case REGISTER_SVR:
+        set_spurious(apic, value);
+        break;
+    case REGISTER_ESR:
+        apic->esr = apic->errors;
+        apic->errors = 0;
+        break;
+    case REGISTER_ICR_LOW:
+        apic->icr[0] = value & 0xccfff;
+        send(apic);
+        break;
+    case REGISTER_ICR_HIGH:
+        apic->icr[1] = value & 0xff000000;
+        break;
+    case REGISTER_INITIAL_COUNT:
+        set_initial_count(apic, value);
+        break;
+    case REGISTER_DIVIDE:
+        set_divide(apic, value);
+        break;
+    default:
+        if (index >= REGISTER_LVT && index < REGISTER_LVT + LVT_COUNT)
+            set_lvt(apic, index - REGISTER_LVT, value);
+        else
+            report_error(apic, ERROR_REGISTER);
+        break;
+    }
+}
+
+static uint64_t apic_read(void *device, uint64_t address, unsigned size)
+{
+    unsigned offset = address & 15;
+    uint64_t word = offset < 4 ? read_register(device, (unsigned)(address >> 4)) : 0;
+    word >>= 8 * (offset & 3);
+    return size == 8 ? word : word & ((1ull << (8 * size)) - 1);
+}
+
+static void apic_write(void *device, uint64_t address, unsigned size, uint64_t value)
+{
+    if (size == 4 && (address & 15) == 0)
+        write_register(device, (unsigned)(address >> 4), (uint32_t)value);
+}
+
+uint8_t apic_get_cr8(const struct apic *apic)
+{
+    return apic->tpr >> 4;
+}
+
+void apic_set_cr8(struct apic *apic, uint8_t cr8)
+{
+    if (cr8 != apic->tpr >> 4)
+        apic->tpr = (uint8_t)(cr8 << 4);
+}
+
+/* ---- The device ----------------------------------------------------------------------------- */
+
+static void apic_reset(void *device)
+{
+    struct apic *apic = device;
+    struct apic_config config = apic->config;
+    struct timer timer = apic->timer;
+    timer_cancel(config.clock, &apic->timer);
+    timer.deadline = TIMER_IDLE;
+    timer.next = NULL;
+    *apic = (struct apic){.config = config,
+        .timer = timer,
+        .dfr = UINT32_MAX,
+        .svr = SVR_ENABLED | 0xff,
+        .lvt = {[LVT_LINT0] = APIC_EXTERNAL << 8}};
+    for (unsigned i = 0; i < LVT_COUNT; i++) {
+        if (i != LVT_LINT0)
+            apic->lvt[i] = LVT_MASKED;
+    }
+}
+
+struct apic *apic_create(const struct apic_config *config, struct error *error)
+{
+    struct apic *apic = calloc(1, sizeof *apic);
+    if (!apic) {
+        error_set(error, "apic: out of memory");
+        return NULL;
+    }
+    apic->config = *config;
+    timer_init(config->clock, &apic->timer, timer_ends, apic);
+    apic_reset(apic);
+    return apic;
+}
+
+void apic_destroy(struct apic *apic)
+{
+    if (!apic)
+        return;
+    timer_cancel(apic->config.clock, &apic->timer);
+    free(apic);
+}
+
+int apic_attach(struct apic *apic, struct bus *mmio, struct error *error)
+{
+    return bus_register(mmio,
+        &(struct bus_range){.base = APIC_BASE,
+            .size = APIC_SIZE,
+            .name = "apic",
+            .device = apic,
+            .read = apic_read,
+            .write = apic_write},
+        error);
+}
+
+static void apic_save(const void *device, struct buffer *out)
+{
+    const struct apic *apic = device;
+    buffer_put_u8(out, apic->id);
+    buffer_put_u8(out, apic->tpr);
+    buffer_put_u8(out, apic->divide);
+    const uint32_t words[] = {apic->ldr, apic->dfr, apic->svr, apic->icr[0], apic->icr[1],
+        apic->errors, apic->esr, apic->initial, apic->count};
+    for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++)
+        buffer_put_u32(out, words[i]);
+    for (unsigned i = 0; i < LVT_COUNT; i++)
+        buffer_put_u32(out, apic->lvt[i]);
+    for (unsigned i = 0; i < 4; i++) {
+        buffer_put_u64(out, apic->isr[i]);
+        buffer_put_u64(out, apic->tmr[i]);
+        buffer_put_u64(out, apic->irr[i]);
+    }
+    buffer_put_u64(out, apic->start);
+    buffer_put_u64(out, apic->timer.deadline);
+}
+
+static void apic_restore(void *device, struct reader *in)
+{
+    struct apic *apic = device, new = *apic;
+    new.id = reader_get_u8(in);
+    new.tpr = reader_get_u8(in);
+    new.divide = reader_get_u8(in) & 0xb;
+    uint32_t *words[] = {&new.ldr, &new.dfr, &new.svr, &new.icr[0], &new.icr[1], &new.errors,
+        &new.esr, &new.initial, &new.count};
+    for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++)
+        *words[i] = reader_get_u32(in);
+    for (unsigned i = 0; i < LVT_COUNT; i++)
+        new.lvt[i] = reader_get_u32(in) & lvt_mask[i];
+    for (unsigned i = 0; i < 4; i++) {
+        new.isr[i] = reader_get_u64(in);
+        new.tmr[i] = reader_get_u64(in);
+        new.irr[i] = reader_get_u64(in);
+    }
+    new.start = reader_get_u64(in);
+    uint64_t deadline = reader_get_u64(in);
+    if (new.start > INT64_MAX)
+        in->failed = true;
+    if (in->failed)
+        return;
+    timer_cancel(apic->config.clock, &apic->timer);
+    new.timer = apic->timer;
+    *apic = new;
+    if (deadline != TIMER_IDLE)
+        timer_arm(apic->config.clock, &apic->timer, deadline);
+}
+
+static void describe_vectors(struct buffer *out, const char *name, const uint64_t bits[4])
+{
+    buffer_printf(out, "%s", name);
+    for (unsigned i = 0; i < 256; i++) {
+        if (get_bit(bits, (uint8_t)i))
+            buffer_printf(out, " %#04x", i);
+    }
+    buffer_printf(out, "\n");
+}
+
+static void apic_describe(const void *device, struct buffer *out)
+{
+    static const char *const names[LVT_COUNT] = {
+        "timer", "thermal", "performance", "lint0", "lint1", "error"};
+    const struct apic *apic = device;
+    buffer_printf(
+        out, "ID %u\nTPR %#04x\nPPR %#04x\n", apic->id, apic->tpr, processor_priority(apic));
+    buffer_printf(out, "LDR %#010x\nDFR %#010x\nSVR %#05x\nESR %#04x\n", apic->ldr, apic->dfr,
+        apic->svr, apic->esr);
+    buffer_printf(out, "ICR %#010x:%#010x\n", apic->icr[1], apic->icr[0]);
+    for (unsigned i = 0; i < LVT_COUNT; i++)
+        buffer_printf(out, "LVT-%s %#07x\n", names[i], apic->lvt[i]);
+    describe_vectors(out, "ISR", apic->isr);
+    describe_vectors(out, "TMR", apic->tmr);
+    describe_vectors(out, "IRR", apic->irr);
+    buffer_printf(out, "initial-count %u\ndivide %u\n", apic->initial, divisor(apic));
+}
+
+struct device apic_device(struct apic *apic)
+{
+    static const struct device_ops ops = {
+        .reset = apic_reset,
+        .save = apic_save,
+        .restore = apic_restore,
+        .describe = apic_describe,
+    };
+    return (struct device){.name = "apic", .ops = &ops, .object = apic};
+}

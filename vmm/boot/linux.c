@@ -1,0 +1,160 @@
+/* Linux bzImages by the 64-bit boot protocol (Documentation/arch/x86/boot.rst). */
+#include "vmm/boot/internal.h"
+
+#include <string.h>
+
+#include "vmm/acpi.h"
+
+/* Offsets in the file and in boot_params alike. */
+enum {
+    SETUP_SECTORS = 0x1f1,
+    SYSTEM_SIZE = 0x1f4, /* in 16-byte units */
+    VIDEO_MODE = 0x1fa,
+    BOOT_FLAG = 0x1fe,
+    JUMP_LENGTH = 0x201, /* the header ends this many bytes after MAGIC */
+    MAGIC = 0x202,
+    VERSION = 0x206,
+    LOADER_TYPE = 0x210,
+    LOAD_FLAGS = 0x211,
+    INITRD_ADDRESS = 0x218,
+    INITRD_SIZE = 0x21c,
+    COMMAND_LINE = 0x228,
+    INITRD_MAX = 0x22c,
+    LOAD_ALIGNMENT = 0x230,
+    EXTENDED_LOAD_FLAGS = 0x236,
+    COMMAND_LINE_SIZE = 0x238,
+    PREFERRED_ADDRESS = 0x258,
+    INIT_SIZE = 0x260,
+    HEADER_END = 0x264,
+};
+
+/* Offsets in boot_params alone. */
+enum {
+    PARAMS_RSDP = 0x070,
+    PARAMS_E820_ENTRIES = 0x1e8,
+    PARAMS_E820 = 0x2d0,
+    PARAMS_SIZE = 0x1000,
+};
+
+enum {
+    OLDEST_VERSION = 0x20c,
+    LOADED_HIGH = 1 << 0,
+    HAS_64BIT_ENTRY = 1 << 0,
+    ENTRY_OFFSET = 0x200,
+    SECTOR = 512,
+    UNDEFINED_LOADER = 0xff,
+    NORMAL_VIDEO = 0xffff,
+};
+
+static uint64_t get(const struct boot_image *kernel, size_t offset, unsigned size)
+{
+    uint64_t value = 0;
+    memcpy(&value, kernel->data + offset, size);
+    return value;
+}
+
+bool boot_is_linux(const struct boot_image *kernel)
+{
+    return kernel->size >= MAGIC + 4 && memcmp(kernel->data + MAGIC, "HdrS", 4) == 0 &&
+           get(kernel, BOOT_FLAG, 2) == 0xaa55;
+}
+
+static uint64_t kernel_offset(const struct boot_image *kernel)
+{
+    uint64_t sectors = get(kernel, SETUP_SECTORS, 1);
+    return ((sectors ? sectors : 4) + 1) * SECTOR;
+}
+
+static int check_header(const struct boot_request *request, struct error *error)
+{
+    const struct boot_image *kernel = &request->kernel;
+    if (!boot_is_linux(kernel))
+        return error_set(
+            error, "%s: not a Linux kernel image (bzImage): it has no setup header", kernel->name);
+    if (kernel->size < HEADER_END)
+        return error_set(error,
+            "%s: the kernel image is truncated: %zu bytes are not a whole setup "
+            "header",
+            kernel->name, kernel->size);
+    unsigned version = (unsigned)get(kernel, VERSION, 2);
+    if (version < OLDEST_VERSION)
+        return error_set(error,
+            "%s: the kernel is too old: boot protocol %u.%02u, and 2.12 (Linux 3.8) is needed",
+            kernel->name, version >> 8, version & 0xff);
+    if (!(get(kernel, EXTENDED_LOAD_FLAGS, 2) & HAS_64BIT_ENTRY) ||
+        !(get(kernel, LOAD_FLAGS, 1) & LOADED_HIGH))
+        return error_set(
+            error, "%s: the kernel has no 64-bit entry: a 32-bit kernel", kernel->name);
+    uint64_t offset = kernel_offset(kernel), size = get(kernel, SYSTEM_SIZE, 4) * 16;
+    /* The size is rounded up to its unit. */
+    if (offset + size > kernel->size + 15 || size < ENTRY_OFFSET || offset >= kernel->size)
+        return error_set(error,
+            "%s: the kernel image is truncated: it has %zu bytes, and its header tells of %llu",
+            kernel->name, kernel->size, (unsigned long long)(offset + size));
+    size_t length = strlen(request->command_line), most = get(kernel, COMMAND_LINE_SIZE, 4);
+    if (length > most)
+        return error_set(
+            error, "the command line has %zu bytes; this kernel takes %zu", length, most);
+    return 0;
+}
+
+int boot_load_linux(struct memory *memory, const struct boot_request *request,
+    struct boot_layout *layout, struct error *error)
+{
+    const struct boot_image *kernel = &request->kernel;
+    if (check_header(request, error) < 0)
+        return -1;
+    /* A kernel loaded elsewhere would move itself to its preferred address all the same. */
+    uint64_t address = get(kernel, PREFERRED_ADDRESS, 8), needed = get(kernel, INIT_SIZE, 4);
+    uint64_t offset = kernel_offset(kernel), size = kernel->size - offset;
+    if (needed < size)
+        needed = size;
+    uint64_t low = memory->region[0].size;
+    if (address < 0x100000 || address > MEMORY_HOLE)
+        return error_set(error, "%s: the kernel wants to be loaded at %#llx, which is not memory",
+            kernel->name, (unsigned long long)address);
+    if (address > low || needed > low - address)
+        return error_set(error,
+            "%s: the kernel needs at least %llu MiB of memory to unpack itself; give more with "
+            "--memory",
+            kernel->name, (unsigned long long)((address + needed + 0xfffff) >> 20));
+    memory_write(memory, address, kernel->data + offset, size);
+    layout->kernel_start = address;
+    layout->kernel_end = address + needed;
+    layout->entry = address + ENTRY_OFFSET;
+    layout->initrd_limit = get(kernel, INITRD_MAX, 4) + 1;
+    return 0;
+}
+
+static void put(uint8_t *params, size_t offset, unsigned size, uint64_t value)
+{
+    memcpy(params + offset, &value, size);
+}
+
+void boot_write_linux_params(
+    struct memory *memory, const struct boot_request *request, const struct boot_layout *layout)
+{
+    enum { E820_ENTRY = 20 };
+    const struct boot_image *kernel = &request->kernel;
+    uint8_t params[PARAMS_SIZE] = {0};
+    size_t end = MAGIC + get(kernel, JUMP_LENGTH, 1);
+    if (end > kernel->size)
+        end = kernel->size;
+    memcpy(params + SETUP_SECTORS, kernel->data + SETUP_SECTORS, end - SETUP_SECTORS);
+    put(params, LOADER_TYPE, 1, UNDEFINED_LOADER);
+    put(params, VIDEO_MODE, 2, NORMAL_VIDEO);
+    put(params, INITRD_ADDRESS, 4, layout->initrd_start);
+    put(params, INITRD_SIZE, 4, layout->initrd_size);
+    put(params, COMMAND_LINE, 4, BOOT_STRING_AREA);
+    put(params, PARAMS_RSDP, 8, ACPI_RSDP);
+    struct boot_memory_range ranges[4];
+    unsigned count = boot_memory_map(memory, ranges);
+    put(params, PARAMS_E820_ENTRIES, 1, count);
+    for (unsigned i = 0; i < count; i++) {
+        size_t entry = PARAMS_E820 + i * E820_ENTRY;
+        put(params, entry, 8, ranges[i].start);
+        put(params, entry + 8, 8, ranges[i].size);
+        put(params, entry + 16, 4, ranges[i].type);
+    }
+    memory_write(memory, BOOT_PARAMS, params, sizeof params);
+}
