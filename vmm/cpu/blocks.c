@@ -212,7 +212,7 @@ struct block *blocks_build(struct cpu *cpu, uint64_t gpa, uint64_t rip, unsigned
         if (insn_decode(host + start + offset, (unsigned)PAGE_SIZE - start - offset,
                 mode & BLOCK_CODE64, mode & BLOCK_CODE32 ? 4 : 2, &op->insn) == DECODE_MORE)
             break;
-        op_prepare(op, mode, offset);
+        op_prepare(cpu, op, mode, offset);
         op->offset = (uint16_t)offset;
         offset += op->insn.length;
         ended = op->insn.flags & INSN_ENDS_BLOCK;

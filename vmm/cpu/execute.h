@@ -108,6 +108,6 @@ DECLARE_STACK(32)
 DECLARE_STACK(64)
 
 /* execute_sse.c: the form of an SSE instruction, with its register operands filled in, or NULL. */
-op_exec exec_sse_form(struct op *op);
+op_exec exec_sse_form(const struct cpu *cpu, struct op *op);
 
 #endif

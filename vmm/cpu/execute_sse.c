@@ -8,70 +8,53 @@
 #include "vmm/cpu/execute.h"
 #include "vmm/cpu/simd.h"
 
-/* In op->delta, which only branches use otherwise. */
-enum { DELTA_INDEX, DELTA_IMMEDIATE };
+/* In op->delta, which only branches use otherwise: of the memory operand. */
+enum { DELTA_SIZE, DELTA_MISALIGNED };
 
 static inline bool sse_blocked(const struct cpu *cpu)
 {
     return (cpu->s.cr0 & (CR0_EM | CR0_TS)) | (~cpu->s.cr4 & CR4_OSFXSR);
 }
 
-static inline struct simd_result run(
-    struct cpu *cpu, const struct simd_entry *entry, const struct op *op, const void *source)
+/* The thunk; op->immediate is its address. */
+static inline struct simd_result run(struct cpu *cpu, const struct op *op, const void *source)
 {
-    const uint8_t *code = entry->code + op->delta[DELTA_IMMEDIATE] * entry->stride;
+    const uint8_t *code = (const uint8_t *)(uintptr_t)op->immediate;
     return simd_at(code)(&REG(uint8_t, op->reg), source, NULL, NULL);
 }
 
-static inline const struct simd_entry *entry_of(const struct cpu *cpu, const struct op *op)
-{
-    return &cpu->simd->entry[op->delta[DELTA_INDEX]];
-}
-
-/* xmm <- xmm, xmm/m; EFLAGS <- xmm, xmm/m. `ready`: what else must hold. */
-#define COMPUTE(name, ready, ...)                                                           \
-    static const struct op *name##_register(struct cpu *cpu, const struct op *op)           \
-    {                                                                                       \
-        if (UNLIKELY(sse_blocked(cpu) || !(ready)))                                         \
-            return exec_generic(cpu, op);                                                   \
-        struct simd_result result = run(cpu, entry_of(cpu, op), op, &REG(uint8_t, op->rm)); \
-        __VA_ARGS__;                                                                        \
-        NEXT();                                                                             \
-    }                                                                                       \
-    static const struct op *name##_memory(struct cpu *cpu, const struct op *op)             \
-    {                                                                                       \
-        const struct simd_entry *entry = entry_of(cpu, op);                                 \
-        uint64_t linear = op_address(cpu, op);                                              \
-        const uint8_t *host = direct(cpu, ACCESS_READ, linear, entry->size);                \
-        if (UNLIKELY(sse_blocked(cpu) || !(ready) || !host ||                               \
-                     ((entry->flags & SIMD_ALIGNED) && (linear & 15))))                     \
-            return exec_generic(cpu, op);                                                   \
-        struct simd_result result = run(cpu, entry, op, host);                              \
-        __VA_ARGS__;                                                                        \
-        NEXT();                                                                             \
+/* xmm <- xmm, xmm/m; EFLAGS <- xmm, xmm/m; GPR <- xmm. `ready`: what else must hold. */
+#define COMPUTE_REGISTER(name, ready, ...)                                        \
+    static const struct op *name##_register(struct cpu *cpu, const struct op *op) \
+    {                                                                             \
+        if (UNLIKELY(sse_blocked(cpu) || !(ready)))                               \
+            return exec_generic(cpu, op);                                         \
+        struct simd_result result = run(cpu, op, &REG(uint8_t, op->rm));          \
+        __VA_ARGS__;                                                              \
+        NEXT();                                                                   \
     }
+#define COMPUTE_MEMORY(name, ready, ...)                                                         \
+    static const struct op *name##_memory(struct cpu *cpu, const struct op *op)                  \
+    {                                                                                            \
+        uint64_t linear = op_address(cpu, op);                                                   \
+        const uint8_t *host = direct(cpu, ACCESS_READ, linear, (unsigned)op->delta[DELTA_SIZE]); \
+        if (UNLIKELY(sse_blocked(cpu) || !(ready) || !host ||                                    \
+                     (linear & (uint64_t)op->delta[DELTA_MISALIGNED])))                          \
+            return exec_generic(cpu, op);                                                        \
+        struct simd_result result = run(cpu, op, host);                                          \
+        __VA_ARGS__;                                                                             \
+        NEXT();                                                                                  \
+    }
+#define COMPUTE(name, ready, ...)              \
+    COMPUTE_REGISTER(name, ready, __VA_ARGS__) \
+    COMPUTE_MEMORY(name, ready, __VA_ARGS__)
 
 COMPUTE(plain, true, (void)result)
 COMPUTE(arithmetic, cpu->simd->live, (void)result)
 COMPUTE(compare, cpu->simd->live, cpu_set_arithmetic(cpu, result.rax))
-
-/* CVTSI2SS, CVTSI2SD; CVTSS2SI, CVTSD2SI and the truncating ones: registers */
-#define CONVERT(name, code_field, ...)                                                \
-    static const struct op *name(struct cpu *cpu, const struct op *op)                \
-    {                                                                                 \
-        if (UNLIKELY(sse_blocked(cpu) || !cpu->simd->live))                           \
-            return exec_generic(cpu, op);                                             \
-        const uint8_t *code = entry_of(cpu, op)->code_field;                          \
-        struct simd_result result =                                                   \
-            simd_at(code)(&REG(uint8_t, op->reg), &REG(uint8_t, op->rm), NULL, NULL); \
-        __VA_ARGS__;                                                                  \
-        NEXT();                                                                       \
-    }
-
-CONVERT(convert_from_32, code, (void)result)
-CONVERT(convert_from_64, wide, (void)result)
-CONVERT(convert_to_32, code, REG(uint64_t, op->reg) = (uint32_t)result.rax)
-CONVERT(convert_to_64, wide, REG(uint64_t, op->reg) = result.rax)
+/* CVTSS2SI, CVTSD2SI and the truncating ones */
+COMPUTE_REGISTER(convert_32, cpu->simd->live, REG(uint64_t, op->reg) = (uint32_t)result.rax)
+COMPUTE_REGISTER(convert_64, cpu->simd->live, REG(uint64_t, op->reg) = result.rax)
 
 /* ---- Moves ---------------------------------------------------------------------------------- */
 
@@ -223,18 +206,21 @@ static op_exec move_form(struct op *op, bool memory)
     }
 }
 
-op_exec exec_sse_form(struct op *op)
+op_exec exec_sse_form(const struct cpu *cpu, struct op *op)
 {
     const struct insn *insn = &op->insn;
     if (insn->map < MAP_0F || insn->map > MAP_0F3A || insn->handler != simd_handler(insn))
         return NULL;
     const struct simd_operation *operation = &simd_operations[simd_index(insn)];
+    const struct simd_entry *entry = &cpu->simd->entry[simd_index(insn)];
     bool memory = insn->flags & INSN_MEMORY, wide = insn->rex & 8;
 
     op->reg = xmm_offset(insn->reg);
     op->rm = xmm_offset(insn->rm);
-    op->delta[DELTA_INDEX] = simd_index(insn);
-    op->delta[DELTA_IMMEDIATE] = (uint8_t)insn->immediate;
+    op->delta[DELTA_SIZE] = entry->size;
+    op->delta[DELTA_MISALIGNED] = entry->flags & SIMD_ALIGNED ? 15 : 0;
+    if (entry->code)
+        op->immediate = (uintptr_t)simd_entry_code(entry, insn);
     switch ((enum simd_kind)operation->kind) {
     case SIMD_MOVE:
         return insn->map == MAP_0F ? move_form(op, memory) : NULL;
@@ -244,16 +230,20 @@ op_exec exec_sse_form(struct op *op)
         return memory ? plain_memory : plain_register;
     case SIMD_COMPARE:
         return memory ? compare_memory : compare_register;
-    case SIMD_V_E:
-        if (memory || !(operation->flags & SIMD_MXCSR))
-            return NULL;
+    case SIMD_SHIFT_U:
+        op->reg = op->rm;
+        op->immediate = (uintptr_t)simd_shift_code(cpu->simd, insn);
+        return plain_register;
+    case SIMD_V_E: /* CVTSI2SS, CVTSI2SD, PINSRx */
         op->rm = general_offset(insn->rm);
-        return wide ? convert_from_64 : convert_from_32;
-    case SIMD_G_W:
         if (memory)
             return NULL;
+        return operation->flags & SIMD_MXCSR ? arithmetic_register : plain_register;
+    case SIMD_G_W:
         op->reg = general_offset(insn->reg);
-        return wide ? convert_to_64 : convert_to_32;
+        if (memory)
+            return NULL;
+        return wide ? convert_64_register : convert_32_register;
     default:
         return NULL;
     }

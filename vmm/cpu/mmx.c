@@ -34,8 +34,7 @@ static void shift(struct cpu *cpu, const struct insn *insn)
 {
     mmx_check(cpu, insn);
     unsigned reg = modrm_mmx_rm(insn);
-    const uint8_t *code = cpu->simd->shift[insn->opcode - 0x71][PREFIX_NONE][modrm_mmx_reg(insn)] +
-                          (size_t)(uint8_t)insn->immediate * entry_of(cpu, insn)->stride;
+    const uint8_t *code = simd_shift_code(cpu->simd, insn);
     simd_at(code)(cpu->s.fpu.st[reg], NULL, NULL, NULL);
     mmx_enter(cpu);
     mmx_written(cpu, reg);

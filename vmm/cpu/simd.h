@@ -149,6 +149,13 @@ static inline const uint8_t *simd_entry_code(
     return code + (size_t)(uint8_t)insn->immediate * entry->stride;
 }
 
+/* 0F 71 to 73 with registers */
+static inline const uint8_t *simd_shift_code(const struct simd_code *simd, const struct insn *insn)
+{
+    return simd->shift[insn->opcode - 0x71][insn->prefix][insn->modrm >> 3 & 7] +
+           (size_t)(uint8_t)insn->immediate * simd->entry[simd_index(insn)].stride;
+}
+
 /* ---- Availability --------------------------------------------------------------------------- */
 
 _Noreturn void sse_unavailable(struct cpu *cpu);

@@ -247,7 +247,7 @@ static op_exec branch_form(struct op *op, unsigned mode, unsigned offset)
     return NULL;
 }
 
-void op_prepare(struct op *op, unsigned mode, unsigned offset)
+void op_prepare(const struct cpu *cpu, struct op *op, unsigned mode, unsigned offset)
 {
     bool ends = op->insn.flags & INSN_ENDS_BLOCK;
     op_exec form = NULL;
@@ -266,7 +266,7 @@ void op_prepare(struct op *op, unsigned mode, unsigned offset)
         if (plain && !form && !ends)
             form = stack_form(op, mode & BLOCK_CODE64);
         if (plain && !form && !ends)
-            form = exec_sse_form(op);
+            form = exec_sse_form(cpu, op);
     }
     if (!form)
         form = ends ? exec_generic_end : exec_generic;

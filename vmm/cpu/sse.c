@@ -61,8 +61,7 @@ static void blendv(struct cpu *cpu, const struct insn *insn)
 static void shift(struct cpu *cpu, const struct insn *insn)
 {
     sse_check(cpu);
-    const uint8_t *code = cpu->simd->shift[insn->opcode - 0x71][PREFIX_66][modrm_mmx_reg(insn)] +
-                          (size_t)(uint8_t)insn->immediate * entry_of(cpu, insn)->stride;
+    const uint8_t *code = simd_shift_code(cpu->simd, insn);
     simd_at(code)(cpu->s.fpu.xmm[insn->rm], NULL, NULL, NULL);
 }
 
