@@ -233,7 +233,7 @@ static inline uint8_t *emit_fx(uint8_t *at, unsigned reg, size_t offset)
     return emit(at, &displacement, 4);
 }
 
-static inline void build_trampoline(const struct instruction *instruction)
+static __attribute__((noinline)) void build_trampoline(const struct instruction *instruction)
 {
     uint8_t *at = test.code;
     uintptr_t context = (uintptr_t)test.context;
