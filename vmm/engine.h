@@ -66,6 +66,8 @@ enum { ENGINE_DONE = 0, ENGINE_MORE = 1 };
 /*
  * Breakpoints and watchpoints with no guest-visible effect; soft only (kvm returns an error).
  * `length` is 1 for BREAK_EXECUTE. Addresses are linear (GVA), or physical when `physical` is set.
+ * A BREAK_EXECUTE with `gpr` counts only when the 16 general registers are those; they are borrowed
+ * until the set is replaced.
  */
 enum break_kind { BREAK_EXECUTE, BREAK_WRITE, BREAK_READ, BREAK_ACCESS };
 
@@ -74,6 +76,7 @@ struct breakpoint {
     bool physical;
     uint64_t address;
     uint64_t length;
+    const uint64_t *gpr; /* or NULL */
 };
 
 struct engine; /* each engine begins with this struct's definition below */

@@ -301,24 +301,34 @@ static int choose_engine(struct machine *machine, const struct run_plan *plan,
     return engine == machine->engine ? 0 : machine_switch_engine(machine, engine, error);
 }
 
+/*
+ * Gives the counting engine the debugger's breakpoints and the place of the landing to look for. It
+ * drops decoded code then, so only when something changed.
+ */
 static int set_engine_breakpoints(
     struct machine *machine, const struct landing *landing, struct error *error)
 {
-    struct engine *engine = machine->engine;
-    if (!landing || landing->counted)
-        return engine->ops->set_breakpoints(
-            engine, machine->breakpoints, machine->breakpoint_count, error);
+    struct engine *engine = machine->soft;
+    uint64_t wanted = landing && !landing->counted ? machine->event : NO_LANDING;
+    if (!engine || (!machine->breakpoints_changed && machine->landing_set == wanted))
+        return 0;
     struct breakpoint list[65];
     unsigned count = machine->breakpoint_count;
     if (count > 64)
-        return error_set(error, "too many breakpoints for a stretch with a landing; at most 64");
+        return error_set(error, "there are %u breakpoints; at most 64 are possible", count);
     if (count)
         memcpy(list, machine->breakpoints, count * sizeof list[0]);
-    uint64_t linear = landing->state.rip;
-    if (!vcpu_in_64bit_mode(&landing->state))
-        linear = (linear + landing->state.segment[SEG_CS].base) & UINT32_MAX;
-    list[count] = (struct breakpoint){.kind = BREAK_EXECUTE, .address = linear, .length = 1};
-    return engine->ops->set_breakpoints(engine, list, count + 1, error);
+    if (wanted != NO_LANDING) {
+        const struct vcpu_state *state = &landing->state;
+        uint64_t linear = state->rip;
+        if (!vcpu_in_64bit_mode(state))
+            linear = (linear + state->segment[SEG_CS].base) & UINT32_MAX;
+        list[count++] = (struct breakpoint){
+            .kind = BREAK_EXECUTE, .address = linear, .length = 1, .gpr = state->gpr};
+    }
+    machine->landing_set = wanted;
+    machine->breakpoints_changed = false;
+    return engine->ops->set_breakpoints(engine, list, count, error);
 }
 
 static int run_engine(struct machine *machine, struct position until, struct error *error)
@@ -327,13 +337,9 @@ static int run_engine(struct machine *machine, struct position until, struct err
     struct input_source *source = machine->source;
     if (!machine->pending_more) {
         if (source->ops->plan(source, machine, &plan, error) < 0 ||
-            choose_engine(machine, &plan, until, error) < 0)
-            return -1;
-        bool breaks = machine->breakpoint_count || (plan.landing && !plan.landing->counted);
-        if ((breaks || machine->breakpoints_set) &&
+            choose_engine(machine, &plan, until, error) < 0 ||
             set_engine_breakpoints(machine, plan.landing, error) < 0)
             return -1;
-        machine->breakpoints_set = breaks;
     }
     struct engine *engine = machine->engine;
     struct run_request request = {

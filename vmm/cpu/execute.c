@@ -1,6 +1,8 @@
 /* The dispatcher: boundaries between instructions, and how blocks and single steps are run. */
 #include "vmm/cpu/execute.h"
 
+#include <string.h>
+
 #include "vmm/cpu/decode.h"
 #include "vmm/cpu/decode_table.h"
 #include "vmm/cpu/dispatch.h"
@@ -134,6 +136,8 @@ static bool at_breakpoint(struct cpu *cpu)
     for (unsigned i = 0; i < cpu->breakpoint_count; i++) {
         const struct breakpoint *point = &cpu->breakpoints[i];
         if (point->kind != BREAK_EXECUTE)
+            continue;
+        if (point->gpr && memcmp(point->gpr, cpu->s.gpr, sizeof cpu->s.gpr) != 0)
             continue;
         if (point->physical ? cpu_translate_quiet(cpu, linear, &gpa) && gpa == point->address
                             : linear == point->address)
