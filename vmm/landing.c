@@ -53,7 +53,7 @@ int landing_matches(struct machine *machine, const struct landing *landing, stru
     struct engine *engine = machine->engine;
     if (engine->ops->export_state(engine, &state, error) < 0)
         return -1;
-    if (state.rip != landing->state.rip || state.rflags != landing->state.rflags ||
+    if (state.rip != landing->state.rip ||
         memcmp(state.gpr, landing->state.gpr, sizeof state.gpr) != 0 ||
         vcpu_digest_full(&state) != vcpu_digest_full(&landing->state))
         return 0;

@@ -225,7 +225,11 @@ static int serve_breakpoint(
     struct machine *machine, const struct landing *landing, struct error *error)
 {
     if (landing && !landing->counted && machine->exit.kind == EXIT_BREAKPOINT) {
+        struct engine *engine = machine->engine;
         int matches = landing_matches(machine, landing, error);
+        /* Equal but for RF, which an interrupt would push. */
+        if (matches > 0 && engine->ops->import_state(engine, &landing->state, error) < 0)
+            return -1;
         if (matches != 0)
             return matches < 0 ? -1 : land(machine, error);
     }

@@ -133,6 +133,33 @@ static int enter(struct kvm_engine *kvm, struct error *error)
     }
 }
 
+/*
+ * After the last iteration of a repeated string instruction that it emulated KVM leaves RIP on it,
+ * with RCX 0 and RF set, and moves on at the next entry. The architecture has no such boundary:
+ * finish it here.
+ */
+static int finish_repeat(struct kvm_engine *kvm, struct error *error)
+{
+    struct vcpu_state state;
+    struct repeat repeat;
+    struct kvm_regs regs;
+    if (kvm->sync_regs && !(kvm->run->s.regs.regs.rflags & FLAG_RF))
+        return 0;
+    if (kvm_state_export(kvm, &state, false, error) < 0)
+        return -1;
+    if (!(state.rflags & FLAG_RF) || !repeat_at_rip(kvm->memory, &state, &repeat) || repeat.left)
+        return 0;
+    if (ioctl(kvm->vcpu, KVM_GET_REGS, &regs) < 0)
+        return error_set_errno(error, "kvm: cannot read the vCPU's registers");
+    regs.rip += repeat.length;
+    regs.rflags &= ~FLAG_RF;
+    if (ioctl(kvm->vcpu, KVM_SET_REGS, &regs) < 0)
+        return error_set_errno(error, "kvm: cannot set the vCPU's registers");
+    if (kvm->sync_regs)
+        kvm->run->s.regs.regs = regs;
+    return 0;
+}
+
 static int kvm_run(struct engine *engine, const struct run_request *request, struct vcpu_exit *exit,
     struct error *error)
 {
@@ -162,34 +189,7 @@ static int kvm_run(struct engine *engine, const struct run_request *request, str
     }
     if (kvm->access_open)
         report_access(kvm, exit);
-    return 0;
-}
-
-/*
- * After the last iteration of a repeated string instruction that it emulated KVM leaves RIP on it,
- * with RCX 0 and RF set, and moves on at the next entry. The architecture has no such boundary:
- * finish it here.
- */
-static int finish_repeat(struct kvm_engine *kvm, struct error *error)
-{
-    struct vcpu_state state;
-    struct repeat repeat;
-    struct kvm_regs regs;
-    if (kvm->sync_regs && !(kvm->run->s.regs.regs.rflags & FLAG_RF))
-        return 0;
-    if (kvm_state_export(kvm, &state, false, error) < 0)
-        return -1;
-    if (!(state.rflags & FLAG_RF) || !repeat_at_rip(kvm->memory, &state, &repeat) || repeat.left)
-        return 0;
-    if (ioctl(kvm->vcpu, KVM_GET_REGS, &regs) < 0)
-        return error_set_errno(error, "kvm: cannot read the vCPU's registers");
-    regs.rip += repeat.length;
-    regs.rflags &= ~FLAG_RF;
-    if (ioctl(kvm->vcpu, KVM_SET_REGS, &regs) < 0)
-        return error_set_errno(error, "kvm: cannot set the vCPU's registers");
-    if (kvm->sync_regs)
-        kvm->run->s.regs.regs = regs;
-    return 0;
+    return exit->kind == EXIT_KICK ? finish_repeat(kvm, error) : 0;
 }
 
 /*
