@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "traces/trace.h"
@@ -43,8 +44,10 @@ static void print_text(const struct trace_reader *reader, const struct trace_inf
     uint64_t events = info->end_event ? info->end_event - info->first_event : 0;
     buffer_printf(out, "format      version %u, x86-64\n", info->version);
     const char *key, *value;
-    for (size_t i = 0; trace_reader_setting_at(reader, i, &key, &value); i++)
-        buffer_printf(out, "%-11s %s\n", key, value);
+    for (size_t i = 0; trace_reader_setting_at(reader, i, &key, &value); i++) {
+        bool unlimited = strcmp(key, "max-time") == 0 && strtoull(value, NULL, 10) == UINT64_MAX;
+        buffer_printf(out, "%-11s %s\n", key, unlimited ? "none" : value);
+    }
     struct trace_blob blob;
     for (size_t i = 0; trace_reader_blob_at(reader, i, &blob); i++)
         buffer_printf(out, "%-11s %" PRIu64 " bytes embedded, XXH3 %016" PRIx64 "\n", blob.name,
