@@ -16,7 +16,7 @@
 #define ACPI_RSDP 0xe0000ull
 
 enum {
-    ACPI_SCI_IRQ = 7, /* one that neither an ISA device nor a PIRQ has */
+    ACPI_SCI_IRQ = 7,   /* one that neither an ISA device nor a PIRQ has */
     ACPI_PIT_INPUT = 2, /* where the I/O APIC has the PIT; the other ISA lines are one to one */
 };
 

@@ -99,8 +99,8 @@ struct machine {
     struct disk *disk[CONFIG_MAX_DISKS];
     uint64_t member_operations; /* that disk members have been asked for */
     bool closing;               /* being destroyed: nothing goes into the trace any more */
-    struct panic_watch *panic; /* NULL: not watched */
-    bool priority_written;     /* the guest wrote the APIC's TPR: CR8 follows */
+    struct panic_watch *panic;  /* NULL: not watched */
+    bool priority_written;      /* the guest wrote the APIC's TPR: CR8 follows */
 
     struct input_source *source;
     struct machine_observer observers[MACHINE_MAX_OBSERVERS];
