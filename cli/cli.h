@@ -18,6 +18,7 @@ enum {
     STATUS_DAMAGED = 4, /* the trace is damaged */
 };
 
+int cli_debug(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_dump(int argc, char **argv);
 int cli_info(int argc, char **argv);

@@ -1,0 +1,254 @@
+/* hindsight debug: the time-travel debugger on a terminal, or over a script. */
+#include "cli/cli.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <readline/history.h>
+#include <readline/readline.h>
+
+#include "debugger/debugger.h"
+#include "vmm/config.h"
+
+static const char help[] =
+    "Usage: hindsight debug TRACE.hst [-ex COMMAND]... [-x FILE]... [--batch] [--cache SIZE]\n"
+    "Walk through a recorded run in both directions. 'help' inside lists the commands.\n\n"
+    "  -ex, --eval-command COMMAND  execute it first; may be given more than once\n"
+    "  -x, --command FILE           execute the file's commands first\n"
+    "  --batch                      end after these; status 1 when one of them failed\n"
+    "  --cache SIZE                 memory for checkpoints, 512M by default\n";
+
+enum { OPTION_EX = 1, OPTION_X, OPTION_BATCH, OPTION_CACHE };
+enum { MAX_SCRIPTS = 256 };
+
+struct script {
+    bool is_file;
+    const char *text;
+};
+
+static struct debugger *volatile running;
+/* readline's completion function takes no context. */
+static struct {
+    struct debugger *debugger;
+    char **list;
+    size_t count, capacity;
+} completion;
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    if (running)
+        debugger_interrupt(running);
+}
+
+static void write_out(void *context, struct buffer *output)
+{
+    (void)context;
+    cli_print(output);
+    buffer_clear(output);
+}
+
+/* What was executed printed or failed: both are shown. */
+static int execute(struct debugger *debugger, const struct script *script)
+{
+    struct error error = {""};
+    running = debugger;
+    int result = script->is_file ? debugger_source(debugger, script->text, &error)
+                                 : debugger_execute(debugger, script->text, &error);
+    running = NULL;
+    write_out(NULL, debugger_output(debugger));
+    if (result < 0) {
+        fprintf(stderr, "%s\n", error.text);
+        fflush(stderr);
+    }
+    return result;
+}
+
+/* ---- The terminal ---- */
+
+static void add_candidate(void *context, const char *candidate)
+{
+    (void)context;
+    if (completion.count == completion.capacity) {
+        size_t capacity = completion.capacity ? completion.capacity * 2 : 64;
+        char **list = realloc(completion.list, capacity * sizeof *list);
+        if (!list)
+            return;
+        completion.list = list;
+        completion.capacity = capacity;
+    }
+    char *copy = strdup(candidate);
+    if (copy)
+        completion.list[completion.count++] = copy;
+}
+
+/* Hands over the strings one by one; readline frees them. */
+static char *next_candidate(const char *text, int state)
+{
+    static size_t next;
+    (void)text;
+    if (state == 0)
+        next = 0;
+    return next < completion.count ? completion.list[next++] : NULL;
+}
+
+static char **complete(const char *text, int start, int end)
+{
+    (void)end;
+    completion.count = 0;
+    rl_attempted_completion_over = 1;
+    if (!debugger_complete(
+            completion.debugger, rl_line_buffer, (size_t)start, add_candidate, NULL)) {
+        rl_attempted_completion_over = 0;
+        return NULL;
+    }
+    return completion.count ? rl_completion_matches(text, next_candidate) : NULL;
+}
+
+static void start_readline(struct debugger *debugger, char *history, size_t size)
+{
+    const char *home = getenv("HOME");
+    completion.debugger = debugger;
+    rl_readline_name = "hindsight";
+    rl_attempted_completion_function = complete;
+    rl_basic_word_break_characters = " \t\n\"'`@><=;|&{(+-*/,!~?:[";
+    using_history();
+    stifle_history(1000);
+    history[0] = '\0';
+    if (home && snprintf(history, size, "%s/.hindsight_history", home) < (int)size)
+        read_history(history);
+}
+
+static char *read_line(struct debugger *debugger, bool terminal)
+{
+    char prompt[128];
+    if (terminal) {
+        debugger_prompt(debugger, prompt, sizeof prompt);
+        return readline(prompt);
+    }
+    char *line = NULL;
+    size_t size = 0;
+    if (getline(&line, &size, stdin) < 0) {
+        free(line);
+        return NULL;
+    }
+    line[strcspn(line, "\n")] = '\0';
+    return line;
+}
+
+static void remember(const char *line)
+{
+    HIST_ENTRY *last = history_length ? history_get(history_base + history_length - 1) : NULL;
+    if (!last || strcmp(last->line, line) != 0)
+        add_history(line);
+}
+
+static void interact(struct debugger *debugger)
+{
+    bool terminal = isatty(STDIN_FILENO);
+    char history[4096] = "", *last = NULL, *line;
+    if (terminal)
+        start_readline(debugger, history, sizeof history);
+    while (!debugger_finished(debugger) && (line = read_line(debugger, terminal))) {
+        if (terminal && *line)
+            remember(line);
+        if (*line || !terminal) {
+            free(last);
+            last = strdup(line);
+        }
+        free(line);
+        const struct script script = {false, last ? last : ""};
+        bool repeated = !last || (!*last);
+        execute(debugger, &script);
+        if (!repeated && !debugger_repeats(last)) {
+            free(last);
+            last = NULL;
+        }
+    }
+    if (terminal && !debugger_finished(debugger))
+        putchar('\n');
+    if (terminal && *history)
+        write_history(history);
+    free(last);
+    free(completion.list);
+}
+
+/* ---- The command ---- */
+
+static int run(const char *path, const struct debugger_options *options,
+    const struct script *scripts, unsigned count, bool batch)
+{
+    struct error error = {""};
+    bool damaged;
+    struct debugger *debugger = debugger_open(path, options, &damaged, &error);
+    if (!debugger) {
+        error_prefix(&error, "%s", path);
+        return cli_fail(damaged ? STATUS_DAMAGED : STATUS_ERROR, &error);
+    }
+    debugger_set_flush(debugger, write_out, NULL);
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
+    sigaction(SIGINT, &action, NULL);
+    if (batch)
+        buffer_clear(debugger_output(debugger));
+    write_out(NULL, debugger_output(debugger));
+    int result = 0;
+    for (unsigned i = 0; i < count && !debugger_finished(debugger); i++) {
+        if (execute(debugger, &scripts[i]) < 0)
+            result = -1;
+        if (result < 0 && batch)
+            break;
+    }
+    if (!batch && !debugger_finished(debugger)) {
+        interact(debugger);
+        result = 0;
+    }
+    debugger_close(debugger);
+    return result < 0 ? STATUS_ERROR : STATUS_OK;
+}
+
+int cli_debug(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"ex", required_argument, NULL, OPTION_EX},
+        {"eval-command", required_argument, NULL, OPTION_EX},
+        {"x", required_argument, NULL, OPTION_X},
+        {"command", required_argument, NULL, OPTION_X},
+        {"batch", no_argument, NULL, OPTION_BATCH},
+        {"cache", required_argument, NULL, OPTION_CACHE},
+        {0},
+    };
+    struct script scripts[MAX_SCRIPTS];
+    unsigned count = 0;
+    bool batch = false;
+    struct debugger_options debug = {.color = isatty(STDOUT_FILENO) && !getenv("NO_COLOR")};
+    struct error error;
+    int option;
+    if (cli_wants_help(argc, argv))
+        return cli_help(help);
+    while ((option = getopt_long_only(argc, argv, "", options, NULL)) != -1) {
+        switch (option) {
+        case OPTION_EX:
+        case OPTION_X:
+            if (count == MAX_SCRIPTS)
+                return cli_usage("debug", "more than %d commands and files", MAX_SCRIPTS);
+            scripts[count++] = (struct script){option == OPTION_X, optarg};
+            break;
+        case OPTION_BATCH:
+            batch = true;
+            break;
+        case OPTION_CACHE:
+            if (config_parse_size(optarg, &debug.cache_bytes, &error) < 0)
+                return cli_usage("debug", "--cache %s", error.text);
+            break;
+        default:
+            return cli_usage("debug", "bad option");
+        }
+    }
+    if (optind + 1 != argc)
+        return cli_usage("debug", "give one trace");
+    return run(argv[optind], &debug, scripts, count, batch);
+}

@@ -1,0 +1,431 @@
+/* Breakpoints, watchpoints, catchpoints, and what is done to them. */
+#include "debugger/session.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/event.h"
+
+static struct point *new_point(
+    struct debugger *debugger, enum point_kind kind, const char *text, struct error *error)
+{
+    if (debugger->point_count == MAX_POINTS) {
+        error_set(error, "at most %d breakpoints and watchpoints: delete some", MAX_POINTS);
+        return NULL;
+    }
+    struct point *point = &debugger->points[debugger->point_count];
+    *point = (struct point){.kind = kind, .enabled = true, .text = strdup(text)};
+    if (!point->text) {
+        error_set(error, "out of memory");
+        return NULL;
+    }
+    point->number = debugger->next_point++;
+    debugger->point_count++;
+    return point;
+}
+
+static struct point *find_point(struct debugger *debugger, uint64_t number, struct error *error)
+{
+    for (unsigned i = 0; i < debugger->point_count; i++) {
+        if (debugger->points[i].number == number)
+            return &debugger->points[i];
+    }
+    error_set(error, "no breakpoint number %" PRIu64 " (see 'info breakpoints')", number);
+    return NULL;
+}
+
+/* Splits "PLACE if CONDITION" into two owned strings; *condition is NULL without one. */
+static int split(const char *text, char **place, char **condition, struct error *error)
+{
+    const char *word = text;
+    *condition = NULL;
+    while ((word = strstr(word, "if "))) {
+        if (word == text || isspace((unsigned char)word[-1]))
+            break;
+        word++;
+    }
+    size_t length = word ? (size_t)(word - text) : strlen(text);
+    while (length && isspace((unsigned char)text[length - 1]))
+        length--;
+    *place = strndup(text, length);
+    if (word)
+        *condition = strdup(skip_spaces(word + 3));
+    if (*place && (!word || *condition))
+        return 0;
+    free(*place);
+    return error_set(error, "out of memory");
+}
+
+static void announce(struct debugger *debugger, const struct point *point)
+{
+    struct source_line line;
+    print(debugger, "%s %u at ", point->temporary ? "Temporary breakpoint" : "Breakpoint",
+        point->number);
+    print_address(debugger, point->addresses[0]);
+    if (symbols_line(&debugger->symbols, point->addresses[0], &line))
+        print(debugger, ": file %s, line %d.", base_name(line.file), line.line);
+    if (point->address_count > 1)
+        print(debugger, " (%u places)", point->address_count);
+    print(debugger, "\n");
+}
+
+static int set_break(
+    struct debugger *debugger, const char *arguments, bool temporary, struct error *error)
+{
+    uint64_t addresses[MAX_POINT_ADDRESSES];
+    unsigned count;
+    char *place, *condition;
+    if (split(arguments, &place, &condition, error) < 0)
+        return -1;
+    struct point *point = NULL;
+    if (place_parse(debugger, place, addresses, MAX_POINT_ADDRESSES, &count, error) == 0)
+        point = new_point(debugger, POINT_BREAK, *place ? place : "here", error);
+    free(place);
+    if (!point) {
+        free(condition);
+        return -1;
+    }
+    point->temporary = temporary;
+    point->condition = condition;
+    memcpy(point->addresses, addresses, count * sizeof *addresses);
+    point->address_count = count;
+    announce(debugger, point);
+    return 0;
+}
+
+COMMAND(break)
+{
+    return set_break(debugger, arguments, false, error);
+}
+
+COMMAND(tbreak)
+{
+    return set_break(debugger, arguments, true, error);
+}
+
+/* ---- Watchpoints ---- */
+
+static int set_console_watch(struct debugger *debugger, const char *text, struct error *error)
+{
+    char bare[256];
+    size_t length = strlen(text);
+    if (length >= 2 && *text == '"' && text[length - 1] == '"')
+        snprintf(bare, sizeof bare, "%.*s", (int)(length - 2), text + 1);
+    else
+        snprintf(bare, sizeof bare, "%s", text);
+    if (!*bare)
+        return error_set(error, "watch console:\"TEXT\": give the text to wait for");
+    struct point *point = new_point(debugger, POINT_CONSOLE, bare, error);
+    if (!point)
+        return -1;
+    print(debugger, "Catchpoint %u: console text \"%s\"\n", point->number, bare);
+    return 0;
+}
+
+/* What to watch: a place in memory, or *ADDRESS of 8 bytes. */
+static int find_watched(struct debugger *debugger, const char *text, uint64_t *address,
+    uint64_t *length, struct type *type, struct error *error)
+{
+    struct value value;
+    uint64_t bits;
+    if (session_evaluate(debugger, text, &value, error) < 0)
+        return -1;
+    *type = value.type;
+    if (!value.in_memory)
+        return error_set(
+            error, "'%s' is not in memory: watch *(TYPE *)ADDRESS or a variable", text);
+    *address = value.address;
+    *length = type_size(&value.type);
+    if (*length == 0 || *length > PAGE_SIZE)
+        return error_set(
+            error, "'%s': %" PRIu64 " bytes cannot be watched (1 to 4096 can)", text, *length);
+    if (*length <= 8 && !view_read_number(&debugger->view, *address, (unsigned)*length, &bits))
+        return error_set(error, "'%s': 0x%" PRIx64 " is not mapped here", text, *address);
+    return 0;
+}
+
+static int set_watch(
+    struct debugger *debugger, enum point_kind kind, const char *arguments, struct error *error)
+{
+    static const char *const names[] = {[POINT_WATCH] = "Watchpoint",
+        [POINT_RWATCH] = "Read watchpoint",
+        [POINT_AWATCH] = "Access watchpoint"};
+    uint64_t address, length = 8;
+    struct type type = type_builtin(TYPE_UNSIGNED, 8);
+    char *text, *condition;
+    if (!*arguments)
+        return error_set(error, "give what to watch: a variable or *(TYPE *)ADDRESS");
+    if (strncmp(arguments, "console:", 8) == 0)
+        return set_console_watch(debugger, arguments + 8, error);
+    if (strncmp(arguments, "sector:", 7) == 0)
+        return error_set(error, "watch %s: this trace has no notes of disk sectors", arguments);
+    if (split(arguments, &text, &condition, error) < 0)
+        return -1;
+    bool physical = strncmp(text, "phys:", 5) == 0;
+    int status = physical ? session_number(debugger, text + 5, &address, error)
+                          : find_watched(debugger, text, &address, &length, &type, error);
+    struct point *point = status < 0 ? NULL : new_point(debugger, kind, text, error);
+    if (!point) {
+        free(text);
+        free(condition);
+        return -1;
+    }
+    point->condition = condition;
+    point->addresses[0] = address;
+    point->address_count = 1;
+    point->length = length;
+    point->physical = physical;
+    point->type = type;
+    points_look(debugger);
+    print(debugger, "%s %u: %s\n", names[kind], point->number, text);
+    free(text);
+    return 0;
+}
+
+COMMAND(watch)
+{
+    return set_watch(debugger, POINT_WATCH, arguments, error);
+}
+
+COMMAND(rwatch)
+{
+    return set_watch(debugger, POINT_RWATCH, arguments, error);
+}
+
+COMMAND(awatch)
+{
+    return set_watch(debugger, POINT_AWATCH, arguments, error);
+}
+
+/* ---- Catchpoints ---- */
+
+static int catch_exception(struct debugger *debugger, const char *arguments, struct error *error)
+{
+    uint64_t vector, gate[2];
+    char text[64];
+    if (session_number(debugger, arguments, &vector, error) < 0)
+        return -1;
+    const struct vcpu_state *state = &debugger->view.state;
+    if (vector > 255 || vector * 16 + 15 > state->idt.limit ||
+        !view_read(&debugger->view, state->idt.base + vector * 16, gate, sizeof gate) ||
+        !(gate[0] >> 47 & 1))
+        return error_set(error,
+            "vector %" PRIu64 " has no gate in the IDT here: seek to where the guest has set it up",
+            vector);
+    snprintf(text, sizeof text, "exception %" PRIu64, vector);
+    struct point *point = new_point(debugger, POINT_BREAK, text, error);
+    if (!point)
+        return -1;
+    point->addresses[0] =
+        (gate[0] & 0xffff) | (gate[0] >> 32 & 0xffff0000) | (gate[1] & 0xffffffff) << 32;
+    point->address_count = 1;
+    print(debugger, "Catchpoint %u: %s, handler ", point->number, text);
+    print_address(debugger, point->addresses[0]);
+    print(debugger, "\n");
+    return 0;
+}
+
+static bool event_kinds_by_name(const char *name, uint32_t *kinds)
+{
+    *kinds = 0;
+    for (unsigned kind = 1; kind < EVENT_KIND_COUNT; kind++) {
+        const char *own = event_kind_name((enum event_kind)kind);
+        size_t length = strlen(name);
+        if (strcmp(name, "all") == 0 || strcmp(own, name) == 0 ||
+            (strncmp(own, name, length) == 0 && own[length] == '-'))
+            *kinds |= 1u << kind;
+    }
+    return *kinds != 0;
+}
+
+COMMAND(catch)
+{
+    char word[32];
+    const char *rest = arguments;
+    uint64_t number = 0;
+    uint32_t kinds;
+    next_word(&rest, word, sizeof word);
+    if (strcmp(word, "exception") == 0)
+        return catch_exception(debugger, rest, error);
+    if (strcmp(word, "event") == 0)
+        next_word(&rest, word, sizeof word);
+    if (strcmp(word, "irq") == 0)
+        strcpy(word, "interrupt");
+    if (!event_kinds_by_name(word, &kinds))
+        return error_set(error, "catch: exception VECTOR, interrupt [VECTOR], pio [PORT], mmio "
+                                "[ADDRESS], hlt, console, landing, time, disk or all");
+    if (*rest && session_number(debugger, rest, &number, error) < 0)
+        return -1;
+    struct point *point = new_point(debugger, POINT_EVENT, arguments, error);
+    if (!point)
+        return -1;
+    point->event_kinds = kinds;
+    bool by_value = kinds == 1u << EVENT_INTERRUPT;
+    point->match_value = *rest && by_value;
+    point->match_address = *rest && !by_value;
+    point->event_value = point->event_address = number;
+    print(debugger, "Catchpoint %u: %s\n", point->number, arguments);
+    return 0;
+}
+
+/* ---- What is done to them ---- */
+
+static void remove_point(struct debugger *debugger, struct point *point)
+{
+    unsigned index = (unsigned)(point - debugger->points);
+    point_free(point);
+    debugger->point_count--;
+    memmove(point, point + 1, (debugger->point_count - index) * sizeof *point);
+}
+
+COMMAND(delete)
+{
+    char word[32];
+    const char *rest = arguments;
+    uint64_t number;
+    if (strncmp(rest, "display", 7) == 0)
+        return command_undisplay(debugger, skip_spaces(rest + 7), error);
+    if (!*rest) {
+        while (debugger->point_count)
+            remove_point(debugger, &debugger->points[0]);
+        return 0;
+    }
+    while (next_word(&rest, word, sizeof word)) {
+        if (session_number(debugger, word, &number, error) < 0)
+            return -1;
+        struct point *point = find_point(debugger, number, error);
+        if (!point)
+            return -1;
+        remove_point(debugger, point);
+    }
+    return 0;
+}
+
+static int set_enabled(
+    struct debugger *debugger, const char *rest, bool enabled, struct error *error)
+{
+    char word[32];
+    uint64_t number;
+    for (unsigned i = 0; !*rest && i < debugger->point_count; i++)
+        debugger->points[i].enabled = enabled;
+    while (next_word(&rest, word, sizeof word)) {
+        if (session_number(debugger, word, &number, error) < 0)
+            return -1;
+        struct point *point = find_point(debugger, number, error);
+        if (!point)
+            return -1;
+        point->enabled = enabled;
+    }
+    return 0;
+}
+
+COMMAND(enable)
+{
+    return set_enabled(debugger, arguments, true, error);
+}
+
+COMMAND(disable)
+{
+    return set_enabled(debugger, arguments, false, error);
+}
+
+/* The point whose number begins *text. */
+static struct point *take_point(struct debugger *debugger, const char **text, struct error *error)
+{
+    char word[32];
+    uint64_t number;
+    if (!next_word(text, word, sizeof word)) {
+        error_set(error, "give the number of a breakpoint (see 'info breakpoints')");
+        return NULL;
+    }
+    if (session_number(debugger, word, &number, error) < 0)
+        return NULL;
+    return find_point(debugger, number, error);
+}
+
+COMMAND(condition)
+{
+    struct point *point = take_point(debugger, &arguments, error);
+    if (!point)
+        return -1;
+    char *condition = *arguments ? strdup(arguments) : NULL;
+    if (*arguments && !condition)
+        return error_set(error, "out of memory");
+    free(point->condition);
+    point->condition = condition;
+    if (!condition)
+        print(debugger, "Breakpoint %u is now unconditional.\n", point->number);
+    return 0;
+}
+
+COMMAND(ignore)
+{
+    struct point *point = take_point(debugger, &arguments, error);
+    uint64_t count;
+    if (!point)
+        return -1;
+    if (!*arguments)
+        return error_set(error, "ignore %u: give how many hits to ignore", point->number);
+    if (session_number(debugger, arguments, &count, error) < 0)
+        return -1;
+    point->ignore = count;
+    print(debugger, "Will ignore next %" PRIu64 " hits of breakpoint %u.\n", count, point->number);
+    return 0;
+}
+
+COMMAND(commands)
+{
+    struct point *point = NULL;
+    if (*arguments)
+        point = take_point(debugger, &arguments, error);
+    else if (debugger->point_count)
+        point = &debugger->points[debugger->point_count - 1];
+    else
+        return error_set(error, "there is no breakpoint to give commands to");
+    if (!point)
+        return -1;
+    buffer_clear(&point->script);
+    debugger->collecting = point;
+    return 0;
+}
+
+void points_describe(struct debugger *debugger)
+{
+    static const char *const kinds[] = {[POINT_BREAK] = "breakpoint",
+        [POINT_WATCH] = "watchpoint",
+        [POINT_RWATCH] = "read watch",
+        [POINT_AWATCH] = "access watch",
+        [POINT_EVENT] = "catchpoint",
+        [POINT_CONSOLE] = "console"};
+    if (debugger->point_count == 0) {
+        print(debugger, "No breakpoints, watchpoints or catchpoints.\n");
+        return;
+    }
+    print(debugger, "Num  Type          Disp Enb What\n");
+    for (unsigned i = 0; i < debugger->point_count; i++) {
+        const struct point *point = &debugger->points[i];
+        print(debugger, "%-4u %-13s %-4s %-3s ", point->number, kinds[point->kind],
+            point->temporary ? "del" : "keep", point->enabled ? "y" : "n");
+        for (unsigned j = 0; point->kind == POINT_BREAK && j < point->address_count; j++) {
+            print_address(debugger, point->addresses[j]);
+            print(debugger, " ");
+        }
+        print(debugger, "%s%s%s\n", point->kind == POINT_BREAK ? "(" : "", point->text,
+            point->kind == POINT_BREAK ? ")" : "");
+        if (point->condition)
+            print(debugger, "\tstop only if %s\n", point->condition);
+        if (point->hits)
+            print(debugger, "\talready hit %" PRIu64 " time%s\n", point->hits,
+                point->hits == 1 ? "" : "s");
+        if (point->ignore)
+            print(debugger, "\tignore next %" PRIu64 " hits\n", point->ignore);
+        for (size_t at = 0; at < point->script.size;) {
+            const char *line = (const char *)point->script.data + at;
+            print(debugger, "\t%s\n", line);
+            at += strlen(line) + 1;
+        }
+    }
+}

@@ -1,0 +1,250 @@
+/* info: what there is to tell, by subject. */
+#include "debugger/session.h"
+
+#include <dwarf.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "debugger/variables.h"
+
+static int info_registers(struct debugger *debugger, const char *arguments, struct error *error)
+{
+    struct buffer text = {0};
+    uint64_t value;
+    unsigned size;
+    char word[32];
+    if (!*arguments) {
+        vcpu_describe(&debugger->view.state, &text);
+        print_text(debugger, &text);
+        buffer_free(&text);
+        return 0;
+    }
+    while (next_word(&arguments, word, sizeof word)) {
+        const char *name = *word == '$' ? word + 1 : word;
+        if (!view_register(&debugger->view, name, &value, &size))
+            return error_set(error, "no register '%s'", name);
+        print(debugger, "%-14s 0x%-18" PRIx64 " %" PRId64 "\n", name, value,
+            size == 8 ? (int64_t)value : (int64_t)value);
+    }
+    return 0;
+}
+
+static void print_variable(void *context, const char *name, const struct value *value)
+{
+    struct debugger *debugger = context;
+    struct buffer text = {0};
+    struct error error;
+    if (!value)
+        print(debugger, "%s = <optimized out>\n", name);
+    else if (value_format(&debugger->view, &debugger->symbols, value, 0, &text, &error) < 0)
+        print(debugger, "%s = <%s>\n", name, error.text);
+    else {
+        print(debugger, "%s = ", name);
+        print_text(debugger, &text);
+        print(debugger, "\n");
+    }
+    buffer_free(&text);
+}
+
+static int info_variables(struct debugger *debugger, bool parameters)
+{
+    size_t before = debugger->out.size;
+    variables_each(&debugger->symbols, &debugger->view, &debugger->frame, parameters,
+        print_variable, debugger);
+    if (debugger->out.size == before)
+        print(debugger, parameters ? "No arguments.\n" : "No locals.\n");
+    return 0;
+}
+
+static int info_args(struct debugger *debugger, const char *arguments, struct error *error)
+{
+    (void)arguments;
+    (void)error;
+    return info_variables(debugger, true);
+}
+
+static int info_locals(struct debugger *debugger, const char *arguments, struct error *error)
+{
+    (void)arguments;
+    (void)error;
+    return info_variables(debugger, false);
+}
+
+static int info_breakpoints(struct debugger *debugger, const char *arguments, struct error *error)
+{
+    (void)arguments;
+    (void)error;
+    points_describe(debugger);
+    return 0;
+}
+
+static int info_display(struct debugger *debugger, const char *arguments, struct error *error)
+{
+    (void)arguments;
+    (void)error;
+    if (debugger->display_count == 0)
+        print(debugger, "No displays.\n");
+    for (unsigned i = 0; i < debugger->display_count; i++)
+        print(debugger, "%u: %s\n", debugger->displays[i].number, debugger->displays[i].text);
+    return 0;
+}
+
+static int info_symbol(struct debugger *debugger, const char *arguments, struct error *error)
+{
+    uint64_t address;
+    struct buffer text = {0};
+    if (session_number(debugger, arguments, &address, error) < 0)
+        return -1;
+    symbols_describe(&debugger->symbols, address, &text);
+    if (text.size == 0)
+        print(debugger, "No symbol covers 0x%" PRIx64 ".\n", address);
+    else {
+        print_text(debugger, &text);
+        print(debugger, "\n");
+    }
+    buffer_free(&text);
+    return 0;
+}
+
+static int info_line(struct debugger *debugger, const char *arguments, struct error *error)
+{
+    uint64_t address;
+    unsigned count;
+    struct source_line line;
+    if (place_parse(debugger, arguments, &address, 1, &count, error) < 0)
+        return -1;
+    if (!symbols_line(&debugger->symbols, address, &line))
+        return error_set(error, "no line information for 0x%" PRIx64, address);
+    print(debugger, "Line %d of \"%s\" covers 0x%" PRIx64 " to 0x%" PRIx64 ".\n", line.line,
+        line.file, line.start, line.end);
+    return 0;
+}
+
+static int info_frame(struct debugger *debugger, const char *arguments, struct error *error)
+{
+    static const char *const how[] = {[FRAME_CURRENT] = "the innermost",
+        [FRAME_CFI] = "by call frame information",
+        [FRAME_INTERRUPT] = "interrupted",
+        [FRAME_POINTER] = "by frame pointer: a guess"};
+    const struct frame *frame = &debugger->frame;
+    (void)arguments;
+    (void)error;
+    print(debugger, "Frame %u (%s): pc ", debugger->level, how[frame->how]);
+    print_address(debugger, frame->reg[DWARF_PC]);
+    if (frame->has_cfa)
+        print(debugger, ", CFA 0x%" PRIx64, frame->cfa);
+    print(debugger, "\n");
+    for (unsigned i = 0; i < DWARF_PC; i++) {
+        if (frame->known & (1u << i))
+            print(debugger, "%-4s 0x%016" PRIx64 "%s", unwind_register_name(i), frame->reg[i],
+                i % 4 == 3 ? "\n" : "  ");
+        else
+            print(debugger, "%-4s %-18s%s", unwind_register_name(i), "not known",
+                i % 4 == 3 ? "\n" : "  ");
+    }
+    return 0;
+}
+
+static int info_files(struct debugger *debugger, const char *arguments, struct error *error)
+{
+    (void)arguments;
+    (void)error;
+    if (debugger->symbols.module_count == 0)
+        print(debugger, "No symbol files.\n");
+    for (unsigned i = 0; i < debugger->symbols.module_count; i++) {
+        const struct module *module = debugger->symbols.modules[i];
+        uint64_t compared, different;
+        print(debugger, "%s: %s%s", module->name, module->elf ? "ELF" : "symbol list",
+            module->dwarf ? " with debugging information" : "");
+        if (module->bias)
+            print(debugger, ", moved by 0x%" PRIx64, module->bias);
+        symbols_compare(module, &debugger->view, &compared, &different);
+        if (module->elf && compared == 0)
+            print(debugger, "; its code is not mapped here");
+        else if (module->elf)
+            print(debugger, "; %" PRIu64 " of %" PRIu64 " bytes of its code differ from memory",
+                different, compared);
+        print(debugger, "\n");
+    }
+    return 0;
+}
+
+static int info_functions(struct debugger *debugger, const char *arguments, struct error *error)
+{
+    unsigned shown = 0;
+    (void)error;
+    for (size_t i = 0; i < debugger->symbols.count && shown < 500; i++) {
+        const struct symbol *symbol = &debugger->symbols.list[i];
+        if (symbol->kind != SYMBOL_FUNCTION || !strstr(symbol->name, arguments))
+            continue;
+        print(debugger, "0x%016" PRIx64 "  %s\n", symbol->address, symbol->name);
+        shown++;
+    }
+    if (shown == 0)
+        print(debugger, "No function has '%s' in its name.\n", arguments);
+    return 0;
+}
+
+static int info_checkpoints(struct debugger *debugger, const char *arguments, struct error *error)
+{
+    unsigned count;
+    uint64_t bytes;
+    (void)arguments;
+    (void)error;
+    timeline_cache(debugger->timeline, &count, &bytes);
+    print(debugger, "%u checkpoints, %" PRIu64 " bytes\n", count, bytes);
+    return 0;
+}
+
+static int info_trace(struct debugger *debugger, const char *arguments, struct error *error)
+{
+    const struct trace_reader *trace = timeline_trace(debugger->timeline);
+    const char *key, *value;
+    (void)arguments;
+    for (size_t i = 0; trace_reader_setting_at(trace, i, &key, &value); i++)
+        print(debugger, "%-12s %s\n", key, value);
+    return command_when(debugger, "", error);
+}
+
+struct subject {
+    const char *name;
+    int (*run)(struct debugger *debugger, const char *arguments, struct error *error);
+    const char *what;
+};
+
+static const struct subject subjects[] = {
+    {"registers", info_registers, "[NAME]... the CPU's registers"},
+    {"breakpoints", info_breakpoints, "breakpoints, watchpoints and catchpoints"},
+    {"watchpoints", info_breakpoints, "the same"},
+    {"locals", info_locals, "local variables of the selected frame"},
+    {"args", info_args, "arguments of the selected frame"},
+    {"frame", info_frame, "registers of the selected frame"},
+    {"display", info_display, "what is displayed at each stop"},
+    {"symbol", info_symbol, "ADDRESS: the symbol that covers it"},
+    {"line", info_line, "PLACE: the addresses of a source line"},
+    {"functions", info_functions, "[TEXT] functions with that in their names"},
+    {"files", info_files, "symbol files, and whether they fit memory"},
+    {"checkpoints", info_checkpoints, "how many, and their memory"},
+    {"trace", info_trace, "the recorded machine"},
+};
+
+COMMAND(info)
+{
+    char word[32];
+    const struct subject *found = NULL;
+    if (session_look(debugger, error) < 0)
+        return -1;
+    if (!next_word(&arguments, word, sizeof word)) {
+        for (size_t i = 0; i < sizeof subjects / sizeof subjects[0]; i++)
+            print(debugger, "info %-12s %s\n", subjects[i].name, subjects[i].what);
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof subjects / sizeof subjects[0] && !found; i++) {
+        if (strncmp(subjects[i].name, word, strlen(word)) == 0)
+            found = &subjects[i];
+    }
+    if (!found)
+        return error_set(error, "info %s: no such subject; 'info' lists them", word);
+    return found->run(debugger, arguments, error);
+}

@@ -1,0 +1,179 @@
+/* Frames and code: backtrace, frame, up, down, list, disassemble. */
+#include "debugger/session.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+COMMAND(backtrace)
+{
+    struct frame frame, caller;
+    uint64_t limit = MAX_FRAMES;
+    if (*arguments && session_number(debugger, arguments, &limit, error) < 0)
+        return -1;
+    if (session_frame(debugger, 0, &frame, error) < 0)
+        return -1;
+    for (unsigned level = 0; level < limit; level++) {
+        print(debugger, "#%-3u", level);
+        print_frame(debugger, &frame, true);
+        print(debugger, "\n");
+        if (!unwind_next(&debugger->symbols, &debugger->view, &frame, &caller))
+            return 0;
+        if (level + 1 < limit && caller.how == FRAME_INTERRUPT)
+            print(debugger, "    <interrupt or exception taken here>\n");
+        frame = caller;
+    }
+    print(debugger, "(more frames follow)\n");
+    return 0;
+}
+
+static int select_frame(struct debugger *debugger, uint64_t level, struct error *error)
+{
+    struct frame frame;
+    struct source_line line;
+    if (level >= MAX_FRAMES)
+        return error_set(error, "there is no frame %" PRIu64, level);
+    if (session_frame(debugger, (unsigned)level, &frame, error) < 0)
+        return -1;
+    debugger->frame = frame;
+    debugger->level = (unsigned)level;
+    print(debugger, "#%-3u", debugger->level);
+    print_frame(debugger, &frame, true);
+    print(debugger, "\n");
+    if (symbols_line(&debugger->symbols, unwind_lookup_address(&frame), &line)) {
+        debugger->list_file = line.file;
+        debugger->list_line = line.line > 5 ? line.line - 5 : 1;
+        print_source(debugger, line.file, line.line, line.line, 0);
+    }
+    return 0;
+}
+
+COMMAND(frame)
+{
+    uint64_t level;
+    if (session_look(debugger, error) < 0)
+        return -1;
+    level = debugger->level;
+    if (*arguments && session_number(debugger, arguments, &level, error) < 0)
+        return -1;
+    return select_frame(debugger, level, error);
+}
+
+COMMAND(up)
+{
+    uint64_t count = 1;
+    if (*arguments && session_number(debugger, arguments, &count, error) < 0)
+        return -1;
+    if (session_look(debugger, error) < 0)
+        return -1;
+    return select_frame(
+        debugger, debugger->level + (count < MAX_FRAMES ? count : MAX_FRAMES), error);
+}
+
+COMMAND(down)
+{
+    uint64_t count = 1;
+    if (*arguments && session_number(debugger, arguments, &count, error) < 0)
+        return -1;
+    if (session_look(debugger, error) < 0)
+        return -1;
+    if (debugger->level == 0)
+        return error_set(error, "frame 0 is the innermost: there is none below");
+    return select_frame(debugger, debugger->level < count ? 0 : debugger->level - count, error);
+}
+
+/* ---- Code ---- */
+
+static int find_list_place(struct debugger *debugger, const char *text, struct error *error)
+{
+    uint64_t address;
+    unsigned count;
+    struct source_line line;
+    if (!*text && debugger->list_file)
+        return 0;
+    if (place_parse(debugger, text, &address, 1, &count, error) < 0)
+        return -1;
+    if (!symbols_line(&debugger->symbols, *text ? address : address, &line))
+        return error_set(error, "no line information for 0x%" PRIx64, address);
+    debugger->list_file = line.file;
+    debugger->list_line = line.line > 5 ? line.line - 5 : 1;
+    return 0;
+}
+
+COMMAND(list)
+{
+    struct source_line line;
+    if (session_look(debugger, error) < 0 || find_list_place(debugger, arguments, error) < 0)
+        return -1;
+    int current = 0;
+    if (symbols_line(&debugger->symbols, unwind_lookup_address(&debugger->frame), &line) &&
+        strcmp(line.file, debugger->list_file) == 0)
+        current = line.line;
+    int first = debugger->list_line;
+    if (!print_source(debugger, debugger->list_file, first, first + 9, current))
+        return error_set(error,
+            "%s: cannot be read, or ends before line %d ('directory DIR' adds a place to look)",
+            debugger->list_file, first);
+    debugger->list_line = first + 10;
+    return 0;
+}
+
+static void show_instruction(struct debugger *debugger, uint64_t address, bool with_bytes,
+    const struct instruction *instruction)
+{
+    print(debugger, "%s ", address == debugger->frame.reg[DWARF_PC] ? "=>" : "  ");
+    print_address(debugger, address);
+    print(debugger, ":\t");
+    for (unsigned i = 0; with_bytes && i < instruction->size; i++)
+        print(debugger, "%02x%s", instruction->bytes[i], i + 1 < instruction->size ? " " : "\t");
+    print(debugger, "%s\n", instruction->text);
+}
+
+/* Options "/r" bytes and "/s" source lines, at *text. */
+static void parse_options(const char **text, bool *with_bytes, bool *with_source)
+{
+    *with_bytes = *with_source = false;
+    while (**text == '/') {
+        for (++*text; **text && !isspace((unsigned char)**text); ++*text) {
+            *with_bytes |= **text == 'r';
+            *with_source |= **text == 's' || **text == 'm';
+        }
+        *text = skip_spaces(*text);
+    }
+}
+
+COMMAND(disassemble)
+{
+    bool with_bytes, with_source;
+    struct instruction instruction;
+    struct source_line line;
+    int last_line = 0;
+    uint64_t address, end;
+    parse_options(&arguments, &with_bytes, &with_source);
+    if (session_look(debugger, error) < 0)
+        return -1;
+    address = debugger->frame.reg[DWARF_PC];
+    if (*arguments && session_number(debugger, arguments, &address, error) < 0)
+        return -1;
+    const struct symbol *symbol = symbols_at(&debugger->symbols, address);
+    end = address + 64;
+    if (symbol && symbol->size) {
+        address = symbol->address;
+        end = address + symbol->size;
+    }
+    while (address < end) {
+        if (!disassemble(
+                &debugger->view, &debugger->symbols, debugger->syntax, address, &instruction))
+            return error_set(error, "no instruction can be read at 0x%" PRIx64, address);
+        if (with_source && symbols_line(&debugger->symbols, address, &line) &&
+            line.line != last_line) {
+            last_line = line.line;
+            print_source(debugger, line.file, line.line, line.line, 0);
+        }
+        show_instruction(debugger, address, with_bytes, &instruction);
+        address += instruction.size;
+    }
+    return 0;
+}

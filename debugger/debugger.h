@@ -1,0 +1,66 @@
+/*
+ * The time-travel debugger: commands over a timeline. A front end (cli/debug.c, the gdb stub's
+ * `monitor`) gives it lines and takes what they print; it prints nothing itself.
+ */
+#ifndef DEBUGGER_DEBUGGER_H
+#define DEBUGGER_DEBUGGER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+struct debugger;
+struct timeline;
+struct symbols;
+
+struct debugger_options {
+    uint64_t cache_bytes; /* for checkpoints; 0: the timeline's default */
+    bool color;           /* escape sequences in the output */
+};
+
+/*
+ * Opens a trace at its start and loads the symbols of the kernel in it. *damaged tells a damaged
+ * trace from other failures. NULL on failure. What there is to say about the trace is in the
+ * output.
+ */
+struct debugger *debugger_open(
+    const char *path, const struct debugger_options *options, bool *damaged, struct error *error);
+void debugger_close(struct debugger *debugger);
+
+/*
+ * Executes one line; what it prints is appended to debugger_output(). -1 and the error when the
+ * command failed; the session goes on. An empty line does nothing (repeating is the front end's).
+ */
+int debugger_execute(struct debugger *debugger, const char *line, struct error *error);
+/* Executes a file's lines; stops at the first that fails. */
+int debugger_source(struct debugger *debugger, const char *path, struct error *error);
+/* What was printed since the caller last cleared it. */
+struct buffer *debugger_output(struct debugger *debugger);
+/* Called whenever a command that runs long has something to show; may be NULL. */
+void debugger_set_flush(
+    struct debugger *debugger, void (*flush)(void *context, struct buffer *output), void *context);
+
+/* "(hindsight 1532.87) ", or ">" while the lines of `commands` are collected. */
+void debugger_prompt(const struct debugger *debugger, char *text, size_t size);
+/* `quit` was executed. */
+bool debugger_finished(const struct debugger *debugger);
+/* From a signal handler: what runs stops where it is. */
+void debugger_interrupt(struct debugger *debugger);
+/* Should an empty line repeat this one? Moving and listing commands repeat. */
+bool debugger_repeats(const char *line);
+/* The timeline was moved by somebody else. */
+void debugger_moved(struct debugger *debugger);
+struct timeline *debugger_timeline(struct debugger *debugger);
+const struct symbols *debugger_symbols(const struct debugger *debugger);
+
+/*
+ * The candidates for the word that ends at the end of `line` and begins at `start`: calls `add` for
+ * each that continues it. False when file names are wanted: that is the front end's.
+ */
+bool debugger_complete(struct debugger *debugger, const char *line, size_t start,
+    void (*add)(void *context, const char *candidate), void *context);
+
+#endif

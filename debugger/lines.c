@@ -1,0 +1,229 @@
+/* The DWARF half of symbols.h: units, lines, functions, top-level names. */
+#include "debugger/symbols.h"
+
+#include <dwarf.h>
+#include <string.h>
+
+bool symbols_unit(
+    const struct symbols *symbols, uint64_t address, const struct module **module, Dwarf_Die *unit)
+{
+    for (unsigned i = 0; i < symbols->module_count; i++) {
+        struct module *candidate = symbols->modules[i];
+        Dwarf_CU *cu = NULL;
+        uint8_t type;
+        if (!candidate->dwarf)
+            continue;
+        if (dwarf_addrdie(candidate->dwarf, address - candidate->bias, unit)) {
+            *module = candidate;
+            return true;
+        }
+        /* Assembly and some compilers leave no .debug_aranges. */
+        while (dwarf_get_units(candidate->dwarf, cu, &cu, NULL, &type, unit, NULL) == 0) {
+            if (type == DW_UT_compile && dwarf_haspc(unit, address - candidate->bias) == 1) {
+                *module = candidate;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* The row of the line table that covers `address` (of the file), by number; -1 when none does. */
+static ptrdiff_t find_row(Dwarf_Lines *lines, size_t count, Dwarf_Addr address)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        Dwarf_Addr start;
+        if (dwarf_lineaddr(dwarf_onesrcline(lines, middle), &start) < 0)
+            return -1;
+        if (start <= address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    bool sequence_ended = true;
+    if (low == 0 || dwarf_lineendsequence(dwarf_onesrcline(lines, low - 1), &sequence_ended) < 0 ||
+        sequence_ended)
+        return -1;
+    return (ptrdiff_t)low - 1;
+}
+
+static bool describe_row(
+    Dwarf_Lines *lines, size_t count, size_t row, uint64_t bias, struct source_line *out)
+{
+    Dwarf_Line *line = dwarf_onesrcline(lines, row);
+    Dwarf_Addr start, end;
+    if (!line || dwarf_lineaddr(line, &start) < 0 || dwarf_lineno(line, &out->line) < 0)
+        return false;
+    end = start + 1;
+    if (row + 1 < count)
+        dwarf_lineaddr(dwarf_onesrcline(lines, row + 1), &end);
+    out->file = dwarf_linesrc(line, NULL, NULL);
+    out->start = start + bias;
+    out->end = end + bias;
+    out->statement = false;
+    dwarf_linebeginstatement(line, &out->statement);
+    return out->file != NULL;
+}
+
+bool symbols_line(const struct symbols *symbols, uint64_t address, struct source_line *line)
+{
+    const struct module *module;
+    Dwarf_Die unit;
+    Dwarf_Lines *lines;
+    size_t count;
+    if (!symbols_unit(symbols, address, &module, &unit) ||
+        dwarf_getsrclines(&unit, &lines, &count) < 0)
+        return false;
+    ptrdiff_t row = find_row(lines, count, address - module->bias);
+    return row >= 0 && describe_row(lines, count, (size_t)row, module->bias, line) && line->line;
+}
+
+static bool path_ends_with(const char *path, const char *end)
+{
+    size_t length = strlen(path), tail = strlen(end);
+    return tail <= length && strcmp(path + length - tail, end) == 0 &&
+           (tail == length || end[0] == '/' || path[length - tail - 1] == '/');
+}
+
+/* Asks for every row of every unit whose file fits. */
+static void each_row(const struct symbols *symbols, const char *file,
+    void (*visit)(void *context, const struct source_line *line), void *context)
+{
+    for (unsigned i = 0; i < symbols->module_count; i++) {
+        const struct module *module = symbols->modules[i];
+        Dwarf_CU *cu = NULL;
+        Dwarf_Die unit;
+        uint8_t type;
+        while (module->dwarf &&
+               dwarf_get_units(module->dwarf, cu, &cu, NULL, &type, &unit, NULL) == 0) {
+            Dwarf_Lines *lines;
+            size_t count;
+            struct source_line line;
+            if (type != DW_UT_compile || dwarf_getsrclines(&unit, &lines, &count) < 0)
+                continue;
+            for (size_t row = 0; row < count; row++) {
+                bool end = true;
+                dwarf_lineendsequence(dwarf_onesrcline(lines, row), &end);
+                if (!end && describe_row(lines, count, row, module->bias, &line) &&
+                    (!file || path_ends_with(line.file, file)))
+                    visit(context, &line);
+            }
+        }
+    }
+}
+
+struct line_search {
+    int wanted, best; /* the lowest line with code that is at or after the wanted one; 0: none */
+    int last_line;    /* of the row before */
+    uint64_t last_end;
+    uint64_t *addresses;
+    unsigned count, max;
+};
+
+static void find_best(void *context, const struct source_line *line)
+{
+    struct line_search *search = context;
+    if (line->statement && line->line >= search->wanted &&
+        (!search->best || line->line < search->best))
+        search->best = line->line;
+}
+
+static void collect(void *context, const struct source_line *line)
+{
+    struct line_search *search = context;
+    bool continues = search->last_line == line->line && search->last_end == line->start;
+    search->last_line = line->line;
+    search->last_end = line->end;
+    if (line->line != search->best || !line->statement || continues || line->start == line->end)
+        return;
+    if (search->count < search->max)
+        search->addresses[search->count] = line->start;
+    search->count++;
+}
+
+unsigned symbols_line_addresses(const struct symbols *symbols, const char *file, int line,
+    uint64_t *addresses, unsigned max, int *found)
+{
+    struct line_search search = {.wanted = line, .addresses = addresses, .max = max};
+    each_row(symbols, file, find_best, &search);
+    if (search.best)
+        each_row(symbols, file, collect, &search);
+    *found = search.best;
+    return search.count;
+}
+
+uint64_t symbols_after_prologue(const struct symbols *symbols, uint64_t function)
+{
+    const struct module *module;
+    Dwarf_Die unit;
+    Dwarf_Lines *lines;
+    size_t count;
+    const struct symbol *symbol = symbols_at(symbols, function);
+    uint64_t end = symbol && symbol->size ? symbol->address + symbol->size : function + 64;
+    if (!symbols_unit(symbols, function, &module, &unit) ||
+        dwarf_getsrclines(&unit, &lines, &count) < 0)
+        return function;
+    ptrdiff_t row = find_row(lines, count, function - module->bias);
+    for (size_t next = (size_t)(row + 1); row >= 0 && next < count; next++) {
+        struct source_line line;
+        if (!describe_row(lines, count, next, module->bias, &line) || line.start >= end)
+            break;
+        if (line.statement && line.line && line.start > function)
+            return line.start;
+    }
+    return function;
+}
+
+bool symbols_function(const struct symbols *symbols, uint64_t address, const struct module **module,
+    Dwarf_Die *function)
+{
+    Dwarf_Die unit;
+    if (!symbols_unit(symbols, address, module, &unit) || dwarf_child(&unit, function) != 0)
+        return false;
+    do {
+        if (dwarf_tag(function) == DW_TAG_subprogram &&
+            dwarf_haspc(function, address - (*module)->bias) == 1)
+            return true;
+    } while (dwarf_siblingof(function, function) == 0);
+    return false;
+}
+
+static bool wanted_tag(int tag, const int *tags, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (tags[i] == tag)
+            return true;
+    }
+    return false;
+}
+
+bool symbols_find_die(const struct symbols *symbols, const char *name, const int *tags,
+    unsigned tag_count, const struct module **module, Dwarf_Die *die)
+{
+    bool found = false;
+    for (unsigned i = 0; i < symbols->module_count; i++) {
+        const struct module *candidate = symbols->modules[i];
+        Dwarf_CU *cu = NULL;
+        Dwarf_Die unit, child;
+        uint8_t type;
+        while (candidate->dwarf &&
+               dwarf_get_units(candidate->dwarf, cu, &cu, NULL, &type, &unit, NULL) == 0) {
+            if (dwarf_child(&unit, &child) != 0)
+                continue;
+            do {
+                const char *own;
+                if (!wanted_tag(dwarf_tag(&child), tags, tag_count) ||
+                    !(own = dwarf_diename(&child)) || strcmp(own, name) != 0)
+                    continue;
+                *die = child;
+                *module = candidate;
+                found = true;
+                if (!dwarf_hasattr(&child, DW_AT_declaration))
+                    return true;
+            } while (dwarf_siblingof(&child, &child) == 0);
+        }
+    }
+    return found;
+}

@@ -1,0 +1,310 @@
+/* Running to breakpoints, watchpoints and catchpoints, and telling why it stopped. */
+#include "debugger/session.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/event.h"
+
+void point_free(struct point *point)
+{
+    free(point->text);
+    free(point->condition);
+    buffer_free(&point->script);
+}
+
+static bool is_watch(const struct point *point)
+{
+    return point->kind == POINT_WATCH || point->kind == POINT_RWATCH || point->kind == POINT_AWATCH;
+}
+
+/* Can changes of the watched value be told? Those of larger things cannot: every write stops. */
+static bool has_value(const struct point *point)
+{
+    return point->kind == POINT_WATCH && point->length <= 8;
+}
+
+static bool read_watched(struct debugger *debugger, const struct point *point, uint64_t *value)
+{
+    if (point->physical) {
+        *value = 0;
+        return memory_read(debugger->view.memory, point->addresses[0], value, point->length);
+    }
+    return view_read_number(&debugger->view, point->addresses[0], (unsigned)point->length, value);
+}
+
+void points_look(struct debugger *debugger)
+{
+    if (session_look(debugger, NULL) < 0)
+        return;
+    for (unsigned i = 0; i < debugger->point_count; i++) {
+        struct point *point = &debugger->points[i];
+        if (has_value(point))
+            point->old_known = read_watched(debugger, point, &point->old);
+    }
+}
+
+/* ---- Conditions ---- */
+
+struct asked {
+    struct debugger *debugger;
+    struct point *point;
+};
+
+/* A hit in the middle of a run: does the point's condition hold there? */
+static bool accept(void *context, struct timeline *timeline)
+{
+    const struct asked *asked = context;
+    struct debugger *debugger = asked->debugger;
+    const struct point *point = asked->point;
+    uint64_t value = 1;
+    struct error error = {""};
+    (void)timeline;
+    if (debugger->condition_error.text[0])
+        return true;
+    debugger_moved(debugger);
+    if (point->condition && session_number(debugger, point->condition, &value, &error) < 0) {
+        debugger->condition_error = error;
+        value = 1;
+    }
+    debugger_moved(debugger);
+    return value != 0;
+}
+
+/* An event's value is known to the point, not to the timeline's condition. */
+static bool value_matches(const struct point *point, const struct timeline_stop *stop)
+{
+    return point->kind != POINT_EVENT || !point->match_value ||
+           stop->event.value == point->event_value;
+}
+
+static void fill(const struct point *point, unsigned which, struct asked *asked,
+    struct timeline_condition *condition)
+{
+    static const enum condition_kind kinds[] = {
+        [POINT_BREAK] = CONDITION_EXECUTE,
+        [POINT_WATCH] = CONDITION_WRITE,
+        [POINT_RWATCH] = CONDITION_READ,
+        [POINT_AWATCH] = CONDITION_ACCESS,
+        [POINT_EVENT] = CONDITION_EVENT,
+        [POINT_CONSOLE] = CONDITION_CONSOLE,
+    };
+    *condition = (struct timeline_condition){
+        .kind = kinds[point->kind],
+        .physical = point->physical,
+        .address = point->kind == POINT_EVENT ? point->event_address : point->addresses[which],
+        .length = point->kind == POINT_BREAK ? 1 : point->length,
+        .event_kinds = point->event_kinds,
+        .match_address = point->match_address,
+        .text = point->text,
+        .accept = point->condition ? accept : NULL,
+        .context = asked,
+    };
+}
+
+struct armed {
+    struct timeline_condition conditions[TIMELINE_MAX_CONDITIONS];
+    struct point *points[TIMELINE_MAX_CONDITIONS];
+    struct asked asked[MAX_POINTS];
+    unsigned count, own; /* `own` of the caller come first */
+};
+
+static int arm(struct debugger *debugger, const struct timeline_condition *extras,
+    unsigned extra_count, struct armed *armed, struct error *error)
+{
+    armed->own = armed->count = extra_count;
+    memcpy(armed->conditions, extras, extra_count * sizeof *extras);
+    for (unsigned i = 0; i < debugger->point_count; i++) {
+        struct point *point = &debugger->points[i];
+        bool by_address = point->kind != POINT_EVENT && point->kind != POINT_CONSOLE;
+        unsigned places = by_address ? point->address_count : 1;
+        armed->asked[i] = (struct asked){debugger, point};
+        for (unsigned j = 0; point->enabled && j < places; j++) {
+            if (armed->count == TIMELINE_MAX_CONDITIONS)
+                return error_set(error, "more than %d places to stop at: disable or delete some",
+                    TIMELINE_MAX_CONDITIONS);
+            fill(point, j, &armed->asked[i], &armed->conditions[armed->count]);
+            armed->points[armed->count++] = point;
+        }
+    }
+    return 0;
+}
+
+/* Does this hit stop, or is it ignored, or a write of what was there already? */
+static bool hit_counts(
+    struct debugger *debugger, struct point *point, const struct timeline_stop *stop)
+{
+    uint64_t now;
+    if (!value_matches(point, stop))
+        return false;
+    if (has_value(point) && point->old_known && session_look(debugger, NULL) == 0 &&
+        read_watched(debugger, point, &now) && now == point->old)
+        return false;
+    point->hits++;
+    if (point->ignore == 0)
+        return true;
+    point->ignore--;
+    if (has_value(point))
+        point->old_known = read_watched(debugger, point, &point->old);
+    return false;
+}
+
+int run_go(struct debugger *debugger, enum direction direction,
+    const struct timeline_condition *extras, unsigned extra_count, struct run_result *result,
+    struct error *error)
+{
+    struct armed armed;
+    points_look(debugger);
+    debugger->condition_error.text[0] = '\0';
+    if (arm(debugger, extras, extra_count, &armed, error) < 0)
+        return -1;
+    for (;;) {
+        *result = (struct run_result){0};
+        int status = timeline_run(
+            debugger->timeline, direction, armed.conditions, armed.count, &result->stop, error);
+        debugger_moved(debugger);
+        if (status < 0)
+            return -1;
+        result->why = result->stop.why;
+        if (atomic_load(&debugger->interrupted))
+            result->why = TIMELINE_INTERRUPTED;
+        if (result->why != TIMELINE_CONDITION)
+            return 0;
+        result->which = result->stop.condition;
+        if (result->stop.condition < armed.own) {
+            result->extra = true;
+            return 0;
+        }
+        result->point = armed.points[result->stop.condition];
+        if (hit_counts(debugger, result->point, &result->stop))
+            return 0;
+    }
+}
+
+/* ---- Reports ---- */
+
+static void print_watched(
+    struct debugger *debugger, const struct point *point, const char *what, uint64_t bits)
+{
+    struct buffer text = {0};
+    struct value value = value_number(bits, &point->type);
+    struct error error;
+    enum type_kind kind = type_kind(&point->type);
+    if (kind == TYPE_STRUCT || kind == TYPE_ARRAY || kind == TYPE_VOID || kind == TYPE_UNKNOWN)
+        value.type = type_builtin(TYPE_UNSIGNED, (unsigned)point->length);
+    if (value_format(&debugger->view, &debugger->symbols, &value, 0, &text, &error) == 0) {
+        print(debugger, "%s = ", what);
+        print_text(debugger, &text);
+        print(debugger, "\n");
+    }
+    buffer_free(&text);
+}
+
+static void report_watch(struct debugger *debugger, struct point *point, uint64_t address)
+{
+    static const char *const names[] = {[POINT_WATCH] = "Watchpoint",
+        [POINT_RWATCH] = "Read watchpoint",
+        [POINT_AWATCH] = "Access watchpoint"};
+    uint64_t now;
+    print(debugger, "\n%s %u: %s (at 0x%" PRIx64 ")\n\n", names[point->kind], point->number,
+        point->text, address);
+    if (point->length > 8 || session_look(debugger, NULL) < 0 ||
+        !read_watched(debugger, point, &now))
+        return;
+    if (point->kind == POINT_WATCH && point->old_known) {
+        print_watched(debugger, point, "Old value", point->old);
+        print_watched(debugger, point, "New value", now);
+    } else {
+        print_watched(debugger, point, "Value", now);
+    }
+    point->old = now;
+    point->old_known = true;
+}
+
+static void report_point(struct debugger *debugger, const struct run_result *result)
+{
+    struct point *point = result->point;
+    const struct machine_event *event = &result->stop.event;
+    if (is_watch(point))
+        report_watch(debugger, point, result->stop.address);
+    else if (point->kind == POINT_BREAK)
+        print(debugger, "\n%s %u, ", point->temporary ? "Temporary breakpoint" : "Breakpoint",
+            point->number);
+    else if (point->kind == POINT_CONSOLE)
+        print(debugger, "\nCatchpoint %u, console text \"%s\" (event %" PRIu64 ")\n", point->number,
+            point->text, event->ordinal);
+    else
+        print(debugger,
+            "\nCatchpoint %u, event %" PRIu64 ": %s address 0x%" PRIx64 " value 0x%" PRIx64 "\n",
+            point->number, event->ordinal, event_kind_name(event->kind), event->address,
+            event->value);
+}
+
+static void delete_point(struct debugger *debugger, struct point *point)
+{
+    unsigned index = (unsigned)(point - debugger->points);
+    point_free(point);
+    debugger->point_count--;
+    memmove(point, point + 1, (debugger->point_count - index) * sizeof *point);
+}
+
+/* The commands of a breakpoint; they may delete it, so they are run from a copy. */
+static int run_script(struct debugger *debugger, const struct point *point, struct error *error)
+{
+    struct buffer script = {0};
+    int result = 0;
+    if (debugger->in_script || point->script.size == 0)
+        return 0;
+    buffer_put(&script, point->script.data, point->script.size);
+    debugger->in_script = true;
+    for (size_t at = 0; at < script.size && result == 0;) {
+        const char *line = (const char *)script.data + at;
+        at += strlen(line) + 1;
+        if (strcmp(line, "silent") != 0)
+            result = debugger_execute(debugger, line, error);
+    }
+    debugger->in_script = false;
+    buffer_free(&script);
+    return result;
+}
+
+int run_report(struct debugger *debugger, const struct run_result *result, struct error *error)
+{
+    struct timeline *timeline = debugger->timeline;
+    struct trace_info info;
+    switch (result->why) {
+    case TIMELINE_START:
+        print(debugger, "\nThe start of the trace.\n");
+        break;
+    case TIMELINE_END:
+        trace_reader_info(timeline_trace(timeline), &info);
+        print(debugger, "\nThe end of the trace: %s.\n",
+            info.complete ? trace_end_reason_name(info.end.reason) : "the recording was cut off");
+        break;
+    case TIMELINE_INTERRUPTED:
+        print(debugger, "\nInterrupted.\n");
+        break;
+    default:
+        break;
+    }
+    struct point *point = result->point;
+    if (debugger->condition_error.text[0])
+        print(debugger, "\nThe condition of breakpoint %u cannot be told: %s\n",
+            point ? point->number : 0, debugger->condition_error.text);
+    if (point)
+        report_point(debugger, result);
+    if (print_stop(debugger, error) < 0)
+        return -1;
+    if (!point)
+        return 0;
+    int status = 0;
+    unsigned number = point->number;
+    bool temporary = point->temporary;
+    status = run_script(debugger, point, error);
+    for (unsigned i = 0; temporary && i < debugger->point_count; i++) {
+        if (debugger->points[i].number == number)
+            delete_point(debugger, &debugger->points[i]);
+    }
+    return status;
+}

@@ -1,0 +1,204 @@
+#include "debugger/variables.h"
+
+#include <dwarf.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Where a variable is looked up from. */
+struct scope {
+    const struct symbols *symbols;
+    const struct view *view;
+    const struct frame *frame;
+    const struct module *module;
+    uint64_t pc; /* of the module's file */
+    bool has_base;
+    uint64_t base; /* DW_AT_frame_base */
+};
+
+static bool evaluate_attribute(
+    const struct scope *scope, Dwarf_Attribute *attribute, struct location *location)
+{
+    Dwarf_Op *ops;
+    size_t count;
+    return dwarf_getlocation_addr(attribute, scope->pc, &ops, &count, 1) == 1 &&
+           unwind_evaluate(scope->view, scope->module, scope->frame,
+               scope->has_base ? &scope->base : NULL, ops, count, NULL, location);
+}
+
+static void find_frame_base(struct scope *scope, Dwarf_Die *function)
+{
+    Dwarf_Attribute attribute;
+    struct location location;
+    if (!dwarf_attr(function, DW_AT_frame_base, &attribute) ||
+        !evaluate_attribute(scope, &attribute, &location))
+        return;
+    if (location.kind == LOCATION_REGISTER && location.value < FRAME_REGISTERS &&
+        (scope->frame->known & (1u << location.value)))
+        location.value = scope->frame->reg[location.value];
+    else if (location.kind != LOCATION_ADDRESS)
+        return;
+    scope->has_base = true;
+    scope->base = location.value;
+}
+
+static enum variable_result read_variable(
+    const struct scope *scope, Dwarf_Die *die, struct value *value)
+{
+    Dwarf_Attribute attribute;
+    Dwarf_Word constant;
+    struct location location;
+    struct type type = type_of(die);
+    if (dwarf_attr_integrate(die, DW_AT_const_value, &attribute) &&
+        dwarf_formudata(&attribute, &constant) == 0) {
+        *value = value_number(constant, &type);
+        return VARIABLE_FOUND;
+    }
+    if (!dwarf_attr_integrate(die, DW_AT_location, &attribute) ||
+        !evaluate_attribute(scope, &attribute, &location))
+        return VARIABLE_NOWHERE;
+    switch (location.kind) {
+    case LOCATION_ADDRESS:
+        *value = value_at(location.value, &type);
+        return VARIABLE_FOUND;
+    case LOCATION_REGISTER:
+        if (!scope->frame || location.value >= FRAME_REGISTERS ||
+            !(scope->frame->known & (1u << location.value)))
+            return VARIABLE_NOWHERE;
+        location.value = scope->frame->reg[location.value];
+        break;
+    case LOCATION_VALUE:
+        break;
+    default:
+        return VARIABLE_NOWHERE;
+    }
+    *value = value_number(location.value, &type);
+    return VARIABLE_FOUND;
+}
+
+/* The scopes around the frame's pc, innermost first, and the function's frame base. */
+static int open_scopes(struct scope *scope, Dwarf_Die **scopes)
+{
+    Dwarf_Die unit;
+    uint64_t address = unwind_lookup_address(scope->frame);
+    if (!symbols_unit(scope->symbols, address, &scope->module, &unit))
+        return 0;
+    scope->pc = address - scope->module->bias;
+    int count = dwarf_getscopes(&unit, scope->pc, scopes);
+    for (int i = 0; i < count; i++) {
+        if (dwarf_tag(&(*scopes)[i]) == DW_TAG_subprogram)
+            find_frame_base(scope, &(*scopes)[i]);
+    }
+    return count > 0 ? count : 0;
+}
+
+static bool is_variable(Dwarf_Die *die, const char *name)
+{
+    int tag = dwarf_tag(die);
+    const char *own;
+    return (tag == DW_TAG_variable || tag == DW_TAG_formal_parameter) &&
+           (own = dwarf_diename(die)) && strcmp(own, name) == 0;
+}
+
+static enum variable_result find_local(struct scope *scope, const char *name, struct value *value)
+{
+    Dwarf_Die *scopes = NULL;
+    enum variable_result result = VARIABLE_NONE;
+    int count = open_scopes(scope, &scopes);
+    for (int i = 0; i < count && result == VARIABLE_NONE; i++) {
+        Dwarf_Die child;
+        if (dwarf_child(&scopes[i], &child) != 0)
+            continue;
+        do {
+            if (is_variable(&child, name) && !dwarf_hasattr(&child, DW_AT_declaration))
+                result = read_variable(scope, &child, value);
+        } while (result != VARIABLE_FOUND && dwarf_siblingof(&child, &child) == 0);
+    }
+    free(scopes);
+    return result;
+}
+
+enum variable_result variables_find(const struct symbols *symbols, const struct view *view,
+    const struct frame *frame, const char *name, struct value *value)
+{
+    static const int tags[] = {DW_TAG_variable, DW_TAG_subprogram};
+    struct scope scope = {.symbols = symbols, .view = view, .frame = frame};
+    Dwarf_Die die;
+    if (frame) {
+        enum variable_result result = find_local(&scope, name, value);
+        if (result != VARIABLE_NONE)
+            return result;
+    }
+    const struct symbol *symbol = symbols_find(symbols, name);
+    if (symbols_find_die(symbols, name, tags, 2, &scope.module, &die)) {
+        if (dwarf_tag(&die) == DW_TAG_subprogram) {
+            struct type type = type_from_die(&die);
+            *value = value_at(symbol ? symbol->address : 0, &type);
+            return symbol ? VARIABLE_FOUND : VARIABLE_NOWHERE;
+        }
+        if (read_variable(&scope, &die, value) == VARIABLE_FOUND)
+            return VARIABLE_FOUND;
+        struct type type = type_of(&die);
+        if (!symbol)
+            return VARIABLE_NOWHERE;
+        *value = value_at(symbol->address, &type);
+        return VARIABLE_FOUND;
+    }
+    if (!symbol)
+        return VARIABLE_NONE;
+    /* A symbol without a type: its size decides. */
+    bool scalar = symbol->size == 1 || symbol->size == 2 || symbol->size == 4 || symbol->size == 8;
+    struct type type = symbol->kind == SYMBOL_FUNCTION ? type_builtin(TYPE_FUNCTION, 0)
+                       : scalar ? type_builtin(TYPE_UNSIGNED, (unsigned)symbol->size)
+                                : type_builtin(TYPE_UNSIGNED, 8);
+    *value = value_at(symbol->address, &type);
+    return VARIABLE_FOUND;
+}
+
+void variables_each(const struct symbols *symbols, const struct view *view,
+    const struct frame *frame, bool parameters,
+    void (*visit)(void *context, const char *name, const struct value *value), void *context)
+{
+    struct scope scope = {.symbols = symbols, .view = view, .frame = frame};
+    Dwarf_Die *scopes = NULL, child;
+    int count = open_scopes(&scope, &scopes);
+    for (int i = 0; i < count; i++) {
+        int tag = dwarf_tag(&scopes[i]);
+        if (tag == DW_TAG_compile_unit || dwarf_child(&scopes[i], &child) != 0)
+            continue;
+        /* Parameters of an inlined function read like its locals. */
+        bool outermost = tag == DW_TAG_subprogram;
+        do {
+            int kind = dwarf_tag(&child);
+            const char *name = dwarf_diename(&child);
+            bool is_parameter = kind == DW_TAG_formal_parameter && outermost;
+            struct value value;
+            if (!name || (kind != DW_TAG_variable && kind != DW_TAG_formal_parameter) ||
+                is_parameter != parameters)
+                continue;
+            bool found = read_variable(&scope, &child, &value) == VARIABLE_FOUND;
+            visit(context, name, found ? &value : NULL);
+        } while (dwarf_siblingof(&child, &child) == 0);
+        if (outermost)
+            break;
+    }
+    free(scopes);
+}
+
+unsigned variables_inlined(
+    const struct symbols *symbols, const struct frame *frame, const char **names, unsigned max)
+{
+    struct scope scope = {.symbols = symbols, .frame = frame};
+    Dwarf_Die *scopes = NULL;
+    Dwarf_Die unit;
+    unsigned found = 0;
+    uint64_t address = unwind_lookup_address(frame);
+    if (!symbols_unit(symbols, address, &scope.module, &unit))
+        return 0;
+    int count = dwarf_getscopes(&unit, address - scope.module->bias, &scopes);
+    for (int i = 0; i < count && found < max; i++) {
+        if (dwarf_tag(&scopes[i]) == DW_TAG_inlined_subroutine && dwarf_diename(&scopes[i]))
+            names[found++] = dwarf_diename(&scopes[i]);
+    }
+    free(scopes);
+    return found;
+}

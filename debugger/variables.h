@@ -1,0 +1,28 @@
+/* Variables of the program by name: locals and parameters in a frame, then globals. */
+#ifndef DEBUGGER_VARIABLES_H
+#define DEBUGGER_VARIABLES_H
+
+#include "debugger/unwind.h"
+#include "debugger/value.h"
+
+enum variable_result {
+    VARIABLE_FOUND,
+    VARIABLE_NONE,    /* no variable of that name */
+    VARIABLE_NOWHERE, /* there is one, but it has no place here: optimized out */
+};
+
+/* `frame` may be NULL: globals only. */
+enum variable_result variables_find(const struct symbols *symbols, const struct view *view,
+    const struct frame *frame, const char *name, struct value *value);
+
+/* Calls `visit` for each parameter (parameters true) or local variable of the frame's function,
+ * innermost scopes first. `value` is NULL for one that is optimized out. */
+void variables_each(const struct symbols *symbols, const struct view *view,
+    const struct frame *frame, bool parameters,
+    void (*visit)(void *context, const char *name, const struct value *value), void *context);
+
+/* The inlined function the frame's pc is in, innermost first: name by name; returns how many. */
+unsigned variables_inlined(
+    const struct symbols *symbols, const struct frame *frame, const char **names, unsigned max);
+
+#endif

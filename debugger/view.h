@@ -1,0 +1,39 @@
+/*
+ * What the debugger looks at: the vCPU's registers and memory as the guest's page tables show it,
+ * at the position where the timeline stands. A view is a copy of the registers; take a new one
+ * after every move.
+ */
+#ifndef DEBUGGER_VIEW_H
+#define DEBUGGER_VIEW_H
+
+#include "replay/timeline.h"
+
+struct view {
+    const struct memory *memory;
+    struct vcpu_state state;
+};
+
+int view_take(struct view *view, struct timeline *timeline, struct error *error);
+
+/* All of [address, address + size) through the page tables; false when any byte is not mapped. */
+bool view_read(const struct view *view, uint64_t address, void *data, uint64_t size);
+/* As view_read for one little-endian number of 1 to 8 bytes. */
+bool view_read_number(const struct view *view, uint64_t address, unsigned size, uint64_t *value);
+/* At most `size - 1` bytes up to a zero byte, always terminated; false when the first is not
+ * mapped.
+ */
+bool view_read_string(const struct view *view, uint64_t address, char *text, size_t size);
+
+/* The linear address of the next instruction. */
+uint64_t view_pc(const struct view *view);
+
+/*
+ * Registers by name, as gdb and the data sheets have them: rax, eax, ax, al, r8d, rip, pc, sp, fp,
+ * eflags, cs, fs_base, cr3, efer, dr7, gdt_base, idt_limit, star, mxcsr, fctrl, ... and xmm0 to
+ * xmm15 and st0 to st7 with their low 64 bits. `size` receives its bytes.
+ */
+bool view_register(const struct view *view, const char *name, uint64_t *value, unsigned *size);
+/* The name of register `number`, for completion; NULL past the last. */
+const char *view_register_name(unsigned number);
+
+#endif
