@@ -134,6 +134,9 @@ _start64:
     lretq
 
 start_common:
+    .cfi_sections .debug_frame
+    .cfi_startproc
+    .cfi_undefined rip /* nobody called */
     /* Null data segments: entering ring 3 would clear kernel ones anyway. */
     movl $SELECTOR_KERNEL_DATA, %eax
     movl %eax, %ss
@@ -149,5 +152,6 @@ start_common:
 1:  cli
     hlt
     jmp 1b
+    .cfi_endproc
 
     .section .note.GNU-stack, "", @progbits
