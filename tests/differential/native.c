@@ -171,6 +171,15 @@ struct kernel_sigaction {
     unsigned long mask;
 };
 
+/* What else the process has at low addresses (a sanitizer's shadow) is not for cases to find. */
+static void unmap_the_rest(void)
+{
+    static const uint64_t limit = 1ull << 46; /* the program and its libraries are above */
+    uint64_t begin = DATA_BASE + DATA_SIZE + PAGE;
+    if ((uintptr_t)&child_running > limit)
+        raw_syscall(SYS_munmap, (long)begin, (long)(limit - begin), 0, 0);
+}
+
 static _Noreturn void native_child(struct native *native)
 {
     static uint8_t stack[65536] __attribute__((aligned(64)));
@@ -197,6 +206,7 @@ static _Noreturn void native_child(struct native *native)
                 (off_t)maps[i].offset) != want)
             _exit(2);
     }
+    unmap_the_rest();
     stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
     sigaltstack(&alternate, NULL);
     struct kernel_sigaction action = {.handler = native_entry,

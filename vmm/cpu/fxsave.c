@@ -13,8 +13,8 @@ static uint64_t image_address(struct cpu *cpu, const struct insn *insn, enum acc
         cpu_raise(cpu, VECTOR_NM);
     uint64_t offset = insn_offset(cpu, insn);
     /* The order of these checks is AMD's. */
-    check_alignment(cpu, offset + cpu->s.segment[insn->segment].base, 4);
-    uint64_t linear = cpu_linear_checked(cpu, insn->segment, offset, 4, kind);
+    uint64_t linear = cpu_linear_checked(cpu, insn->segment, offset, 4, ACCESS_READ);
+    check_alignment(cpu, linear, 4);
     if (linear & 15)
         cpu_raise_error(cpu, VECTOR_GP, 0);
     linear = cpu_linear_checked(cpu, insn->segment, offset, IMAGE_ALL, kind);
