@@ -427,6 +427,24 @@ static void faults_while_delivering(void **state)
     assert_int_equal(guest_run(&guest).kind, EXIT_SHUTDOWN);
 }
 
+static void exceptions_without_end(void **state)
+{
+    (void)state;
+    static const uint8_t code[] = {0x0f, 0x0b};
+    guest_start(&guest, 0, code, sizeof code);
+    guest_put(&guest, GUEST_HANDLERS + 16 * UD, 0x0b0f, 2); /* the handler is UD2, too */
+    guest.state.gpr[RSP] = GUEST_RAM; /* far from what the pushes must not overwrite */
+    guest_import(&guest);
+    struct vcpu_exit exit;
+    assert_int_equal(guest_try_run(&guest, 10, &exit), -1);
+    assert_int_equal(exit.kind, EXIT_ERROR);
+    assert_non_null(strstr(guest.error.text, "the guest raises exceptions endlessly"));
+    guest_start(&guest, 0, code, sizeof code); /* the engine itself is not */
+    guest_import(&guest);
+    guest_run(&guest);
+    assert_int_equal(guest_vector(&guest), UD);
+}
+
 static void iret_and_flags(void **state)
 {
     (void)state;
@@ -500,6 +518,7 @@ int main(void)
         cmocka_unit_test(faults_push_rf_and_the_rip_of_the_instruction),
         cmocka_unit_test(bad_stacks_for_the_handler),
         cmocka_unit_test(faults_while_delivering),
+        cmocka_unit_test(exceptions_without_end),
         cmocka_unit_test(iret_and_flags),
         cmocka_unit_test(external_interrupts),
     };
