@@ -148,7 +148,8 @@ static void every_saved_byte_counts(void **state)
             accepted++;
             buffer_clear(&text);
             assert_int_equal(vcpu_compare(&s, &back, &text), 1);
-            assert_true(vcpu_digest_full(&s) != vcpu_digest_full(&back));
+            bool only_rf = (s.rflags ^ back.rflags) == FLAG_RF; /* left out on purpose */
+            assert_true((vcpu_digest_full(&s) == vcpu_digest_full(&back)) == only_rf);
         }
     }
     assert_true(accepted > 3000); /* registers, vectors, ... */
