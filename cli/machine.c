@@ -29,6 +29,9 @@ const char cli_machine_help[] =
     "                         fast: idle time is skipped\n"
     "  --disk file=A | raid=0|1|5,file=A,file=B,...[,chunk=64K][,spare=F][,snapshot=on]\n"
     "                         a disk, or an array made by 'hindsight raid create'; repeatable\n"
+    "  --net link=L[,link=L]...[,bond=rr|hash|backup][,mac=M]\n"
+    "                         a NIC over host links, repeatable. L: udp:LOCALPORT:HOST:PORT,\n"
+    "                         unix:LOCAL:PEER, fd:N, tap:NAME\n"
     "  --fault disk0:member1:fail@t=2.5s   a fault on purpose; also eio@lba=N, corrupt@lba=N\n"
     "  --max-time TIME        stop after this much virtual time (2.5s, 10ms)\n"
     "  --start-time SECONDS   the guest's clock at power-on, since 1970 UTC; the host's by "
@@ -98,6 +101,21 @@ static int set_engine(struct cli_machine *setup, const char *value, struct error
     return 0;
 }
 
+/* Two machines on one wire need two addresses: where none is given it is drawn. */
+static int add_net(struct cli_machine *setup, const char *value, struct error *error)
+{
+    struct machine_config *config = &setup->config;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t drawn = (uint64_t)now.tv_nsec / 64 + (uint64_t)getpid() * 977 + config->net_count;
+    if (config->net_count == CONFIG_MAX_NICS)
+        return error_set(error, "--net: at most %d NICs are possible", CONFIG_MAX_NICS);
+    if (net_config_parse(value, drawn, &config->net[config->net_count], error) < 0)
+        return -1;
+    config->net_count++;
+    return 0;
+}
+
 static int add_disk(struct cli_machine *setup, const char *value, struct error *error)
 {
     struct machine_config *config = &setup->config;
@@ -159,6 +177,9 @@ int cli_machine_option(
     case CLI_START_TIME:
         result = parse_integer("--start-time", value, &number, error);
         setup->config.start_time = (int64_t)(number & INT64_MAX);
+        break;
+    case CLI_NET:
+        result = add_net(setup, value, error);
         break;
     case CLI_PANIC_EXIT:
         setup->config.panic_exit = strcmp(value, "on") == 0;
@@ -362,6 +383,8 @@ void cli_machine_close(struct cli_machine *setup)
     free((void *)(uintptr_t)setup->initrd.data);
     for (unsigned i = 0; i < MEMORY_MAX_BACKENDS; i++)
         free(setup->memory_paths[i]);
+    for (unsigned i = 0; i < setup->config.net_count; i++)
+        net_config_free(&setup->config.net[i]);
     for (unsigned i = 0; i < setup->config.disk_count; i++)
         disk_config_free(&setup->config.disk[i]);
 }

@@ -26,22 +26,22 @@ struct cli_machine {
 };
 
 /* Long options for getopt_long; values start at 1000. A subcommand appends its own. */
-#define CLI_MACHINE_OPTIONS                                      \
-    {"engine", required_argument, NULL, CLI_ENGINE},             \
-        {"memory", required_argument, NULL, CLI_MEMORY},         \
-        {"kernel", required_argument, NULL, CLI_KERNEL},         \
-        {"initrd", required_argument, NULL, CLI_INITRD},         \
-        {"append", required_argument, NULL, CLI_APPEND},         \
-        {"boot", required_argument, NULL, CLI_BOOT},             \
-        {"serial", required_argument, NULL, CLI_SERIAL},         \
-        {"pace", required_argument, NULL, CLI_PACE},             \
-        {"max-time", required_argument, NULL, CLI_MAX_TIME},     \
-        {"start-time", required_argument, NULL, CLI_START_TIME}, \
-        {"disk", required_argument, NULL, CLI_DISK},             \
-        {"fault", required_argument, NULL, CLI_FAULT},           \
-        {"panic-exit", required_argument, NULL, CLI_PANIC_EXIT}, \
-    {                                                            \
-        "seed", required_argument, NULL, CLI_SEED                \
+#define CLI_MACHINE_OPTIONS                                                                       \
+    {"engine", required_argument, NULL, CLI_ENGINE},                                              \
+        {"memory", required_argument, NULL, CLI_MEMORY},                                          \
+        {"kernel", required_argument, NULL, CLI_KERNEL},                                          \
+        {"initrd", required_argument, NULL, CLI_INITRD},                                          \
+        {"append", required_argument, NULL, CLI_APPEND},                                          \
+        {"boot", required_argument, NULL, CLI_BOOT},                                              \
+        {"serial", required_argument, NULL, CLI_SERIAL},                                          \
+        {"pace", required_argument, NULL, CLI_PACE},                                              \
+        {"max-time", required_argument, NULL, CLI_MAX_TIME},                                      \
+        {"start-time", required_argument, NULL, CLI_START_TIME},                                  \
+        {"disk", required_argument, NULL, CLI_DISK},                                              \
+        {"fault", required_argument, NULL, CLI_FAULT}, {"net", required_argument, NULL, CLI_NET}, \
+        {"panic-exit", required_argument, NULL, CLI_PANIC_EXIT},                                  \
+    {                                                                                             \
+        "seed", required_argument, NULL, CLI_SEED                                                 \
     }
 
 enum {
@@ -59,6 +59,7 @@ enum {
     CLI_DISK,
     CLI_FAULT,
     CLI_PANIC_EXIT,
+    CLI_NET,
 };
 
 extern const char cli_machine_help[];

@@ -402,7 +402,8 @@ int virtio_init(struct virtio *virtio, const struct virtio_type *type, const cha
         !(notify = add_capability(function, CFG_NOTIFY, VIRTIO_NOTIFY_OFFSET,
               VIRTIO_NOTIFY_MULTIPLIER * type->queues, 4)) ||
         !add_capability(function, CFG_ISR, VIRTIO_ISR_OFFSET, 1, 0) ||
-        !add_capability(function, CFG_DEVICE, VIRTIO_DEVICE_OFFSET, type->config_size, 0) ||
+        (type->config_size &&
+            !add_capability(function, CFG_DEVICE, VIRTIO_DEVICE_OFFSET, type->config_size, 0)) ||
         !(virtio->access_capability = add_capability(function, CFG_PCI, 0, 0, 4)))
         return error_set(error, "%s: no room for its PCI capabilities", name);
     pci_config_set(function, notify + CAPABILITY_SIZE, 4, VIRTIO_NOTIFY_MULTIPLIER);

@@ -5,10 +5,11 @@
  * Modern only (no legacy interface). Features of the transport: VERSION_1, RING_INDIRECT_DESC,
  * RING_EVENT_IDX. Interrupts are INTx with the ISR status; MSI-X vectors read as "none".
  *
- * All requests that a notification makes available are done inside that notification, so a device's
- * behaviour depends on nothing but the accesses made to it. Everything read from guest memory is
- * hostile: a ring or chain that breaks the rules puts the device into DEVICE_NEEDS_RESET, where it
- * touches guest memory no more.
+ * All requests that a notification makes available are done inside that notification (or held,
+ * where they are room for what is to come), so a device's behaviour depends on nothing but the
+ * accesses made to it and the inputs delivered. Everything read from guest memory is hostile: a
+ * ring or chain that breaks the rules puts the device into DEVICE_NEEDS_RESET, where it touches
+ * guest memory no more.
  *
  * BAR 0 (memory, 16 KiB): common configuration at 0, ISR at 0x1000, device-specific configuration
  * at 0x2000, notifications at 0x3000 (4 bytes a queue).
@@ -74,13 +75,16 @@ struct virtio_queue {
     uint16_t signalled; /* value of next_used at the last interrupt decision */
 };
 
+#define VIRTIO_HOLD UINT32_MAX
+
 struct virtio_type {
     uint16_t id;         /* virtio device ID: 2 for block */
     uint32_t class_code; /* PCI */
     uint64_t features;   /* beside those of the transport */
     unsigned queues;
     unsigned config_size; /* bytes of device-specific configuration */
-    /* Does one request and returns the number of bytes written into the chain. */
+    /* Does one request and returns the number of bytes written into the chain, or VIRTIO_HOLD to
+     * leave it where it is: nothing more is served until virtio_serve() is called again. */
     uint32_t (*request)(void *device, unsigned queue, const struct virtio_chain *chain);
     uint8_t (*config_read)(void *device, unsigned offset);
     void (*config_write)(void *device, unsigned offset, uint8_t value); /* NULL: read-only */
@@ -125,6 +129,7 @@ void virtio_describe(const struct virtio *virtio, struct buffer *out);
 
 /* virtio_queue.c: serves the queue until it is empty or broken. */
 void virtio_serve(struct virtio *virtio, unsigned queue);
+bool virtio_has_chain(const struct virtio *virtio, unsigned queue); /* has the driver left any? */
 void virtio_interrupt(struct virtio *virtio, uint8_t isr); /* raises INTx with these ISR bits */
 
 #endif

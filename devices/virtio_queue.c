@@ -150,19 +150,34 @@ static bool serve_all(struct virtio *virtio, unsigned number)
         if (!read16(virtio, queue->available + 4 + 2 * slot, &head) ||
             !collect(virtio, queue, head))
             return false;
-        queue->next_available++;
         uint32_t written = virtio->type->request(virtio->device, number, &virtio->chain);
+        if (written == VIRTIO_HOLD)
+            return true;
+        queue->next_available++;
         if (virtio->status & VIRTIO_STATUS_NEEDS_RESET || !give_back(virtio, queue, written))
             return false;
     }
     return true;
 }
 
+static bool is_live(const struct virtio *virtio, const struct virtio_queue *queue)
+{
+    return virtio->status & VIRTIO_STATUS_DRIVER_OK &&
+           !(virtio->status & VIRTIO_STATUS_NEEDS_RESET) && queue->enabled;
+}
+
+bool virtio_has_chain(const struct virtio *virtio, unsigned number)
+{
+    const struct virtio_queue *queue = &virtio->queue[number];
+    uint16_t available;
+    return is_live(virtio, queue) && read16(virtio, queue->available + 2, &available) &&
+           available != queue->next_available;
+}
+
 void virtio_serve(struct virtio *virtio, unsigned number)
 {
     struct virtio_queue *queue = &virtio->queue[number];
-    if (!(virtio->status & VIRTIO_STATUS_DRIVER_OK) || virtio->status & VIRTIO_STATUS_NEEDS_RESET ||
-        !queue->enabled)
+    if (!is_live(virtio, queue))
         return;
     bool broken = !serve_all(virtio, number);
     if (!broken && virtio_has(virtio, VIRTIO_F_EVENT_IDX)) {

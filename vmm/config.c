@@ -122,6 +122,11 @@ void config_write(const struct machine_config *config, struct buffer *out)
     buffer_printf(out, "seed=%llu\n", (unsigned long long)config->seed);
     buffer_printf(out, "panic-exit=%s\n", config->panic_exit ? "on" : "off");
     buffer_printf(out, "start-time=%lld\n", (long long)config->start_time);
+    for (unsigned i = 0; i < config->net_count; i++) {
+        buffer_printf(out, "net=");
+        net_config_write(&config->net[i], out);
+        buffer_printf(out, "\n");
+    }
     for (unsigned i = 0; i < config->disk_count; i++) {
         buffer_printf(out, "disk=");
         disk_config_write(&config->disk[i], out);
@@ -182,6 +187,9 @@ static bool parse_entry(struct machine_config *config, const char *key, char *va
         config->start_time = (int64_t)number;
         return true;
     }
+    if (strcmp(key, "net") == 0)
+        return config->net_count < CONFIG_MAX_NICS &&
+               net_config_restore(value, &config->net[config->net_count++], NULL) == 0;
     if (strcmp(key, "disk") == 0)
         return config->disk_count < CONFIG_MAX_DISKS &&
                disk_config_restore(value, &config->disk[config->disk_count++], NULL) == 0;

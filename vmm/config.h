@@ -13,10 +13,11 @@
 #include "vmm/boot/boot.h"
 #include "vmm/disk.h"
 #include "vmm/memory.h"
+#include "vmm/net/network.h"
 
 enum pace { PACE_REAL, PACE_FAST };
 
-enum { CONFIG_MAX_DISKS = 4 };
+enum { CONFIG_MAX_NICS = 4, CONFIG_MAX_DISKS = 4 };
 
 struct machine_config {
     struct memory_backend memory[MEMORY_MAX_BACKENDS]; /* paths point into the caller's strings */
@@ -30,6 +31,8 @@ struct machine_config {
     unsigned disk_count;
     struct fault fault[FAULT_MAX];
     unsigned fault_count;
+    struct net_config net[CONFIG_MAX_NICS];
+    unsigned net_count;
     bool panic_exit;    /* a kernel panic on the serial console ends the run */
     int64_t start_time; /* the RTC's time at power-on, seconds since 1970 UTC */
 };

@@ -36,6 +36,7 @@ const char *input_kind_name(enum input_kind kind)
         [INPUT_DISK_EVENT] = "disk-event",
         [INPUT_ENTROPY] = "entropy",
         [INPUT_PACKET] = "packet",
+        [INPUT_LINK] = "link",
     };
     const char *name = kind < INPUT_KIND_COUNT ? names[kind] : 0;
     return name ? name : "?";

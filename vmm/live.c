@@ -10,6 +10,7 @@
 
 #include "devices/uart.h"
 #include "vmm/interrupts.h"
+#include "vmm/nic.h"
 
 #define MS_IN_NS 1000000ull
 
@@ -154,6 +155,39 @@ static int take_input(struct live *live, struct machine *machine, struct deliver
     return 1;
 }
 
+static bool packet_is_due(const struct machine *machine)
+{
+    for (unsigned i = 0; i < machine->config->net_count; i++) {
+        if (nic_is_due(machine->nic[i]))
+            return true;
+    }
+    return false;
+}
+
+static int take_packet(struct machine *machine, struct delivery *delivery)
+{
+    for (unsigned i = 0; i < machine->config->net_count; i++) {
+        if (nic_take(machine->nic[i], delivery))
+            return 1;
+    }
+    return 0;
+}
+
+/* On the network's thread: a guest that computes should hear of the frame soon. */
+static void packet_arrived(void *context)
+{
+    struct machine *machine = context;
+    machine->home->ops->kick(machine->home);
+}
+
+static void listen_to_networks(struct machine *machine, void (*arrived)(void *context))
+{
+    for (unsigned i = 0; i < machine->config->net_count; i++) {
+        if (nic_network(machine->nic[i]))
+            network_listen(nic_network(machine->nic[i]), arrived, machine);
+    }
+}
+
 static void set_time_delivery(struct delivery *delivery, bool at_deadline, uint64_t time)
 {
     delivery->kind = INPUT_TIME;
@@ -172,7 +206,7 @@ static int live_poll(struct input_source *source, struct machine *machine,
         set_time_delivery(delivery, true, deadline);
         return 1;
     }
-    return take_input(live, machine, delivery);
+    return take_input(live, machine, delivery) || take_packet(machine, delivery);
 }
 
 /* Until the console is readable, a stop is requested, or `ns` of real time have passed. */
@@ -187,10 +221,18 @@ static void wait_host(struct live *live, struct machine *machine, uint64_t ns)
         if (left > WAIT_SLICE_MS * MS_IN_NS)
             left = WAIT_SLICE_MS * MS_IN_NS;
         struct timespec timeout = {.tv_nsec = (long)left};
-        struct pollfd fd = {.fd = console_fd(live), .events = POLLIN};
-        if (ppoll(&fd, 1, &timeout, NULL) > 0)
+        struct pollfd fds[CONFIG_MAX_NICS + 1] = {{.fd = console_fd(live), .events = POLLIN}};
+        unsigned count = 1;
+        for (unsigned i = 0; i < machine->config->net_count; i++)
+            fds[count++] =
+                (struct pollfd){.fd = network_fd(nic_network(machine->nic[i])), .events = POLLIN};
+        ppoll(fds, count, &timeout, NULL);
+        if (fds[0].revents)
             atomic_store(&live->input_ready, true);
-        if (until == NEVER && (!has_input(live) || live->console.ended(live->console.context)))
+        if (packet_is_due(machine))
+            return;
+        if (until == NEVER && machine->config->net_count == 0 &&
+            (!has_input(live) || live->console.ended(live->console.context)))
             return;
     }
 }
@@ -201,10 +243,10 @@ static int live_wait(struct input_source *source, struct machine *machine,
     struct live *live = (struct live *)source;
     (void)error;
     while (!atomic_load(&machine->stop_requested)) {
-        if (take_input(live, machine, delivery))
+        if (take_input(live, machine, delivery) || take_packet(machine, delivery))
             return 1;
         uint64_t deadline = clock_next_deadline(&machine->clock);
-        if (deadline == TIMER_IDLE &&
+        if (deadline == TIMER_IDLE && machine->config->net_count == 0 &&
             (!has_input(live) || live->console.ended(live->console.context)))
             return 0;
         uint64_t now = live_clock(source, machine);
@@ -265,7 +307,8 @@ static int live_landing(struct input_source *source, struct machine *machine,
 {
     struct live *live = (struct live *)source;
     (void)error;
-    bool input = atomic_load(&live->input_ready) && input_room(machine) > 0;
+    bool input =
+        (atomic_load(&live->input_ready) && input_room(machine) > 0) || packet_is_due(machine);
     if (machine->counts_time)
         return exit->kind != EXIT_KICK || input;
     struct engine *engine = machine->engine;
@@ -351,6 +394,7 @@ int live_attach(struct live *live, struct machine *machine, struct error *error)
         return error_set_errno(error, "cannot start the input thread");
     }
     live->thread_runs = true;
+    listen_to_networks(machine, packet_arrived);
     return 0;
 }
 
@@ -358,6 +402,7 @@ void live_detach(struct live *live)
 {
     if (!live->thread_runs)
         return;
+    listen_to_networks(live->machine, NULL);
     atomic_store(&live->quit, true);
     wake_thread(live);
     pthread_join(live->thread, NULL);

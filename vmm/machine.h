@@ -28,6 +28,8 @@ struct pic;
 struct apic;
 struct ioapic;
 struct panic_watch;
+struct nic;
+struct virtio_rng;
 struct pit;
 struct rtc;
 struct i8042;
@@ -97,6 +99,7 @@ struct machine {
     struct i8042 *keyboard;
     struct pci_host *pci;
     struct disk *disk[CONFIG_MAX_DISKS];
+    struct nic *nic[CONFIG_MAX_NICS];
     uint64_t member_operations; /* that disk members have been asked for */
     bool closing;               /* being destroyed: nothing goes into the trace any more */
     struct panic_watch *panic;  /* NULL: not watched */

@@ -1,5 +1,8 @@
 #include "vmm/platform.h"
 
+#include <string.h>
+#include <sys/random.h>
+
 #include "devices/acpi_pm.h"
 #include "devices/apic.h"
 #include "devices/debug_console.h"
@@ -13,7 +16,9 @@
 #include "devices/post.h"
 #include "devices/rtc.h"
 #include "devices/uart.h"
+#include "devices/virtio_rng.h"
 #include "vmm/acpi.h"
+#include "vmm/nic.h"
 #include "vmm/panic.h"
 
 enum { IRQ_PIT = 0, IRQ_KEYBOARD = 1, IRQ_UART = 4, IRQ_RTC = 8, UART_BASE = 0x3f8 };
@@ -36,6 +41,8 @@ DESTROYER(apic)
 DESTROYER(ioapic)
 DESTROYER(acpi_pm)
 DESTROYER(panic_watch)
+DESTROYER(virtio_rng)
+DESTROYER(nic)
 DESTROYER(pit)
 DESTROYER(rtc)
 DESTROYER(uart)
@@ -335,6 +342,80 @@ static int create_disks(
         if (config->fault[i].disk >= config->disk_count)
             return error_set(error, "--fault: there is no disk%u", config->fault[i].disk);
     }
+    return 0;
+}
+
+static int produce_entropy(void *context, void *data, size_t capacity, size_t *size)
+{
+    const size_t *wanted = context;
+    if (*wanted > capacity)
+        return -1;
+    *size = *wanted;
+    return getrandom(data, *wanted, 0) == (ssize_t)*wanted ? 0 : -1;
+}
+
+static void give_entropy(void *context, uint8_t *data, size_t size)
+{
+    struct machine *machine = context;
+    struct input_source *source = machine->source;
+    struct error error;
+    size_t got = 0;
+    memset(data, 0, size);
+    if (source->ops->value(
+            source, machine, INPUT_ENTROPY, produce_entropy, &size, data, size, &got, &error) < 0)
+        machine_fail(machine, &error);
+}
+
+static uint8_t *guest_at(void *context, uint64_t gpa, uint64_t size)
+{
+    struct machine *machine = context;
+    return memory_at(&machine->memory, gpa, size);
+}
+
+static void guest_wrote(void *context, uint64_t gpa, uint64_t size)
+{
+    struct machine *machine = context;
+    machine->engine->ops->memory_changed(machine->engine, gpa, size);
+}
+
+static int create_rng(
+    struct machine *machine, const struct machine_options *options, struct error *error)
+{
+    (void)options;
+    const struct virtio_rng_config config = {
+        .memory = {.context = machine, .at = guest_at, .wrote = guest_wrote},
+        .entropy = give_entropy,
+        .machine = machine,
+    };
+    struct virtio_rng *rng = virtio_rng_create(&config, error);
+    if (!rng)
+        return -1;
+    add_device(machine, virtio_rng_device(rng), rng, destroy_virtio_rng);
+    return pci_add(machine->pci, virtio_rng_function(rng), error);
+}
+
+static int create_nics(
+    struct machine *machine, const struct machine_options *options, struct error *error)
+{
+    const struct machine_config *config = options->config;
+    for (unsigned i = 0; i < config->net_count; i++) {
+        if (machine->device_count == MACHINE_MAX_DEVICES)
+            return error_set(error, "the machine has no room for another NIC");
+        struct nic *nic = nic_create(machine, i, &config->net[i], error);
+        if (!nic)
+            return -1;
+        machine->nic[i] = nic;
+        add_device(machine, nic_device(nic), nic, destroy_nic);
+    }
+    return 0;
+}
+
+/* What firmware does once all functions are on the bus. */
+static int set_up_pci(
+    struct machine *machine, const struct machine_options *options, struct error *error)
+{
+    (void)options;
+    (void)error;
     pci_setup(machine->pci);
     return 0;
 }
@@ -359,6 +440,9 @@ static const create_function table[] = {
     create_port92,
     create_pci,
     create_disks,
+    create_rng,
+    create_nics,
+    set_up_pci,
 };
 
 int platform_create(

@@ -7,9 +7,13 @@
 
 #include <string.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "devices/uart.h"
 #include "vmm/interrupts.h"
 #include "vmm/landing.h"
+#include "vmm/nic.h"
 #include "vmm/repeat.h"
 
 enum { FULL_DIGEST_INTERVAL = 256 };
@@ -103,6 +107,19 @@ static void deliver_console(
     memcpy(&event->value, delivery->data, event->size);
 }
 
+static int deliver_packet(struct machine *machine, const struct delivery *delivery,
+    struct machine_event *event, struct error *error)
+{
+    if (delivery->device >= machine->config->net_count)
+        return error_set(
+            error, "a packet is delivered to net%u, which is not there", delivery->device);
+    event->kind = EVENT_PACKET;
+    event->address = delivery->device;
+    event->size = sizeof event->value;
+    event->value = XXH3_64bits(delivery->data, delivery->size);
+    return nic_deliver(machine->nic[delivery->device], delivery, error);
+}
+
 static int deliver(struct machine *machine, const struct delivery *delivery, struct error *error)
 {
     struct machine_event event = {0};
@@ -117,6 +134,10 @@ static int deliver(struct machine *machine, const struct delivery *delivery, str
                 "%zu bytes are delivered to a serial port that has room for %zu", delivery->size,
                 (size_t)uart_receive_room(machine->uart));
         deliver_console(machine, delivery, &event);
+        break;
+    case INPUT_PACKET:
+        if (deliver_packet(machine, delivery, &event, error) < 0)
+            return -1;
         break;
     default:
         return error_set(error, "an input of kind %u cannot be delivered to this machine",

@@ -1,0 +1,158 @@
+#include "devices/virtio_net.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    DEVICE_ID = 1,
+    CLASS_ETHERNET = 0x020000,
+    RECEIVE = 0,
+    TRANSMIT = 1,
+    QUEUES = 2,
+    HEADER_SIZE = 12, /* struct virtio_net_hdr */
+    CONFIG_SIZE = 12, /* mac, status, max_virtqueue_pairs, mtu */
+    STATUS_LINK_UP = 1,
+};
+
+struct virtio_net {
+    struct virtio_net_config config;
+    struct virtio virtio;
+    /* The frame on its way into the guest; only during virtio_net_receive(). */
+    const uint8_t *frame;
+    size_t frame_size;
+};
+
+static uint32_t receive(struct virtio_net *net, const struct virtio_chain *chain)
+{
+    if (!net->frame)
+        return VIRTIO_HOLD;
+    const uint8_t header[HEADER_SIZE] = {[10] = 1}; /* num_buffers */
+    if (chain->writable_bytes < HEADER_SIZE + net->frame_size) {
+        virtio_broken(&net->virtio);
+        return 0;
+    }
+    virtio_copy_to(&net->virtio, chain, 0, header, sizeof header);
+    virtio_copy_to(&net->virtio, chain, sizeof header, net->frame, net->frame_size);
+    net->frame = NULL;
+    return (uint32_t)(HEADER_SIZE + net->frame_size);
+}
+
+static void transmit(struct virtio_net *net, const struct virtio_chain *chain)
+{
+    uint8_t frame[VIRTIO_NET_FRAME_MOST];
+    uint64_t size = chain->readable_bytes - HEADER_SIZE;
+    if (chain->readable_bytes < HEADER_SIZE + VIRTIO_NET_FRAME_LEAST || size > sizeof frame)
+        return;
+    virtio_copy_from(chain, HEADER_SIZE, frame, size);
+    net->config.transmit(net->config.target, frame, (size_t)size);
+}
+
+static uint32_t net_request(void *device, unsigned queue, const struct virtio_chain *chain)
+{
+    if (queue == RECEIVE)
+        return receive(device, chain);
+    transmit(device, chain);
+    return 0;
+}
+
+static uint8_t net_config_read(void *device, unsigned offset)
+{
+    const struct virtio_net *net = device;
+    uint8_t config[CONFIG_SIZE] = {
+        [6] = STATUS_LINK_UP, [8] = 1, [10] = (uint8_t)VIRTIO_NET_MTU, [11] = VIRTIO_NET_MTU >> 8};
+    memcpy(config, net->config.mac, sizeof net->config.mac);
+    return config[offset];
+}
+
+static const struct virtio_type net_type = {
+    .id = DEVICE_ID,
+    .class_code = CLASS_ETHERNET,
+    .features = VIRTIO_NET_F_MTU | VIRTIO_NET_F_MAC | VIRTIO_NET_F_STATUS,
+    .queues = QUEUES,
+    .config_size = CONFIG_SIZE,
+    .request = net_request,
+    .config_read = net_config_read,
+};
+
+bool virtio_net_can_receive(const struct virtio_net *net)
+{
+    return virtio_has_chain(&net->virtio, RECEIVE);
+}
+
+bool virtio_net_receive(struct virtio_net *net, const uint8_t *frame, size_t size)
+{
+    if (size < VIRTIO_NET_FRAME_LEAST || size > VIRTIO_NET_FRAME_MOST)
+        return false;
+    net->frame = frame;
+    net->frame_size = size;
+    virtio_serve(&net->virtio, RECEIVE);
+    bool taken = !net->frame;
+    net->frame = NULL;
+    return taken;
+}
+
+struct virtio_net *virtio_net_create(const struct virtio_net_config *config, struct error *error)
+{
+    struct virtio_net *net = calloc(1, sizeof *net);
+    if (!net) {
+        error_set(error, "%s: out of memory", config->name);
+        return NULL;
+    }
+    net->config = *config;
+    if (virtio_init(&net->virtio, &net_type, config->name, net, net_type.features, &config->memory,
+            error) < 0) {
+        free(net);
+        return NULL;
+    }
+    return net;
+}
+
+void virtio_net_destroy(struct virtio_net *net)
+{
+    free(net);
+}
+
+struct pci_function *virtio_net_function(struct virtio_net *net)
+{
+    return &net->virtio.function;
+}
+
+struct virtio *virtio_net_transport(struct virtio_net *net)
+{
+    return &net->virtio;
+}
+
+static void net_reset(void *device)
+{
+    virtio_reset(&((struct virtio_net *)device)->virtio);
+}
+
+static void net_save(const void *device, struct buffer *out)
+{
+    virtio_save(&((const struct virtio_net *)device)->virtio, out);
+}
+
+static void net_restore(void *device, struct reader *in)
+{
+    virtio_restore(&((struct virtio_net *)device)->virtio, in);
+}
+
+static void net_describe(const void *device, struct buffer *out)
+{
+    const struct virtio_net *net = device;
+    const uint8_t *mac = net->config.mac;
+    buffer_printf(
+        out, "mac %02x:%02x:%02x:%02x:%02x:%02x\n", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+    virtio_describe(&net->virtio, out);
+}
+
+struct device virtio_net_device(struct virtio_net *net)
+{
+    static const struct device_ops ops = {
+        .reset = net_reset,
+        .save = net_save,
+        .restore = net_restore,
+        .describe = net_describe,
+    };
+    return (struct device){.name = net->config.name, .ops = &ops, .object = net};
+}

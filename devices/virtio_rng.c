@@ -1,0 +1,100 @@
+#include "devices/virtio_rng.h"
+
+#include <stdlib.h>
+
+enum { DEVICE_ID = 4, CLASS_OTHER = 0xff0000 };
+
+struct virtio_rng {
+    struct virtio_rng_config config;
+    struct virtio virtio;
+};
+
+static uint32_t rng_request(void *device, unsigned queue, const struct virtio_chain *chain)
+{
+    struct virtio_rng *rng = device;
+    uint8_t bytes[VIRTIO_RNG_MOST];
+    size_t size = sizeof bytes;
+    (void)queue;
+    if (chain->writable_bytes < size)
+        size = (size_t)chain->writable_bytes;
+    if (size == 0)
+        return 0;
+    rng->config.entropy(rng->config.machine, bytes, size);
+    return (uint32_t)virtio_copy_to(&rng->virtio, chain, 0, bytes, size);
+}
+
+static uint8_t no_config(void *device, unsigned offset)
+{
+    (void)device;
+    (void)offset;
+    return 0;
+}
+
+static const struct virtio_type rng_type = {
+    .id = DEVICE_ID,
+    .class_code = CLASS_OTHER,
+    .queues = 1,
+    .request = rng_request,
+    .config_read = no_config,
+};
+
+struct virtio_rng *virtio_rng_create(const struct virtio_rng_config *config, struct error *error)
+{
+    struct virtio_rng *rng = calloc(1, sizeof *rng);
+    if (!rng) {
+        error_set(error, "rng: out of memory");
+        return NULL;
+    }
+    rng->config = *config;
+    if (virtio_init(&rng->virtio, &rng_type, "rng", rng, 0, &config->memory, error) < 0) {
+        free(rng);
+        return NULL;
+    }
+    return rng;
+}
+
+void virtio_rng_destroy(struct virtio_rng *rng)
+{
+    free(rng);
+}
+
+struct pci_function *virtio_rng_function(struct virtio_rng *rng)
+{
+    return &rng->virtio.function;
+}
+
+struct virtio *virtio_rng_transport(struct virtio_rng *rng)
+{
+    return &rng->virtio;
+}
+
+static void rng_reset(void *device)
+{
+    virtio_reset(&((struct virtio_rng *)device)->virtio);
+}
+
+static void rng_save(const void *device, struct buffer *out)
+{
+    virtio_save(&((const struct virtio_rng *)device)->virtio, out);
+}
+
+static void rng_restore(void *device, struct reader *in)
+{
+    virtio_restore(&((struct virtio_rng *)device)->virtio, in);
+}
+
+static void rng_describe(const void *device, struct buffer *out)
+{
+    virtio_describe(&((const struct virtio_rng *)device)->virtio, out);
+}
+
+struct device virtio_rng_device(struct virtio_rng *rng)
+{
+    static const struct device_ops ops = {
+        .reset = rng_reset,
+        .save = rng_save,
+        .restore = rng_restore,
+        .describe = rng_describe,
+    };
+    return (struct device){.name = "rng", .ops = &ops, .object = rng};
+}

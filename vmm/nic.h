@@ -1,0 +1,35 @@
+/*
+ * The machine's NICs: the virtio-net function that the guest sees, over a network of the host, or
+ * over the trace when replaying. Which link a frame leaves by is a sync input (INPUT_LINK), a frame
+ * that comes in an async one (INPUT_PACKET: a byte, the link, and the frame).
+ */
+#ifndef VMM_NIC_H
+#define VMM_NIC_H
+
+#include "devices/device.h"
+#include "vmm/inputs.h"
+#include "vmm/net/network.h"
+
+struct machine;
+struct nic;
+
+enum { NIC_NO_LINK = 0xff };
+
+/* Opens the links (unless replaying) and adds the PCI function "netN" to machine->pci. */
+struct nic *nic_create(
+    struct machine *machine, unsigned number, const struct net_config *config, struct error *error);
+void nic_destroy(struct nic *nic); /* NULL is fine */
+struct device nic_device(struct nic *nic);
+
+/* The host's side; NULL when replaying. */
+struct network *nic_network(struct nic *nic);
+/* Is a frame waiting that the guest has room for? */
+bool nic_is_due(const struct nic *nic);
+/* Readable when one is; -1 while the guest has no room. */
+int nic_fd(const struct nic *nic);
+/* Fills in a delivery with the oldest frame; false when none is due. */
+bool nic_take(struct nic *nic, struct delivery *delivery);
+/* Gives the guest a delivered frame. */
+int nic_deliver(struct nic *nic, const struct delivery *delivery, struct error *error);
+
+#endif
