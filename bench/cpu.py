@@ -4,29 +4,31 @@
 
 usage: bench/cpu.py [BUILD_DIRECTORY] [--scale X] [--repeat N]
 
-Instructions are counted by the software CPU. Times are the best of N runs of the whole process,
-less the best time of a run with no rounds; so start-up and boot do not count.
+Instructions are counted by the software CPU. Times are processor time (user and system, so that
+other load on the machine matters less), the best of N runs of the whole process, less the best time
+of a run with no rounds: start-up and boot do not count.
 """
 import argparse
 import os
+import resource
 import subprocess
 import sys
-import time
 
 LOADS = [  # number, name, rounds that take a second or so on the software CPU
-    (1, "integer", 400),
-    (2, "memory", 60),
-    (3, "calls", 800),
-    (4, "x87", 400),
-    (5, "sse", 400),
-    (6, "pages", 2000),
+    (1, "integer", 1200),
+    (2, "memory", 200),
+    (3, "calls", 2000),
+    (4, "x87", 600),
+    (5, "sse", 600),
+    (6, "pages", 4000),
 ]
 
 
 def timed(command, expected):
-    begin = time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    seconds = time.monotonic() - begin
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     if done.returncode != expected:
         sys.exit(f"{command[0]}: exit status {done.returncode}: {done.stderr.strip()}")
     return seconds, done.stdout
@@ -52,16 +54,16 @@ def main():
           + f"{'soft/tcg':>10}{'soft/icount':>13}")
     for number, name, rounds in LOADS:
         rounds = max(1, int(rounds * options.scale))
-        insns, rates = 0, []
-        for runner, command, status in runners:
-            best = {}
-            for count in (0, rounds):
-                runs = [timed(command(f"load={number} rounds={count}"), status)
-                        for _ in range(options.repeat)]
-                best[count] = min(seconds for seconds, _ in runs)
+        best, insns = {}, {}
+        for count in (0, rounds) * options.repeat:  # all in turn, so that all see the same machine
+            for runner, command, status in runners:
+                seconds, output = timed(command(f"load={number} rounds={count}"), status)
+                best[runner, count] = min(seconds, best.get((runner, count), seconds))
                 if runner == "soft":
-                    insns = int(runs[0][1].split()[0]) - insns
-            rates.append(insns / max(best[rounds] - best[0], 1e-6) / 1e6)
+                    insns[count] = int(output.split()[0])
+        insns = insns[rounds] - insns[0]
+        rates = [insns / max(best[runner, rounds] - best[runner, 0], 1e-3) / 1e6
+                 for runner, _, _ in runners]
         print(f"{name:10}{insns / 1e6:9.0f}" + "".join(f"{rate:13.0f}" for rate in rates)
               + f"{rates[0] / rates[1]:10.2f}{rates[0] / rates[2]:13.2f}", flush=True)
 
