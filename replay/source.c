@@ -1,6 +1,7 @@
 #include "replay/source.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "vmm/landing.h"
@@ -127,6 +128,39 @@ static int replay_wait(struct input_source *source, struct machine *machine,
         replay, error, "the guest is halted, and the recorded run has nothing here to wake it");
 }
 
+/* The index of the first landing found at `event` or later. */
+static size_t find_found(const struct replay_source *replay, uint64_t event)
+{
+    size_t low = 0, high = replay->found_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (replay->found[middle].event < event)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static int keep_found(
+    struct replay_source *replay, uint64_t event, uint64_t insns, struct error *error)
+{
+    if (replay->found_count == replay->found_capacity) {
+        size_t capacity = replay->found_capacity ? 2 * replay->found_capacity : 64;
+        struct found_landing *found = reallocarray(replay->found, capacity, sizeof *replay->found);
+        if (!found)
+            return error_set(error, "out of memory for the places of landings");
+        replay->found = found;
+        replay->found_capacity = capacity;
+    }
+    size_t at = find_found(replay, event);
+    memmove(&replay->found[at + 1], &replay->found[at],
+        (replay->found_count - at) * sizeof *replay->found);
+    replay->found[at] = (struct found_landing){event, insns};
+    replay->found_count++;
+    return 0;
+}
+
 static int load_landing(
     struct replay_source *replay, const struct trace_input *input, struct error *error)
 {
@@ -138,10 +172,16 @@ static int load_landing(
     }
     struct reader reader;
     reader_init(&reader, input->payload, input->size);
-    if (landing_restore(&replay->landing, &reader, error) == 0)
-        return 0;
-    replay->damaged = true;
-    return -1;
+    if (landing_restore(&replay->landing, &reader, error) < 0) {
+        replay->damaged = true;
+        return -1;
+    }
+    size_t at = find_found(replay, input->position.event);
+    if (at < replay->found_count && replay->found[at].event == input->position.event) {
+        replay->landing.found = true;
+        replay->landing.insns = replay->found[at].insns;
+    }
+    return 0;
 }
 
 static int replay_plan(struct input_source *source, struct machine *machine, struct run_plan *plan,
@@ -175,11 +215,16 @@ static int replay_landing(struct input_source *source, struct machine *machine,
     return 0;
 }
 
-static void replay_landed(struct input_source *source)
+static int replay_landed(
+    struct input_source *source, struct machine *machine, uint64_t insns, struct error *error)
 {
     struct replay_source *replay = (struct replay_source *)source;
+    const struct landing *landing = &replay->landing;
     consume(replay);
     replay->landing_loaded = false;
+    if (landing->counted || landing->found)
+        return 0;
+    return keep_found(replay, machine->event, insns, error);
 }
 
 static int replay_value(struct input_source *source, struct machine *machine, enum input_kind kind,
@@ -253,4 +298,5 @@ void replay_source_init(
 void replay_source_free(struct replay_source *source)
 {
     landing_free(&source->landing);
+    free(source->found);
 }

@@ -5,6 +5,12 @@
 #include "traces/trace.h"
 #include "vmm/machine.h"
 
+/* A landing that was searched by state, and where it was found. */
+struct found_landing {
+    uint64_t event; /* the last one before it */
+    uint64_t insns; /* after that */
+};
+
 struct replay_source {
     struct input_source source; /* first */
     struct trace_inputs *inputs;
@@ -13,6 +19,8 @@ struct replay_source {
     uint64_t last_time;
     struct landing landing; /* the one being run to */
     bool landing_loaded;
+    struct found_landing *found; /* by event, ascending */
+    size_t found_count, found_capacity;
     bool diverged; /* the guest asked for what the trace does not have */
     bool damaged;
     struct error why;

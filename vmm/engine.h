@@ -41,6 +41,7 @@ enum exit_kind {
     EXIT_KICK,       /* engine_kick() was called; an arbitrary instruction boundary */
     EXIT_BREAKPOINT, /* about to execute the instruction at `address` (GVA); not executed */
     EXIT_WATCHPOINT, /* the instruction just retired touched a watched range at `address` (GVA) */
+    EXIT_MATCH,      /* request.match: the next boundary where these registers stand */
     EXIT_UNEMULATED, /* kvm: the host could not execute the instruction at RIP; nothing changed */
     EXIT_ERROR,      /* cannot go on: engine_run() returned -1 and the error names why */
     EXIT_KIND_COUNT
@@ -59,6 +60,14 @@ struct vcpu_exit {
 struct run_request {
     uint64_t budget;              /* instructions; ignored by an engine that cannot count */
     bool stop_when_interruptible; /* stop at the first boundary with IF=1 and no shadow */
+    /*
+     * Engines that count: stop at the first boundary where RIP (its linear address), the general
+     * registers and the arithmetic flags are these, also between the iterations of a repeated
+     * string instruction; it comes before
+     * EXIT_WINDOW, EXIT_BUDGET and EXIT_BREAKPOINT there. Going on from EXIT_MATCH
+     * with the same `match` finds the next such boundary. The registers are copied; NULL: none.
+     */
+    const struct vcpu_state *match;
 };
 
 enum { ENGINE_DONE = 0, ENGINE_MORE = 1 };
@@ -66,8 +75,6 @@ enum { ENGINE_DONE = 0, ENGINE_MORE = 1 };
 /*
  * Breakpoints and watchpoints with no guest-visible effect; soft only (kvm returns an error).
  * `length` is 1 for BREAK_EXECUTE. Addresses are linear (GVA), or physical when `physical` is set.
- * A BREAK_EXECUTE with `gpr` counts only when the 16 general registers are those; they are borrowed
- * until the set is replaced.
  */
 enum break_kind { BREAK_EXECUTE, BREAK_WRITE, BREAK_READ, BREAK_ACCESS };
 
@@ -76,7 +83,6 @@ struct breakpoint {
     bool physical;
     uint64_t address;
     uint64_t length;
-    const uint64_t *gpr; /* or NULL */
 };
 
 struct engine; /* each engine begins with this struct's definition below */

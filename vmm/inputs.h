@@ -63,11 +63,13 @@ struct delivery {
 /*
  * Where a landing is. The software CPU counts: `insns` after the last event. KVM cannot: then the
  * whole register state is kept, and a digest of the pages written since `pages` was last cleared;
- * replay searches for the first boundary where both match.
+ * replay searches for the first boundary where both match. Having found it once in a session,
+ * replay knows `insns` of such a landing, too.
  */
 struct landing {
     bool counted;
-    uint64_t insns;
+    bool found;              /* not counted, but `insns` is known */
+    uint64_t insns;          /* when counted or found */
     struct vcpu_state state; /* when not counted */
     uint64_t *pages;         /* GPAs, ascending; owned by whoever filled the struct */
     unsigned page_count;
@@ -114,8 +116,10 @@ struct input_source_ops {
     bool (*member_failed)(
         struct input_source *source, struct machine *machine, uint64_t operation, bool failed);
 
-    /* The plan's landing was reached and is now an event. NULL where plan() never gives one. */
-    void (*landed)(struct input_source *source);
+    /* The plan's landing was reached, `insns` after the last event, and is to be the next one. NULL
+     * where plan() never gives one. */
+    int (*landed)(
+        struct input_source *source, struct machine *machine, uint64_t insns, struct error *error);
 
     /*
      * A device asks for a value: sectors, entropy, the outcome of a host operation. `produce` is

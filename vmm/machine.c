@@ -109,7 +109,6 @@ static int build(
     machine->counts_time = machine->home->ops->counts && !options->time_from_inputs;
     machine->counted = machine->home->ops->counts;
     machine->at_boundary = true;
-    machine->landing_set = NO_LANDING;
     machine->retired_limit = UINT64_MAX;
     if (platform_create(machine, options, error) < 0)
         return -1;

@@ -34,8 +34,6 @@ struct pit;
 struct rtc;
 struct i8042;
 
-#define NO_LANDING UINT64_MAX
-
 enum { MACHINE_MAX_DEVICES = 32, MACHINE_MAX_OBSERVERS = 4 };
 
 enum stop_reason {
@@ -131,7 +129,6 @@ struct machine {
     struct breakpoint *breakpoints;
     unsigned breakpoint_count;
     bool breakpoints_changed; /* the engine does not hold them yet */
-    uint64_t landing_set; /* the engine breaks for the landing after this event; or NO_LANDING */
     struct delivery delivery; /* the one under way */
     struct timer limit;       /* --max-time */
     atomic_bool stop_requested;

@@ -236,31 +236,46 @@ static int assist(struct machine *machine, struct error *error)
 
 static int land(struct machine *machine, struct error *error)
 {
-    if (machine->source->ops->landed)
-        machine->source->ops->landed(machine->source);
+    struct input_source *source = machine->source;
+    uint64_t insns = machine->engine->retired - machine->event_retired;
+    if (source->ops->landed && source->ops->landed(source, machine, insns, error) < 0)
+        return -1;
     struct machine_event event = {.kind = EVENT_LANDING};
     return emit(machine, &event, true, error);
 }
 
-static int serve_breakpoint(
+/* At the registers of a landing that only state can name, or the place where it was found before.
+ */
+static int land_by_state(
     struct machine *machine, const struct landing *landing, struct error *error)
 {
-    if (landing && !landing->counted && machine->exit.kind == EXIT_BREAKPOINT) {
-        struct engine *engine = machine->engine;
-        int matches = landing_matches(machine, landing, error);
-        /* Equal but for RF, which an interrupt would push. */
-        if (matches > 0 && engine->ops->import_state(engine, &landing->state, error) < 0)
-            return -1;
-        if (matches != 0)
-            return matches < 0 ? -1 : land(machine, error);
-    }
+    struct engine *engine = machine->engine;
+    int matches = landing_matches(machine, landing, error);
+    if (matches < 0)
+        return -1;
+    if (matches == 0)
+        return landing->found
+                   ? error_set(error, "a landing found before has another state this time")
+                   : 0;
+    /* Equal but for RF, which an interrupt would push. */
+    if (engine->ops->import_state(engine, &landing->state, error) < 0)
+        return -1;
+    return land(machine, error);
+}
+
+static void serve_breakpoint(struct machine *machine)
+{
     for (unsigned i = 0; i < machine->breakpoint_count; i++) {
         const struct breakpoint *breakpoint = &machine->breakpoints[i];
         if (machine->exit.kind == EXIT_WATCHPOINT ||
             (breakpoint->kind == BREAK_EXECUTE && breakpoint->address == machine->exit.address))
             machine->stop = STOP_BREAKPOINT;
     }
-    return 0;
+}
+
+static bool has_count(const struct landing *landing)
+{
+    return landing && (landing->counted || landing->found);
 }
 
 static int serve(struct machine *machine, const struct run_plan *plan, struct position until,
@@ -282,10 +297,14 @@ static int serve(struct machine *machine, const struct run_plan *plan, struct po
         return emit(machine, &shutdown, false, error);
     case EXIT_BREAKPOINT:
     case EXIT_WATCHPOINT:
-        return serve_breakpoint(machine, plan->landing, error);
+        serve_breakpoint(machine);
+        return 0;
+    case EXIT_MATCH:
+        return land_by_state(machine, plan->landing, error);
     case EXIT_BUDGET:
-        if (plan->landing && plan->landing->counted && done == plan->landing->insns)
-            return land(machine, error);
+        if (has_count(plan->landing) && done == plan->landing->insns)
+            return plan->landing->found ? land_by_state(machine, plan->landing, error)
+                                        : land(machine, error);
         if (machine->event == until.event && done == until.insn)
             return 0;
         break;
@@ -326,34 +345,16 @@ static int choose_engine(struct machine *machine, const struct run_plan *plan,
     return engine == machine->engine ? 0 : machine_switch_engine(machine, engine, error);
 }
 
-/*
- * Gives the counting engine the debugger's breakpoints and the place of the landing to look for. It
- * drops decoded code then, so only when something changed.
- */
-static int set_engine_breakpoints(
-    struct machine *machine, const struct landing *landing, struct error *error)
+/* Gives the counting engine the debugger's breakpoints. It drops decoded code then, so only when
+ * they changed. */
+static int set_engine_breakpoints(struct machine *machine, struct error *error)
 {
     struct engine *engine = machine->soft;
-    uint64_t wanted = landing && !landing->counted ? machine->event : NO_LANDING;
-    if (!engine || (!machine->breakpoints_changed && machine->landing_set == wanted))
+    if (!engine || !machine->breakpoints_changed)
         return 0;
-    struct breakpoint list[65];
-    unsigned count = machine->breakpoint_count;
-    if (count > 64)
-        return error_set(error, "there are %u breakpoints; at most 64 are possible", count);
-    if (count)
-        memcpy(list, machine->breakpoints, count * sizeof list[0]);
-    if (wanted != NO_LANDING) {
-        const struct vcpu_state *state = &landing->state;
-        uint64_t linear = state->rip;
-        if (!vcpu_in_64bit_mode(state))
-            linear = (linear + state->segment[SEG_CS].base) & UINT32_MAX;
-        list[count++] = (struct breakpoint){
-            .kind = BREAK_EXECUTE, .address = linear, .length = 1, .gpr = state->gpr};
-    }
-    machine->landing_set = wanted;
     machine->breakpoints_changed = false;
-    return engine->ops->set_breakpoints(engine, list, count, error);
+    return engine->ops->set_breakpoints(
+        engine, machine->breakpoints, machine->breakpoint_count, error);
 }
 
 static int run_engine(struct machine *machine, struct position until, struct error *error)
@@ -363,7 +364,7 @@ static int run_engine(struct machine *machine, struct position until, struct err
     if (!machine->pending_more) {
         if (source->ops->plan(source, machine, &plan, error) < 0 ||
             choose_engine(machine, &plan, until, error) < 0 ||
-            set_engine_breakpoints(machine, plan.landing, error) < 0)
+            set_engine_breakpoints(machine, error) < 0)
             return -1;
     }
     struct engine *engine = machine->engine;
@@ -371,7 +372,9 @@ static int run_engine(struct machine *machine, struct position until, struct err
         .budget = plan.budget, .stop_when_interruptible = plan.stop_when_interruptible};
     if (engine->ops->counts) {
         uint64_t done = engine->retired - machine->event_retired;
-        uint64_t landing = plan.landing && plan.landing->counted ? plan.landing->insns : UINT64_MAX;
+        uint64_t landing = has_count(plan.landing) ? plan.landing->insns : UINT64_MAX;
+        if (plan.landing && !has_count(plan.landing))
+            request.match = &plan.landing->state;
         uint64_t limit =
             machine->event == until.event && until.insn < landing ? until.insn : landing;
         if (limit != UINT64_MAX && limit - done < request.budget)

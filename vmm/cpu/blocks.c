@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "vmm/cpu/decode.h"
+#include "vmm/cpu/execute.h"
 
 enum { CODE_PAGES = 1 << 16, LINE_SHIFT = 6 };
 
@@ -153,6 +154,12 @@ void blocks_memory_written(struct cpu *cpu, uint64_t gpa, uint64_t size)
     }
 }
 
+void blocks_drop_offset(struct cpu *cpu, unsigned offset)
+{
+    for (unsigned i = 1; i < cpu->blocks->page_count; i++)
+        drop_range(cpu, &cpu->blocks->pages[i], offset, offset);
+}
+
 /* Could a breakpoint be on the instruction at `rip`? A block may run at several linear addresses
  * of the same page offset, and CS may have a base. */
 static bool may_break_at(const struct cpu *cpu, uint64_t gpa)
@@ -165,11 +172,17 @@ static bool may_break_at(const struct cpu *cpu, uint64_t gpa)
     return false;
 }
 
+/* The same for the wanted registers. */
+static bool may_match_at(const struct cpu *cpu, uint64_t gpa)
+{
+    return cpu->match.armed && !((cpu->match.linear ^ gpa) % PAGE_SIZE);
+}
+
 /* Room for the largest block, flushing everything if need be. */
 static struct block *reserve(struct cpu *cpu)
 {
     struct block_cache *cache = cpu->blocks;
-    uint64_t most = sizeof(struct block) + (BLOCK_MAX_OPS + 1) * sizeof(struct op);
+    uint64_t most = sizeof(struct block) + (BLOCK_MAX_OPS + 2) * sizeof(struct op);
     if (cache->used + most > cache->size || cache->page_count + 1 >= CODE_PAGES)
         blocks_flush(cpu);
     return (struct block *)(cache->arena + cache->used);
@@ -200,34 +213,42 @@ struct block *blocks_build(struct cpu *cpu, uint64_t gpa, uint64_t rip, unsigned
     struct block_cache *cache = cpu->blocks;
     struct block *block = reserve(cpu);
     const uint8_t *host = memory_at(cpu->memory, gpa & ~(PAGE_SIZE - 1), PAGE_SIZE);
-    unsigned start = (unsigned)(gpa % PAGE_SIZE), offset = 0, count = 0;
+    unsigned start = (unsigned)(gpa % PAGE_SIZE), offset = 0, count = 0, checks = 0;
     bool ended = false;
 
     (void)rip;
     *block = (struct block){.key = gpa << 8 | mode, .may_break = may_break_at(cpu, gpa)};
     while (count < BLOCK_MAX_OPS && start + offset < PAGE_SIZE && !ended) {
-        struct op *op = &block->ops[count];
+        struct op *op = &block->ops[count + checks];
         if (count && may_break_at(cpu, gpa + offset))
             break;
         if (insn_decode(host + start + offset, (unsigned)PAGE_SIZE - start - offset,
                 mode & BLOCK_CODE64, mode & BLOCK_CODE32 ? 4 : 2, &op->insn) == DECODE_MORE)
             break;
+        if (may_match_at(cpu, gpa + offset)) {
+            op[1].insn = op->insn;
+            exec_match_prepare(cpu, op++);
+            op[-1].offset = (uint16_t)offset;
+            op[-1].remaining = (uint16_t)count;
+            checks = 1;
+        }
         op_prepare(cpu, op, mode, offset);
         op->offset = (uint16_t)offset;
+        op->remaining = (uint16_t)count;
         offset += op->insn.length;
         ended = op->insn.flags & INSN_ENDS_BLOCK;
         count++;
     }
     if (!count)
         return NULL;
-    for (unsigned i = 0; i < count; i++)
-        block->ops[i].remaining = (uint16_t)(count - i);
+    for (unsigned i = 0; i < count + checks; i++)
+        block->ops[i].remaining = (uint16_t)(count - block->ops[i].remaining);
     if (!ended)
-        op_prepare_end(&block->ops[count], offset);
+        op_prepare_end(&block->ops[count + checks], offset);
     block->count = count;
     block->entry_count = block->may_break ? BLOCK_NO_ENTRY : count;
     block->bytes = (uint16_t)offset;
-    cache->used += (sizeof *block + (count + 1) * sizeof(struct op) + 63) & ~63ull;
+    cache->used += (sizeof *block + (count + checks + 1) * sizeof(struct op) + 63) & ~63ull;
     insert(cpu, block);
     return block;
 }

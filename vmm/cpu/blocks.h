@@ -53,7 +53,9 @@ struct block {
     bool dropped;
     bool may_break; /* a breakpoint may be set on its first instruction */
     struct block *hash_next, *page_next;
-    struct op ops[]; /* count, and a last one that leaves unless the block ends in a transfer */
+    /* count, one more where registers are looked for (match.c), and a last one that leaves unless
+     * the block ends in a transfer */
+    struct op ops[];
 };
 
 enum { BLOCK_HASH_BITS = 16 };
@@ -91,6 +93,9 @@ extern struct block block_none;
 
 struct block_cache *blocks_create(const struct memory *memory, struct error *error);
 void blocks_destroy(struct block_cache *cache);
+/* Drops the blocks of every page that cover the byte at this offset in it; none may be under way.
+ */
+void blocks_drop_offset(struct cpu *cpu, unsigned offset);
 /* Drops everything; no block may be under way. */
 void blocks_flush(struct cpu *cpu);
 

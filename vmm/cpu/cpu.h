@@ -9,6 +9,7 @@
  *   execute*.c    the dispatcher and the integer instruction groups
  *   mmu.c         paging, TLB, memory access of every kind (access.h has the inline hit path)
  *   segments.c, transfer.c, exceptions.c, control.c, msr.c, io.c    the system instructions
+ *   match.c       stops at given registers
  *   x87*.c, mmx.c, sse*.c    floating point and SIMD, on the host's own instructions
  *
  * Rules that every instruction handler keeps:
@@ -148,6 +149,16 @@ struct pending_access {
     bool is_port;
 };
 
+/* What run_request.match asks for (match.c). */
+struct cpu_match {
+    bool armed;
+    uint64_t linear; /* of the instruction */
+    uint64_t gpr[16];
+    uint64_t arithmetic;       /* flags, in RFLAGS format */
+    uint8_t telling;           /* the register that last told another pass from this one */
+    uint64_t reported_retired; /* where EXIT_MATCH was last reported; UINT64_MAX: nowhere */
+};
+
 struct cpu {
     struct engine engine; /* first: a struct engine * is a struct cpu * */
     struct memory *memory;
@@ -218,9 +229,10 @@ struct cpu {
     struct vcpu_exit watch_exit; /* ... and this tells where */
     uint64_t breakpoint_rip;     /* where EXIT_BREAKPOINT was last reported, and when: */
     uint64_t breakpoint_retired; /* going on from there steps over it */
-    uint64_t debug_hits;         /* DR6 bits of data and I/O breakpoints hit by the instruction */
-    uint64_t debug_seen[5];      /* DR0-3 and DR7 that the TLB and the dispatcher know of */
-    bool debug_stepping;         /* DR7 enables instruction or I/O breakpoints */
+    struct cpu_match match;
+    uint64_t debug_hits;    /* DR6 bits of data and I/O breakpoints hit by the instruction */
+    uint64_t debug_seen[5]; /* DR0-3 and DR7 that the TLB and the dispatcher know of */
+    bool debug_stepping;    /* DR7 enables instruction or I/O breakpoints */
 
     bool access_waiting; /* reads[read_count - 1] waits for engine_complete() */
     bool write_reported; /* writes[write_next] was the last exit */
@@ -333,6 +345,16 @@ void blocks_memory_written(struct cpu *cpu, uint64_t gpa, uint64_t size);
  * watch_access for each. */
 bool watch_page(const struct cpu *cpu, uint64_t linear_page, uint64_t gpa_page);
 void watch_access(struct cpu *cpu, uint64_t linear, uint64_t gpa, unsigned size, bool is_write);
+
+/* ---- The registers to stop at (match.c) -------------------------------------------------------
+ */
+
+/* Looks for these registers from now on; NULL: for none. */
+void match_arm(struct cpu *cpu, const struct vcpu_state *wanted);
+/* Between instructions: do the wanted registers stand here, and was it not reported yet? */
+bool match_here(const struct cpu *cpu);
+/* Is the instruction at RIP the wanted one? */
+bool match_rip(const struct cpu *cpu);
 
 /* ---- Floating point and SIMD ---------------------------------------------------------------- */
 

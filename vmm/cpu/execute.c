@@ -95,6 +95,7 @@ static void bound_deliveries(struct cpu *cpu)
 static void deliver(struct cpu *cpu)
 {
     bound_deliveries(cpu);
+    cpu->match.reported_retired = UINT64_MAX; /* the handler may begin with the same registers */
     if (!cpu_deliver_exception(cpu))
         cpu->shutdown = true;
     cpu->jumped = false;
@@ -137,8 +138,6 @@ static bool at_breakpoint(struct cpu *cpu)
         const struct breakpoint *point = &cpu->breakpoints[i];
         if (point->kind != BREAK_EXECUTE)
             continue;
-        if (point->gpr && memcmp(point->gpr, cpu->s.gpr, sizeof cpu->s.gpr) != 0)
-            continue;
         if (point->physical ? cpu_translate_quiet(cpu, linear, &gpa) && gpa == point->address
                             : linear == point->address)
             return true;
@@ -160,6 +159,9 @@ static bool boundary(
         *exit = cpu->watch_exit;
     } else if (cpu->s.halted) {
         exit->kind = EXIT_HLT;
+    } else if (cpu->match.armed && match_here(cpu)) {
+        cpu->match.reported_retired = cpu->engine.retired;
+        exit->kind = EXIT_MATCH;
     } else if (request->stop_when_interruptible && cpu_interruptible(cpu)) {
         exit->kind = EXIT_WINDOW;
     } else if (cpu->engine.retired >= end) {
@@ -444,6 +446,7 @@ int cpu_run(
     const uint64_t end =
         request->budget > UINT64_MAX - start ? UINT64_MAX : start + request->budget;
 
+    match_arm(cpu, request->match);
     int reason = setjmp(escape);
     cpu->escape = &escape;
     if (reason && !escaped(cpu, reason)) {

@@ -69,6 +69,9 @@ const struct op *exec_generic_end(struct cpu *cpu, const struct op *op);
 /* Goes on to the next block after a block without a transfer. */
 const struct op *exec_end(struct cpu *cpu, const struct op *op);
 
+/* match.c: stops in front of the instruction if the wanted registers stand there. */
+void exec_match_prepare(const struct cpu *cpu, struct op *op);
+
 /* execute_branch.c; by condition code */
 extern const op_exec exec_jcc[16];
 const struct op *exec_jump(struct cpu *cpu, const struct op *op);

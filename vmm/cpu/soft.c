@@ -168,7 +168,7 @@ static int soft_import_state(
     cpu->access_waiting = cpu->write_reported = false;
     cpu->watch_hit = cpu->shutdown = cpu->jumped = cpu->stop_requested = false;
     cpu->debug_hits = 0;
-    cpu->breakpoint_retired = UINT64_MAX;
+    cpu->breakpoint_retired = cpu->match.reported_retired = UINT64_MAX;
     cpu->delivery_failed = false;
     cpu->delivery_count = 0;
     return 0;

@@ -184,6 +184,15 @@ static bool interrupted(const struct cpu *cpu)
     return cpu->countdown <= 0 || cpu->stop_requested || cpu->write_count || cpu->read_count;
 }
 
+/* Of the `count` iterations left, how many there are up to the boundary with the wanted RCX. */
+static uint64_t until_match(const struct cpu *cpu, const struct insn *insn, uint64_t count)
+{
+    if (!cpu->match.armed || !match_rip(cpu))
+        return UINT64_MAX;
+    uint64_t wanted = cpu->match.gpr[RCX] & size_mask(insn->address_size);
+    return wanted < count ? count - wanted : UINT64_MAX;
+}
+
 /* The first iteration of a call was charged with the block; further ones are charged here. */
 static void repeat(struct cpu *cpu, const struct insn *insn, insn_handler once, bool compares)
 {
@@ -194,10 +203,13 @@ static void repeat(struct cpu *cpu, const struct insn *insn, insn_handler once, 
         once(cpu, insn);
         return;
     }
+    uint64_t stop = until_match(cpu, insn, count);
     while (count) {
         uint64_t done = 0;
         if (insn->handler == op_movs || insn->handler == op_stos) {
             uint64_t room = (uint64_t)cpu->countdown + 1;
+            if (stop < room)
+                room = stop;
             done = bulk(cpu, insn, count < room ? count : room);
         }
         if (!done) {
@@ -205,13 +217,14 @@ static void repeat(struct cpu *cpu, const struct insn *insn, insn_handler once, 
             done = 1;
         }
         count -= done;
+        stop -= done;
         cpu->countdown -= (int64_t)done - 1;
         gpr_write(cpu, RCX, size, count);
         if (!count)
             return;
         if (compares && !(cpu->flags & FLAG_ZF << 8) != !(insn->flags & INSN_REP))
             return;
-        if (interrupted(cpu)) {
+        if (!stop || interrupted(cpu)) {
             cpu->jumped = true;       /* to itself */
             cpu->s.rflags |= FLAG_RF; /* between iterations: APM volume 2, section 3.1.6 */
             return;
