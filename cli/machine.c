@@ -352,6 +352,23 @@ static void on_signal(int number)
         machine_request_stop(signalled_machine);
 }
 
+/* The terminal is a person's again before anything else is said. */
+static void close_console(struct cli_machine *setup)
+{
+    struct error warning;
+    struct serial_backend *console = setup->console;
+    setup->console = NULL; /* the UART's destruction may still report its lines */
+    if (!console)
+        return;
+    serial_flush(console);
+    bool quit = serial_quit_requested(console), warned = serial_take_warning(console, &warning);
+    serial_close(console);
+    if (quit)
+        fputc('\n', stderr);
+    if (warned)
+        fprintf(stderr, "hindsight: %s\n", warning.text);
+}
+
 int cli_machine_run(struct cli_machine *setup, int *signal_number, struct error *error)
 {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
@@ -362,6 +379,7 @@ int cli_machine_run(struct cli_machine *setup, int *signal_number, struct error 
         sigaction(signals[i], &action, &old[i]);
     int result = machine_run(setup->machine, POSITION_END, error);
     live_detach(setup->live);
+    close_console(setup);
     for (unsigned i = 0; i < 3; i++)
         sigaction(signals[i], &old[i], NULL);
     signalled_machine = NULL;
@@ -371,14 +389,9 @@ int cli_machine_run(struct cli_machine *setup, int *signal_number, struct error 
 
 void cli_machine_close(struct cli_machine *setup)
 {
-    struct error warning;
     live_destroy(setup->live);
-    struct serial_backend *console = setup->console;
-    while (console && serial_take_warning(console, &warning))
-        fprintf(stderr, "hindsight: %s\n", warning.text);
-    setup->console = NULL; /* the UART's destruction may still report its lines */
+    close_console(setup);
     machine_destroy(setup->machine);
-    serial_close(console);
     free((void *)(uintptr_t)setup->kernel.data);
     free((void *)(uintptr_t)setup->initrd.data);
     for (unsigned i = 0; i < MEMORY_MAX_BACKENDS; i++)

@@ -20,7 +20,6 @@ static int finish(struct cli_machine *setup, struct recorder *recorder, const ch
 {
     struct error error;
     const struct error *why = run < 0 ? failure : NULL;
-    serial_flush(setup->console);
     int written = recorder_finish(recorder, setup->machine, signal_number, why, &error);
     if (run < 0 || setup->machine->stop == STOP_SHUTDOWN)
         cli_describe_failure(setup->machine);
