@@ -275,12 +275,20 @@ static int console_fd(void *context)
 static ssize_t console_read(void *context, uint8_t *data, size_t size)
 {
     struct cli_machine *setup = context;
-    size_t got = serial_read(setup->console, data, size);
+    size_t room = sizeof setup->typed - setup->typed_count;
+    if (room)
+        setup->typed_count += serial_read(setup->console, setup->typed + setup->typed_count, room);
     if (serial_quit_requested(setup->console))
         machine_request_stop(setup->machine);
-    if (got == 0)
+    size_t got = setup->typed_count < size ? setup->typed_count : size;
+    if (got == 0) {
         errno = EAGAIN;
-    return got ? (ssize_t)got : -1;
+        return -1;
+    }
+    memcpy(data, setup->typed, got);
+    setup->typed_count -= got;
+    memmove(setup->typed, setup->typed + got, setup->typed_count);
+    return (ssize_t)got;
 }
 
 static int console_fd_of(void *context)
@@ -292,7 +300,7 @@ static int console_fd_of(void *context)
 static bool console_ended(void *context)
 {
     struct cli_machine *setup = context;
-    return serial_input_ended(setup->console);
+    return setup->typed_count == 0 && serial_input_ended(setup->console);
 }
 
 static void console_put(void *context, const uint8_t *bytes, size_t count)
@@ -324,34 +332,6 @@ int cli_machine_open(struct cli_machine *setup, struct error *error)
     return setup->live ? 0 : -1;
 }
 
-int cli_machine_create(struct cli_machine *setup, struct input_source *source, struct error *error)
-{
-    const struct machine_options options = {
-        .config = &setup->config,
-        .engine = setup->engine,
-        .kernel = &setup->kernel,
-        .initrd = setup->initrd.data ? &setup->initrd : NULL,
-        .source = source,
-        .console = {.put = console_put, .target = setup},
-        .line_changed = line_changed,
-        .line_target = setup,
-    };
-    setup->machine = machine_create(&options, error);
-    return setup->machine ? live_attach(setup->live, setup->machine, error) : -1;
-}
-
-/* ---- Signals: the one thing that a process has one of ---- */
-
-static struct machine *volatile signalled_machine;
-static volatile sig_atomic_t caught_signal;
-
-static void on_signal(int number)
-{
-    caught_signal = number;
-    if (signalled_machine)
-        machine_request_stop(signalled_machine);
-}
-
 /* The terminal is a person's again before anything else is said. */
 static void close_console(struct cli_machine *setup)
 {
@@ -367,6 +347,37 @@ static void close_console(struct cli_machine *setup)
         fputc('\n', stderr);
     if (warned)
         fprintf(stderr, "hindsight: %s\n", warning.text);
+}
+
+int cli_machine_create(struct cli_machine *setup, struct input_source *source, struct error *error)
+{
+    const struct machine_options options = {
+        .config = &setup->config,
+        .engine = setup->engine,
+        .kernel = &setup->kernel,
+        .initrd = setup->initrd.data ? &setup->initrd : NULL,
+        .source = source,
+        .console = {.put = console_put, .target = setup},
+        .line_changed = line_changed,
+        .line_target = setup,
+    };
+    setup->machine = machine_create(&options, error);
+    if (setup->machine && live_attach(setup->live, setup->machine, error) == 0)
+        return 0;
+    close_console(setup);
+    return -1;
+}
+
+/* ---- Signals: the one thing that a process has one of ---- */
+
+static struct machine *volatile signalled_machine;
+static volatile sig_atomic_t caught_signal;
+
+static void on_signal(int number)
+{
+    caught_signal = number;
+    if (signalled_machine)
+        machine_request_stop(signalled_machine);
 }
 
 int cli_machine_run(struct cli_machine *setup, int *signal_number, struct error *error)

@@ -21,6 +21,8 @@ struct cli_machine {
 
     struct boot_image kernel, initrd;
     struct serial_backend *console;
+    uint8_t typed[16384]; /* taken from the console, not yet by the guest */
+    size_t typed_count;
     struct live *live;
     struct machine *machine;
 };

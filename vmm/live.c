@@ -34,6 +34,7 @@ struct live {
     atomic_bool quit;
     atomic_bool input_ready;      /* the console has bytes that nobody has taken */
     atomic_bool input_fits;       /* the serial port has room for one */
+    atomic_bool look;             /* the vCPU's thread is to look through input that has to wait */
     atomic_uint_fast64_t kick_at; /* host ns; NEVER */
 };
 
@@ -76,13 +77,14 @@ static int timeout_until(uint64_t at)
 static void *watch(void *context)
 {
     struct live *live = context;
-    uint64_t input_since = NEVER;
+    uint64_t input_since = NEVER, looked_at = 0;
     while (!atomic_load(&live->quit)) {
         bool ready = atomic_load(&live->input_ready);
         if (!ready)
             input_since = NEVER;
         uint64_t kick_at = atomic_load(&live->kick_at);
-        uint64_t next = ready && input_since != NEVER ? input_since + GRACE_NS : NEVER;
+        bool fits = atomic_load(&live->input_fits);
+        uint64_t next = ready && fits && input_since != NEVER ? input_since + GRACE_NS : NEVER;
         if (kick_at < next)
             next = kick_at;
         struct pollfd fds[2] = {{.fd = live->wake, .events = POLLIN},
@@ -101,7 +103,13 @@ static void *watch(void *context)
         kick_at = atomic_load(&live->kick_at);
         bool input_late = atomic_load(&live->input_ready) && atomic_load(&live->input_fits) &&
                           input_since != NEVER && now >= input_since + GRACE_NS;
-        if (now >= kick_at || input_late) {
+        /* Input that the guest does not take may hold the command to quit. */
+        bool look = ready && !fits && now >= looked_at + WAIT_SLICE_MS * MS_IN_NS;
+        if (look) {
+            looked_at = now;
+            atomic_store(&live->look, true);
+        }
+        if (now >= kick_at || input_late || look) {
             live->machine->home->ops->kick(live->machine->home);
             if (now >= kick_at)
                 atomic_compare_exchange_strong(&live->kick_at, &kick_at, now + GRACE_NS);
@@ -135,14 +143,23 @@ static size_t input_room(const struct machine *machine)
     return uart_receive_room(machine->uart);
 }
 
+static void look_through_input(struct live *live)
+{
+    uint8_t none;
+    live->console.read(live->console.context, &none, 0);
+}
+
 /* Takes typed bytes that the serial port has room for. */
 static int take_input(struct live *live, struct machine *machine, struct delivery *delivery)
 {
     if (!atomic_load_explicit(&live->input_ready, memory_order_relaxed))
         return 0;
     size_t room = input_room(machine);
-    if (room == 0)
+    if (room == 0) {
+        if (atomic_exchange(&live->look, false))
+            look_through_input(live);
         return 0;
+    }
     ssize_t got = live->console.read(live->console.context, delivery->data, room);
     if (got <= 0) {
         atomic_store(&live->input_ready, false);
@@ -209,11 +226,20 @@ static int live_poll(struct input_source *source, struct machine *machine,
     return take_input(live, machine, delivery) || take_packet(machine, delivery);
 }
 
-/* Until the console is readable, a stop is requested, or `ns` of real time have passed. */
+/*
+ * Until there is input that the guest has room for, a stop is requested, or `ns` of real time have
+ * passed.
+ */
 static void wait_host(struct live *live, struct machine *machine, uint64_t ns)
 {
     uint64_t until = ns == NEVER ? NEVER : host_ns() + ns;
-    while (!atomic_load(&machine->stop_requested) && !atomic_load(&live->input_ready)) {
+    bool fits = input_room(machine) > 0;
+    while (!atomic_load(&machine->stop_requested)) {
+        bool ready = atomic_load(&live->input_ready);
+        if (ready && fits)
+            return;
+        if (ready)
+            look_through_input(live);
         uint64_t now = host_ns();
         if (now >= until)
             return;
@@ -221,7 +247,8 @@ static void wait_host(struct live *live, struct machine *machine, uint64_t ns)
         if (left > WAIT_SLICE_MS * MS_IN_NS)
             left = WAIT_SLICE_MS * MS_IN_NS;
         struct timespec timeout = {.tv_nsec = (long)left};
-        struct pollfd fds[CONFIG_MAX_NICS + 1] = {{.fd = console_fd(live), .events = POLLIN}};
+        struct pollfd fds[CONFIG_MAX_NICS + 1] = {
+            {.fd = ready ? -1 : console_fd(live), .events = POLLIN}};
         unsigned count = 1;
         for (unsigned i = 0; i < machine->config->net_count; i++)
             fds[count++] =
@@ -246,8 +273,10 @@ static int live_wait(struct input_source *source, struct machine *machine,
         if (take_input(live, machine, delivery) || take_packet(machine, delivery))
             return 1;
         uint64_t deadline = clock_next_deadline(&machine->clock);
+        /* A byte that the port has no room for cannot wake the guest. */
         if (deadline == TIMER_IDLE && machine->config->net_count == 0 &&
-            (!has_input(live) || live->console.ended(live->console.context)))
+            (!has_input(live) || input_room(machine) == 0 ||
+                live->console.ended(live->console.context)))
             return 0;
         uint64_t now = live_clock(source, machine);
         uint64_t left = deadline == TIMER_IDLE ? NEVER : deadline > now ? deadline - now : 0;
@@ -307,6 +336,8 @@ static int live_landing(struct input_source *source, struct machine *machine,
 {
     struct live *live = (struct live *)source;
     (void)error;
+    if (atomic_exchange(&live->look, false))
+        look_through_input(live);
     bool input =
         (atomic_load(&live->input_ready) && input_room(machine) > 0) || packet_is_due(machine);
     if (machine->counts_time)

@@ -17,7 +17,8 @@
 struct live_console {
     int (*fd)(void *context); /* readable when there are some; -1: none for now or ever */
     /* As read(2) without blocking: bytes, 0 at the end of input, -1 with EAGAIN when there are
-     * none. */
+     * none. Called with size 0 now and then while the guest takes nothing, so that a command to
+     * quit among what was typed is seen. */
     ssize_t (*read)(void *context, uint8_t *data, size_t size);
     bool (*ended)(void *context); /* nothing can come any more */
     void *context;

@@ -51,6 +51,19 @@ for engine in $(engines); do
     done
 done
 
+# Ctrl-A x works whether the guest reads its serial port or not, idles or computes.
+for engine in $(engines); do
+    for guest in 'clock ticks=1000000' 'spin loops=1000000000000'; do
+        set -- $guest
+        timeout 90 python3 "$here/quit_by_keys.py" "$HINDSIGHT" record --engine "$engine" \
+            --kernel "$GUESTS/$1.elf" --append "$2" -o "$work/t.hst" >"$work/out" 2>"$work/err" ||
+            fail "Ctrl-A x on $engine with $1: status $?"
+        [ "$(setting "$work/t.hst" '["end"]["text"]')" = interrupted ] || fail "Ctrl-A x: not 'interrupted'"
+        identical "$work/t.hst"
+    done
+    echo "$engine: Ctrl-A x ends recordings completely"
+done
+
 engine=$(first_engine)
 # cut_off TRACE: replays to its last chunk.
 cut_off()

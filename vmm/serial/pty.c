@@ -7,7 +7,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "vmm/serial/internal.h"
@@ -15,6 +17,16 @@
 struct pty {
     int slave_fd;
 };
+
+/* What a program has not read yet is lost when the master is closed: it gets a second. */
+static void let_read(struct serial_backend *backend)
+{
+    const struct pty *pty = backend->data;
+    const struct timespec pause = {.tv_nsec = 10000000};
+    int left = 0;
+    for (unsigned i = 0; i < 100 && ioctl(pty->slave_fd, TIOCINQ, &left) == 0 && left > 0; i++)
+        nanosleep(&pause, NULL);
+}
 
 static void close_pty(struct serial_backend *backend)
 {
@@ -24,7 +36,7 @@ static void close_pty(struct serial_backend *backend)
     free(pty);
 }
 
-static const struct serial_ops ops = {.name = "pty", .close = close_pty};
+static const struct serial_ops ops = {.name = "pty", .close = close_pty, .restore = let_read};
 
 static int open_slave(const char *path)
 {
