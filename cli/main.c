@@ -16,6 +16,7 @@ static const struct command commands[] = {
     {"record", cli_record, "run a guest and record it"},
     {"replay", cli_replay, "run a trace again and compare"},
     {"debug", cli_debug, "walk through a trace in both directions"},
+    {"gdb", cli_gdb, "let stock gdb attach to a trace"},
     {"info", cli_info, "what a trace holds"},
     {"dump", cli_dump, "the events and inputs of a trace"},
     {"verify", cli_verify, "check that a trace file is intact"},

@@ -1,0 +1,178 @@
+/* hindsight gdb: a trace for stock gdb to attach to. */
+#include "cli/cli.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "debugger/gdbstub.h"
+#include "vmm/config.h"
+
+static const char help[] =
+    "Usage: hindsight gdb TRACE.hst [--listen HOST:PORT|unix:PATH] [--once] [--cache SIZE]\n"
+    "Let gdb attach to a recorded run: (gdb) target remote :1234\n"
+    "gdb's reverse-step, reverse-continue and the like work; 'monitor COMMAND' reaches\n"
+    "hindsight's own commands ('monitor help').\n\n"
+    "  --listen HOST:PORT|unix:PATH  127.0.0.1:1234 by default; port 0 takes a free one\n"
+    "  --once                        end when the first gdb has gone\n"
+    "  --cache SIZE                  memory for checkpoints, 512M by default\n";
+
+enum { OPTION_LISTEN = 1, OPTION_ONCE, OPTION_CACHE };
+
+static struct gdbstub *volatile serving;
+static volatile sig_atomic_t stopping;
+
+static void on_signal(int number)
+{
+    (void)number;
+    stopping = 1;
+    if (serving)
+        gdbstub_stop(serving);
+}
+
+static int listen_unix(const char *path, struct error *error)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct stat status;
+    if (strlen(path) >= sizeof address.sun_path)
+        return error_set(error, "--listen unix:%s: the path is too long", path);
+    strcpy(address.sun_path, path);
+    /* A socket left behind by an earlier run; nothing else is removed. */
+    if (stat(path, &status) == 0 && S_ISSOCK(status.st_mode))
+        unlink(path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 1) < 0) {
+        error_set_errno(error, "--listen unix:%s", path);
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    printf("waiting for gdb: target remote %s\n", path);
+    return fd;
+}
+
+static int listen_tcp(const char *text, struct error *error)
+{
+    char host[256];
+    const char *colon = strrchr(text, ':');
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found;
+    struct sockaddr_storage bound;
+    socklen_t size = sizeof bound;
+    int on = 1;
+    if (!colon || colon - text >= (ptrdiff_t)sizeof host || !colon[1])
+        return error_set(error, "--listen %s: give HOST:PORT or unix:PATH", text);
+    snprintf(host, sizeof host, "%.*s", (int)(colon - text), text);
+    int code = getaddrinfo(*host ? host : "127.0.0.1", colon + 1, &hints, &found);
+    if (code)
+        return error_set(error, "--listen %s: %s", text, gai_strerror(code));
+    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    int result = fd < 0 ? -1 : bind(fd, found->ai_addr, found->ai_addrlen);
+    freeaddrinfo(found);
+    if (result < 0 || listen(fd, 1) < 0 || getsockname(fd, (struct sockaddr *)&bound, &size) < 0) {
+        error_set_errno(error, "--listen %s", text);
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    unsigned port =
+        ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)(void *)&bound)->sin6_port
+                                          : ((struct sockaddr_in *)(void *)&bound)->sin_port);
+    printf("waiting for gdb: target remote %s:%u\n", *host ? host : "127.0.0.1", port);
+    return fd;
+}
+
+static int serve(struct gdbstub *stub, int listener, bool once, struct error *error)
+{
+    int on = 1;
+    while (!stopping) {
+        int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+        if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+            continue;
+        if (fd < 0)
+            return error_set_errno(error, "waiting for gdb");
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        int result = gdbstub_serve(stub, fd, error);
+        close(fd);
+        if (result < 0)
+            fprintf(stderr, "hindsight: %s\n", error->text);
+        if (once)
+            break;
+    }
+    return 0;
+}
+
+static int run(
+    const char *path, const char *where, const struct debugger_options *options, bool once)
+{
+    struct error error = {""};
+    bool damaged;
+    struct debugger *debugger = debugger_open(path, options, &damaged, &error);
+    if (!debugger) {
+        error_prefix(&error, "%s", path);
+        return cli_fail(damaged ? STATUS_DAMAGED : STATUS_ERROR, &error);
+    }
+    buffer_clear(debugger_output(debugger));
+    struct gdbstub *stub = gdbstub_create(debugger, &error);
+    int listener = !stub                             ? -1
+                   : strncmp(where, "unix:", 5) == 0 ? listen_unix(where + 5, &error)
+                                                     : listen_tcp(where, &error);
+    int result = listener < 0 ? -1 : 0;
+    if (result == 0) {
+        struct sigaction action = {.sa_handler = on_signal};
+        fflush(stdout);
+        serving = stub;
+        sigaction(SIGINT, &action, NULL);
+        sigaction(SIGTERM, &action, NULL);
+        result = serve(stub, listener, once, &error);
+        serving = NULL;
+        close(listener);
+        if (strncmp(where, "unix:", 5) == 0)
+            unlink(where + 5);
+    }
+    gdbstub_destroy(stub);
+    debugger_close(debugger);
+    return result < 0 ? cli_fail(STATUS_ERROR, &error) : STATUS_OK;
+}
+
+int cli_gdb(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"listen", required_argument, NULL, OPTION_LISTEN},
+        {"once", no_argument, NULL, OPTION_ONCE},
+        {"cache", required_argument, NULL, OPTION_CACHE},
+        {0},
+    };
+    const char *where = "127.0.0.1:1234";
+    struct debugger_options debug = {0};
+    bool once = false;
+    struct error error;
+    int option;
+    if (cli_wants_help(argc, argv))
+        return cli_help(help);
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (option == OPTION_LISTEN)
+            where = optarg;
+        else if (option == OPTION_ONCE)
+            once = true;
+        else if (option != OPTION_CACHE)
+            return cli_usage("gdb", "bad option");
+        else if (config_parse_size(optarg, &debug.cache_bytes, &error) < 0)
+            return cli_usage("gdb", "--cache %s", error.text);
+    }
+    if (optind + 1 != argc)
+        return cli_usage("gdb", "give one trace");
+    return run(argv[optind], where, &debug, once);
+}
