@@ -439,9 +439,7 @@ static int take_byte(struct gdbstub *stub, uint8_t byte)
         return stub->no_ack ? 0 : send_all(stub, (const uint8_t *)"-", 1);
     case PACKET_REFUSED:
         return stub->no_ack ? 0 : send_all(stub, stub->sent.data, stub->sent.size);
-    case PACKET_INTERRUPT: /* nothing runs: tell again that it stands */
-        return send_packet(stub, &stub->last_stop);
-    default:
+    default: /* an interrupt finds nothing that runs */
         return 0;
     }
 }
