@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Debian's cloud kernel boots to a shell that a person types at, and is switched off; COUNT
+# recordings, each replayed identically with the same bytes on the console. A panic and images that
+# cannot be booted end as they should.
+source "$(dirname "$0")/common.bash"
+source "$here/linux.bash"
+count=${COUNT:-1}
+
+initramfs
+for round in $(seq "$count"); do
+    timeout 500 python3 "$here/type_at_linux.py" "$work/console" "$HINDSIGHT" record "${machine[@]}" \
+        --append console=ttyS0 -o "$work/t.hst" >"$work/out" 2>"$work/err" || fail "typing: status $?"
+    for again in 1 2; do
+        identical "$work/t.hst" --console
+    done
+    python3 - "$work/out" "$work/console" <<'PYTHON' || fail "the replay prints something else"
+import sys
+replayed, recorded = (open(name, "rb").read() for name in sys.argv[1:])
+replayed = replayed[:replayed.rindex(b"identical:")].replace(b"\r", b"")
+# The terminal has hindsight's own last line as well.
+recorded = recorded.replace(b"\r", b"")
+recorded = recorded[:recorded.rindex(b"hindsight:")]
+sys.exit(replayed != recorded)
+PYTHON
+done
+echo "typed at a shell, switched off: $count recordings replayed identically"
+
+hindsight record "${machine[@]}" --pace fast --append "console=ttyS0 rdinit=/nowhere root=/dev/nothing" -o "$work/panic.hst"
+[ "$status" -eq 1 ] || fail "a panic: status $status"
+grep -q 'panicked.*: Kernel panic - not syncing: VFS: Unable to mount root' "$work/err" ||
+    fail "a panic: its text is not told"
+identical "$work/panic.hst"
+echo "a panic ends the run with its text and status 1"
