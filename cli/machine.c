@@ -349,6 +349,11 @@ static void close_console(struct cli_machine *setup)
         fprintf(stderr, "hindsight: %s\n", warning.text);
 }
 
+struct byte_sink cli_machine_console(struct cli_machine *setup)
+{
+    return (struct byte_sink){.put = console_put, .target = setup};
+}
+
 int cli_machine_create(struct cli_machine *setup, struct input_source *source, struct error *error)
 {
     const struct machine_options options = {

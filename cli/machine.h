@@ -74,6 +74,8 @@ int cli_machine_option(
 int cli_machine_load(struct cli_machine *setup, struct error *error);
 /* Opens the serial back end and the live source. */
 int cli_machine_open(struct cli_machine *setup, struct error *error);
+/* The serial back end as a sink. */
+struct byte_sink cli_machine_console(struct cli_machine *setup);
 /* Builds the machine over `source` (the live one, or a recorder's) and starts the live source. */
 int cli_machine_create(struct cli_machine *setup, struct input_source *source, struct error *error);
 /* Runs until the guest stops; SIGINT, SIGTERM and SIGHUP stop it. *signal receives which, or 0. */

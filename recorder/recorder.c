@@ -140,6 +140,16 @@ static int record_value(struct input_source *source, struct machine *machine, en
     return 0;
 }
 
+/* The inner source replays (a fork on its way): its landing belongs into this trace, too. */
+static int record_landed(
+    struct input_source *source, struct machine *machine, uint64_t insns, struct error *error)
+{
+    struct recorder *recorder = (struct recorder *)source;
+    const struct trace_position at = {.event = machine->event, .insn = insns};
+    trace_writer_input(recorder->writer, INPUT_LANDING, &at, NULL, 0);
+    return recorder->live->ops->landed(recorder->live, machine, insns, error);
+}
+
 static bool record_member_failed(
     struct input_source *source, struct machine *machine, uint64_t operation, bool failed)
 {
@@ -162,6 +172,7 @@ static const struct input_source_ops record_ops = {
     .wait = record_wait,
     .plan = record_plan,
     .landing = record_landing,
+    .landed = record_landed,
     .value = record_value,
     .member_failed = record_member_failed,
 };
@@ -207,6 +218,10 @@ static void add_config(struct trace_config *to, const struct recorder_options *o
     trace_config_set(to, "hindsight", "%s", HINDSIGHT_VERSION);
     trace_config_set(to, "engine", "%s", options->engine);
     trace_config_set(to, "cpu", "%s", CPUID_MODEL);
+    if (options->time_from_inputs)
+        trace_config_set(to, "time", "inputs");
+    if (options->forked_at)
+        trace_config_set(to, "forked-at", "%s", options->forked_at);
     struct buffer text = {0};
     config_write(options->config, &text);
     buffer_put_u8(&text, 0);

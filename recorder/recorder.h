@@ -22,6 +22,8 @@ struct recorder_options {
     struct input_source *live;                /* borrowed */
     bool include_checks;
     bool counts;                   /* the engine counts instructions */
+    bool time_from_inputs;         /* the engine counts, but virtual time did not follow from it */
+    const char *forked_at;         /* position in the trace that this one goes on from, or NULL */
     const struct trace_sink *sink; /* tests: instead of path */
 };
 

@@ -19,6 +19,7 @@ struct replay {
     struct machine_config config;
     struct machine *machine;
     uint8_t *kernel, *initrd;
+    struct boot_image kernel_image, initrd_image;
     bool verify;
 
     struct machine_event history[HISTORY];
@@ -65,7 +66,7 @@ static void *load_blob(
 static bool is_description(const char *key)
 {
     static const char *const keys[] = {
-        "hindsight", "engine", "cpu", "kernel-name", "initrd-name", "host"};
+        "hindsight", "engine", "cpu", "kernel-name", "initrd-name", "host", "time", "forked-at"};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         if (strcmp(key, keys[i]) == 0)
             return true;
@@ -156,31 +157,38 @@ static int check_note(void *context, struct machine *machine, uint8_t kind, cons
 static int create_machine(
     struct replay *replay, const struct replay_options *options, bool *damaged, struct error *error)
 {
-    struct boot_image kernel = {0}, initrd = {0};
     size_t size;
     const char *name = trace_reader_setting(replay->reader, "kernel-name");
     replay->kernel = load_blob(replay, "kernel", &size, damaged, error);
     if (!replay->kernel)
         return -1;
-    kernel = (struct boot_image){name ? name : "kernel", replay->kernel, size};
+    replay->kernel_image = (struct boot_image){name ? name : "kernel", replay->kernel, size};
     bool has_initrd = trace_reader_find_blob(replay->reader, "initrd") >= 0;
     if (has_initrd) {
         name = trace_reader_setting(replay->reader, "initrd-name");
         replay->initrd = load_blob(replay, "initrd", &size, damaged, error);
         if (!replay->initrd)
             return -1;
-        initrd = (struct boot_image){name ? name : "initrd", replay->initrd, size};
+        replay->initrd_image = (struct boot_image){name ? name : "initrd", replay->initrd, size};
     }
     const char *engine = options->engine;
     if (!engine)
         engine = trace_reader_setting(replay->reader, "engine");
+    const char *time = trace_reader_setting(replay->reader, "time");
+    struct input_source *source = &replay->source.source;
+    if (options->wrap && !(source = options->wrap(options->wrap_context, replay, error)))
+        return -1;
     const struct machine_options machine = {
         .config = &replay->config,
         .engine = engine ? engine : "soft",
-        .time_from_inputs = !replay->info.counts_instructions,
-        .kernel = &kernel,
-        .initrd = has_initrd ? &initrd : NULL,
-        .source = &replay->source.source,
+        .time_from_inputs =
+            !replay->info.counts_instructions || (time && strcmp(time, "inputs") == 0),
+        .kernel = &replay->kernel_image,
+        .initrd = has_initrd ? &replay->initrd_image : NULL,
+        .source = source,
+        .no_host = true,
+        .line_changed = options->line_changed,
+        .line_target = options->line_target,
         .console = options->console,
         .debug_console = options->debug_console,
     };
@@ -246,6 +254,21 @@ void replay_close(struct replay *replay)
     free(replay->kernel);
     free(replay->initrd);
     free(replay);
+}
+
+struct machine_config *replay_config(struct replay *replay)
+{
+    return &replay->config;
+}
+
+const struct boot_image *replay_kernel(const struct replay *replay)
+{
+    return &replay->kernel_image;
+}
+
+const struct boot_image *replay_initrd(const struct replay *replay)
+{
+    return &replay->initrd_image;
 }
 
 struct machine *replay_machine(struct replay *replay)

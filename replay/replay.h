@@ -16,6 +16,15 @@ struct replay_options {
     struct byte_sink console; /* what the guest prints again */
     struct byte_sink debug_console;
     bool verify; /* compare with the checks where there are some */
+    /*
+     * Puts a source between the machine and the replaying one (replay_inputs), before the machine
+     * is made; NULL with the error set when it cannot. May be NULL.
+     */
+    struct input_source *(*wrap)(void *context, struct replay *replay, struct error *error);
+    void *wrap_context;
+    /* As in struct machine_options. */
+    void (*line_changed)(void *target, const struct uart_line *line);
+    void *line_target;
 };
 
 enum replay_outcome {
@@ -34,6 +43,10 @@ struct replay *replay_open(
     const char *path, const struct replay_options *options, bool *damaged, struct error *error);
 void replay_close(struct replay *replay);
 
+/* What the trace says of the machine, and its boot files (initrd: data NULL when there is none). */
+struct machine_config *replay_config(struct replay *replay);
+const struct boot_image *replay_kernel(const struct replay *replay);
+const struct boot_image *replay_initrd(const struct replay *replay);
 struct machine *replay_machine(struct replay *replay);
 struct replay_source;
 /* Internal to replay/: the input source, for checkpoints. */

@@ -325,7 +325,7 @@ static const struct device_ops disk_ops = {
 static int open_files(struct disk *disk, struct error *error)
 {
     const struct disk_config *config = disk->config;
-    bool replays = disk->machine->source->ops->replays;
+    bool replays = disk->machine->no_host;
     const struct raw_options options = {.snapshot = config->snapshot};
     for (unsigned i = 0; i < config->members + config->has_spare; i++) {
         struct raw_file *file = NULL;
@@ -423,7 +423,7 @@ struct disk *disk_create(struct machine *machine, unsigned number, const struct 
     disk->number = number;
     disk->config = config;
     disk->rebuilding = RAID_NO_MEMBER;
-    disk->stops_cleanly = !machine->source->ops->replays;
+    disk->stops_cleanly = !machine->no_host;
     snprintf(disk->name, sizeof disk->name, "disk%u", number);
     snprintf(disk->storage_name, sizeof disk->storage_name, "storage%u", number);
     timer_init(&machine->clock, &disk->rebuild, rebuild_some, disk);

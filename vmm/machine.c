@@ -137,6 +137,7 @@ struct machine *machine_create(const struct machine_options *options, struct err
     }
     machine->config = options->config;
     machine->source = options->source;
+    machine->no_host = options->no_host;
     if (build(machine, options, error) < 0) {
         machine_destroy(machine);
         return NULL;

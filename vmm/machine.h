@@ -104,6 +104,7 @@ struct machine {
     bool priority_written;      /* the guest wrote the APIC's TPR: CR8 follows */
 
     struct input_source *source;
+    bool no_host; /* disks and network links are not opened: the trace knows what they gave */
     struct machine_observer observers[MACHINE_MAX_OBSERVERS];
     unsigned observer_count;
     bool observe_state; /* somebody wants digests */
@@ -142,6 +143,7 @@ struct machine_options {
     bool time_from_inputs;                    /* replay of a trace whose engine does not count */
     const struct boot_image *kernel, *initrd; /* initrd may be NULL */
     struct input_source *source;
+    bool no_host;                   /* see struct machine */
     struct byte_sink console;       /* serial port output */
     struct byte_sink debug_console; /* port 0xe9 output */
     /* Told of the serial port's outputs and frame format; may be NULL. */

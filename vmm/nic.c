@@ -78,7 +78,7 @@ struct nic *nic_create(
         .target = nic,
     };
     memcpy(net.mac, config->mac, sizeof net.mac);
-    bool live = !machine->source->ops->replays;
+    bool live = !machine->no_host;
     if ((live && !(nic->network = network_open(config, error))) ||
         !(nic->net = virtio_net_create(&net, error)) ||
         pci_add(machine->pci, virtio_net_function(nic->net), error) < 0) {

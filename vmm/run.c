@@ -234,14 +234,20 @@ static int assist(struct machine *machine, struct error *error)
     return 0; /* the exit is served as any other; the next step goes back to kvm */
 }
 
+static int land_here(struct machine *machine, struct error *error)
+{
+    struct machine_event event = {.kind = EVENT_LANDING};
+    return emit(machine, &event, true, error);
+}
+
+/* The landing that the plan named was reached. */
 static int land(struct machine *machine, struct error *error)
 {
     struct input_source *source = machine->source;
     uint64_t insns = machine->engine->retired - machine->event_retired;
     if (source->ops->landed && source->ops->landed(source, machine, insns, error) < 0)
         return -1;
-    struct machine_event event = {.kind = EVENT_LANDING};
-    return emit(machine, &event, true, error);
+    return land_here(machine, error);
 }
 
 /* At the registers of a landing that only state can name, or the place where it was found before.
@@ -314,7 +320,7 @@ static int serve(struct machine *machine, const struct run_plan *plan, struct po
     if (atomic_load(&machine->stop_requested))
         return 0;
     result = machine->source->ops->landing(machine->source, machine, &machine->exit, error);
-    return result > 0 ? land(machine, error) : result;
+    return result > 0 ? land_here(machine, error) : result;
 }
 
 /* ---- The loop ---- */

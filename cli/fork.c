@@ -1,0 +1,171 @@
+/* hindsight fork: go live from a position of a trace. */
+#include "cli/cli.h"
+#include "cli/machine.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/position.h"
+#include "replay/fork.h"
+
+static const char help[] =
+    "Usage: hindsight fork TRACE.hst --at POSITION -o NEW.hst [--serial BACKEND] [--pace "
+    "real|fast]\n"
+    "Replay a trace up to a position, go live there, and record what happens into a trace of its "
+    "own.\n"
+    "The first trace is only read; the new one replays alone.\n\n"
+    "  --at POSITION          EVENT, EVENT.INSN, 50%, t=2.5s\n"
+    "  -o FILE                the trace to write; an existing file is replaced\n"
+    "  --serial BACKEND       as for record; stdio by default\n"
+    "  --pace real|fast       as for record\n"
+    "  --no-checks            inputs alone\n"
+    "  --show                 show what had been printed before the position as well\n";
+
+enum { OPTION_AT = 1, OPTION_NO_CHECKS, OPTION_SHOW };
+
+struct request {
+    const char *trace, *output, *at;
+    bool include_checks, show;
+};
+
+/* The serial port's output, held back until the machine is live. */
+struct gate {
+    struct byte_sink sink;
+    bool open;
+};
+
+static void put_console(void *context, const uint8_t *bytes, size_t count)
+{
+    struct gate *gate = context;
+    if (gate->open)
+        sink_put(&gate->sink, bytes, count);
+}
+
+static int finish(struct cli_machine *setup, struct fork *fork, const struct request *request,
+    int run, int signal_number, const struct error *failure)
+{
+    struct error error;
+    struct machine *machine = fork_machine(fork);
+    enum stop_reason stop = machine->stop;
+    uint64_t event = machine->event, time = machine_time(machine);
+    serial_flush(setup->console);
+    if (run < 0 || stop == STOP_SHUTDOWN)
+        cli_describe_failure(machine);
+    int status = run < 0 ? STATUS_ERROR : cli_machine_status(setup);
+    setup->machine = NULL;
+    if (fork_finish(fork, signal_number, run < 0 ? failure : NULL, &error) < 0)
+        return cli_fail(STATUS_ERROR, &error);
+    if (run < 0)
+        return cli_fail(STATUS_ERROR, failure);
+    fprintf(stderr, "hindsight: %s: %" PRIu64 " events, %.3f s of virtual time: %s\n",
+        request->output, event, (double)time / 1e9, stop_reason_name(stop));
+    return status;
+}
+
+static int go(
+    struct cli_machine *setup, struct fork *fork, const struct request *request, struct gate *gate)
+{
+    struct error error;
+    struct position position;
+    bool damaged = false;
+    int signal_number = 0;
+    setup->machine = fork_machine(fork);
+    if (position_parse(request->at, fork_trace(fork), &position, &error) < 0) {
+        setup->machine = NULL;
+        fork_abandon(fork);
+        unlink(request->output);
+        return cli_usage("fork", "--at %s", error.text);
+    }
+    if (fork_go_live(fork, position, &damaged, &error) < 0 ||
+        live_attach(setup->live, setup->machine, &error) < 0) {
+        setup->machine = NULL;
+        fork_abandon(fork);
+        unlink(request->output);
+        return cli_fail(damaged ? STATUS_DAMAGED : STATUS_ERROR, &error);
+    }
+    gate->open = true;
+    fprintf(stderr, "hindsight: live from event %" PRIu64 "\n", setup->machine->event);
+    int run = cli_machine_run(setup, &signal_number, &error);
+    return finish(setup, fork, request, run, signal_number, &error);
+}
+
+static bool same_file(const char *a, const char *b)
+{
+    struct stat first, second;
+    return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino;
+}
+
+static int run_fork(struct cli_machine *setup, const struct request *request)
+{
+    struct error error;
+    bool damaged;
+    if (same_file(request->trace, request->output))
+        return cli_usage("fork", "-o names the trace itself; it is not to be changed");
+    if (!setup->pace_given)
+        setup->config.pace = isatty(STDIN_FILENO) ? PACE_REAL : PACE_FAST;
+    if (cli_machine_open(setup, &error) < 0)
+        return cli_fail(STATUS_ERROR, &error);
+    struct gate gate = {.sink = cli_machine_console(setup), .open = request->show};
+    const struct fork_options options = {
+        .trace = request->trace,
+        .output = request->output,
+        .position = request->at,
+        .live = live_source(setup->live),
+        .include_checks = request->include_checks,
+        .console = {.put = put_console, .target = &gate},
+        .pace = setup->config.pace,
+    };
+    struct fork *fork = fork_open(&options, &damaged, &error);
+    if (!fork) {
+        error_prefix(&error, "%s", request->trace);
+        return cli_fail(damaged ? STATUS_DAMAGED : STATUS_ERROR, &error);
+    }
+    return go(setup, fork, request, &gate);
+}
+
+int cli_fork(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"at", required_argument, NULL, OPTION_AT},
+        {"serial", required_argument, NULL, CLI_SERIAL},
+        {"pace", required_argument, NULL, CLI_PACE},
+        {"no-checks", no_argument, NULL, OPTION_NO_CHECKS},
+        {"show", no_argument, NULL, OPTION_SHOW},
+        {0},
+    };
+    struct cli_machine setup;
+    struct request request = {.include_checks = true};
+    struct error error;
+    if (cli_wants_help(argc, argv))
+        return cli_help(help);
+    cli_machine_init(&setup);
+    int option, status = STATUS_OK;
+    while (status == STATUS_OK && (option = getopt_long(argc, argv, "o:", options, NULL)) != -1) {
+        if (option == 'o')
+            request.output = optarg;
+        else if (option == OPTION_AT)
+            request.at = optarg;
+        else if (option == OPTION_NO_CHECKS)
+            request.include_checks = false;
+        else if (option == OPTION_SHOW)
+            request.show = true;
+        else if (option == '?')
+            status = STATUS_USAGE;
+        else if (cli_machine_option(&setup, option, optarg, &error) < 0)
+            status = cli_usage("fork", "%s", error.text);
+    }
+    if (status == STATUS_OK && optind + 1 != argc)
+        status = cli_usage("fork", "give one trace");
+    if (status == STATUS_OK && (!request.at || !request.output))
+        status = cli_usage("fork", "give --at POSITION and -o FILE.hst");
+    if (status == STATUS_OK) {
+        request.trace = argv[optind];
+        status = run_fork(&setup, &request);
+    }
+    cli_machine_close(&setup);
+    return status;
+}

@@ -1,0 +1,187 @@
+#include "replay/fork.h"
+
+#include <stdlib.h>
+
+#include "replay/source.h"
+
+struct fork {
+    struct input_source source; /* first: asks `current` */
+    struct input_source *current;
+    struct replay *replay;
+    struct recorder *recorder;
+    const struct fork_options *options; /* while opening */
+    struct input_source *live;
+};
+
+static uint64_t fork_clock(struct input_source *source, struct machine *machine)
+{
+    struct input_source *current = ((struct fork *)source)->current;
+    return current->ops->clock(current, machine);
+}
+
+static int fork_poll(struct input_source *source, struct machine *machine,
+    struct delivery *delivery, struct error *error)
+{
+    struct input_source *current = ((struct fork *)source)->current;
+    return current->ops->poll(current, machine, delivery, error);
+}
+
+static int fork_wait(struct input_source *source, struct machine *machine,
+    struct delivery *delivery, struct error *error)
+{
+    struct input_source *current = ((struct fork *)source)->current;
+    return current->ops->wait(current, machine, delivery, error);
+}
+
+static int fork_plan(struct input_source *source, struct machine *machine, struct run_plan *plan,
+    struct error *error)
+{
+    struct input_source *current = ((struct fork *)source)->current;
+    return current->ops->plan(current, machine, plan, error);
+}
+
+static int fork_landing(struct input_source *source, struct machine *machine,
+    const struct vcpu_exit *exit, struct error *error)
+{
+    struct input_source *current = ((struct fork *)source)->current;
+    return current->ops->landing(current, machine, exit, error);
+}
+
+static int fork_landed(
+    struct input_source *source, struct machine *machine, uint64_t insns, struct error *error)
+{
+    struct input_source *current = ((struct fork *)source)->current;
+    return current->ops->landed ? current->ops->landed(current, machine, insns, error) : 0;
+}
+
+static int fork_value(struct input_source *source, struct machine *machine, enum input_kind kind,
+    int (*produce)(void *context, void *data, size_t capacity, size_t *size), void *context,
+    void *data, size_t capacity, size_t *size, struct error *error)
+{
+    struct fork *fork = (struct fork *)source;
+    if (fork->current == fork->live && kind == INPUT_SECTORS)
+        return error_set(error,
+            "the forked guest reads disk sectors that the recorded run had not read: they are not "
+            "in the trace");
+    return fork->current->ops->value(
+        fork->current, machine, kind, produce, context, data, capacity, size, error);
+}
+
+static bool fork_member_failed(
+    struct input_source *source, struct machine *machine, uint64_t operation, bool failed)
+{
+    struct input_source *current = ((struct fork *)source)->current;
+    return current->ops->member_failed(current, machine, operation, failed);
+}
+
+static const struct input_source_ops fork_ops = {
+    .name = "fork",
+    .replays = false,
+    .clock = fork_clock,
+    .poll = fork_poll,
+    .wait = fork_wait,
+    .plan = fork_plan,
+    .landing = fork_landing,
+    .landed = fork_landed,
+    .value = fork_value,
+    .member_failed = fork_member_failed,
+};
+
+/* The trace is open, its machine not yet made: the recorder comes between them. */
+static struct input_source *wrap(void *context, struct replay *replay, struct error *error)
+{
+    struct fork *fork = context;
+    const struct fork_options *options = fork->options;
+    struct machine_config *config = replay_config(replay);
+    const struct boot_image *initrd = replay_initrd(replay);
+    const char *time = trace_reader_setting(replay_trace(replay), "time");
+    fork->current = &replay_inputs(replay)->source;
+    config->pace = options->pace;
+    const struct recorder_options recorder = {
+        .path = options->output,
+        .config = config,
+        .engine = "soft",
+        .kernel = replay_kernel(replay),
+        .initrd = initrd->data ? initrd : NULL,
+        .live = &fork->source,
+        .include_checks = options->include_checks,
+        .counts = true,
+        .time_from_inputs = !replay_info(replay)->counts_instructions || time,
+        .forked_at = options->position,
+    };
+    fork->recorder = recorder_create(&recorder, error);
+    return fork->recorder ? recorder_source(fork->recorder) : NULL;
+}
+
+struct fork *fork_open(const struct fork_options *options, bool *damaged, struct error *error)
+{
+    struct fork *fork = calloc(1, sizeof *fork);
+    *damaged = false;
+    if (!fork) {
+        error_set(error, "out of memory");
+        return NULL;
+    }
+    fork->source.ops = &fork_ops;
+    fork->options = options;
+    fork->live = options->live;
+    const struct replay_options replay = {
+        .engine = "soft",
+        .console = options->console,
+        .wrap = wrap,
+        .wrap_context = fork,
+        .line_changed = options->line_changed,
+        .line_target = options->line_target,
+    };
+    fork->replay = replay_open(options->trace, &replay, damaged, error);
+    if (!fork->replay || recorder_attach(fork->recorder, replay_machine(fork->replay), error) < 0) {
+        fork_abandon(fork);
+        return NULL;
+    }
+    return fork;
+}
+
+struct machine *fork_machine(struct fork *fork)
+{
+    return replay_machine(fork->replay);
+}
+
+const struct trace_reader *fork_trace(const struct fork *fork)
+{
+    return replay_trace(fork->replay);
+}
+
+int fork_go_live(struct fork *fork, struct position position, bool *damaged, struct error *error)
+{
+    struct machine *machine = replay_machine(fork->replay);
+    enum replay_outcome outcome;
+    if (replay_run(fork->replay, position, &outcome, damaged, error) < 0)
+        return -1;
+    if (outcome == REPLAY_DIVERGED)
+        return error_set(error, "the trace diverges before this position; see 'hindsight replay'");
+    if (machine->stop == STOP_INTERRUPTED)
+        return error_set(error, "interrupted on the way to the position");
+    if (machine->stop != STOP_UNTIL)
+        return error_set(
+            error, "the recorded run ends at this position: there is nothing to go on from");
+    fork->current = fork->live;
+    machine->counts_time = true;
+    return 0;
+}
+
+int fork_finish(struct fork *fork, int signal, const struct error *failure, struct error *error)
+{
+    int result =
+        recorder_finish(fork->recorder, replay_machine(fork->replay), signal, failure, error);
+    fork->recorder = NULL;
+    fork_abandon(fork);
+    return result;
+}
+
+void fork_abandon(struct fork *fork)
+{
+    if (!fork)
+        return;
+    recorder_abandon(fork->recorder);
+    replay_close(fork->replay);
+    free(fork);
+}

@@ -1,0 +1,41 @@
+/*
+ * What if: a trace replayed up to a position and live from there, recorded into a trace of its own.
+ * The new trace begins with the old one's inputs, so it replays alone, from power-on; the old one
+ * is only read.
+ *
+ * The machine runs on the software CPU. Sectors that the old run never read are not to be had: a
+ * guest that reads one ends the fork with an error.
+ */
+#ifndef REPLAY_FORK_H
+#define REPLAY_FORK_H
+
+#include "recorder/recorder.h"
+#include "replay/replay.h"
+
+struct fork;
+
+struct fork_options {
+    const char *trace, *output;
+    const char *position;      /* as text, for the new trace's header */
+    struct input_source *live; /* borrowed; takes over at the position */
+    bool include_checks;
+    struct byte_sink console; /* from power-on: the caller decides what of it to show */
+    void (*line_changed)(void *target, const struct uart_line *line);
+    void *line_target;
+    /* Changes of the machine from then on; the rest is the old trace's. */
+    enum pace pace;
+};
+
+struct fork *fork_open(const struct fork_options *options, bool *damaged, struct error *error);
+struct machine *fork_machine(struct fork *fork);
+const struct trace_reader *fork_trace(const struct fork *fork);
+
+/* Replays up to the position (before the end of the trace), then puts the live source in charge. */
+int fork_go_live(struct fork *fork, struct position position, bool *damaged, struct error *error);
+
+/* As recorder_finish; frees everything. */
+int fork_finish(struct fork *fork, int signal, const struct error *failure, struct error *error);
+/* Gives up: what was written so far stays a trace that was cut off. */
+void fork_abandon(struct fork *fork);
+
+#endif
