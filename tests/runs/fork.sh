@@ -7,9 +7,12 @@ for engine in $(engines); do
     printf 'first\nsecond\nq\n' >"$work/typed"
     "$HINDSIGHT" record --engine "$engine" --pace fast --kernel "$GUESTS/echo.elf" -o "$work/old.hst" \
         <"$work/typed" >"$work/out" 2>"$work/err" || fail "record echo on $engine"
+    # Just before the first typed byte was delivered.
+    typed=$("$HINDSIGHT" dump --kind console "$work/old.hst" | head -n 1 | cut -d ' ' -f 1)
+    at=$((typed - 1))
     before=$(sha256sum <"$work/old.hst")
     printf 'another\nq\n' >"$work/typed"
-    "$HINDSIGHT" fork "$work/old.hst" --at 50% --pace fast -o "$work/new.hst" \
+    "$HINDSIGHT" fork "$work/old.hst" --at "$at" --pace fast -o "$work/new.hst" \
         <"$work/typed" >"$work/out" 2>"$work/err" || fail "fork on $engine"
     grep -q another "$work/out" || fail "the forked guest did not get the new input ($engine)"
     [ "$before" = "$(sha256sum <"$work/old.hst")" ] || fail "the old trace was changed ($engine)"
@@ -18,7 +21,9 @@ for engine in $(engines); do
     (cd "$work/alone" && "$HINDSIGHT" replay new.hst) >"$work/out" 2>"$work/err" ||
         fail "replay of the fork ($engine)"
     grep -q '^identical' "$work/out" || fail "the fork's replay is not identical ($engine)"
-    grep -q "forked-at *50%" <("$HINDSIGHT" info "$work/alone/new.hst") || fail "info does not say so"
+    "$HINDSIGHT" replay --console "$work/alone/new.hst" | grep -q 'characters: first' &&
+        fail "the forked guest got the old input ($engine)"
+    grep -q "forked-at *$at" <("$HINDSIGHT" info "$work/alone/new.hst") || fail "info does not say so"
 done
 
 hindsight fork "$work/old.hst" --at 50% -o "$work/old.hst"
