@@ -51,7 +51,6 @@ static int finish(struct cli_machine *setup, struct fork *fork, const struct req
     struct machine *machine = fork_machine(fork);
     enum stop_reason stop = machine->stop;
     uint64_t event = machine->event, time = machine_time(machine);
-    serial_flush(setup->console);
     if (run < 0 || stop == STOP_SHUTDOWN)
         cli_describe_failure(machine);
     int status = run < 0 ? STATUS_ERROR : cli_machine_status(setup);
