@@ -5,14 +5,17 @@ Usage: bench/recording.py [--build DIR] [--engine E]... [--rounds N] [--json]
 
 Time: the exits per second of a guest bound by port accesses, and the time of a guest that computes
 in ring 3, `record` against `run`. Both run alternately, so that the host's moods meet both; the
-figure is the median of the rounds' ratios, and the spread is shown. The start of the process and
-the machine is measured with a guest that does nothing, and taken off.
+figure is the median of the rounds' ratios, and the spread is shown. The ratio of processor time, all
+threads together, is shown besides: on a busy host it is the steadier one, and it charges recording
+with its disk thread. The start of the process and the machine is measured with a guest that does
+nothing, and taken off.
 
 Space: bytes of trace per event for long runs of the clock and ports guests, inputs and checks each.
 """
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -35,10 +38,11 @@ class Bench:
         return command + (["-o", self.trace] if verb == "record" else [])
 
     def seconds(self, verb, guest, append):
-        begin = time.monotonic()
+        """Elapsed and processor time."""
+        begin, used = time.monotonic(), processor_seconds()
         subprocess.run(self.arguments(verb, guest, append), check=True, stdin=subprocess.DEVNULL,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        return time.monotonic() - begin
+        return time.monotonic() - begin, processor_seconds() - used
 
     def info(self):
         output = subprocess.run([self.hindsight, "info", "--json", self.trace], check=True,
@@ -48,16 +52,18 @@ class Bench:
     def time_ratio(self, guest, append, idle):
         """Medians of run and record, net of an idle guest, and the ratio of each round."""
         times = {"run": [], "record": []}
-        ratios = []
+        ratios, processor = [], []
         for number in range(self.rounds):
             # Who goes first changes too.
             for verb in ("run", "record") if number % 2 else ("record", "run"):
-                empty = self.seconds(verb, *idle)
-                times[verb].append(self.seconds(verb, guest, append) - empty)
-            ratios.append(times["record"][-1] / times["run"][-1])
+                empty, full = self.seconds(verb, *idle), self.seconds(verb, guest, append)
+                times[verb].append((full[0] - empty[0], full[1] - empty[1]))
+            ratios.append(times["record"][-1][0] / times["run"][-1][0])
+            processor.append(times["record"][-1][1] / times["run"][-1][1])
         return {"guest": guest, "append": append, "events": self.info()["last_event"],
-                "run_s": statistics.median(times["run"]),
-                "record_s": statistics.median(times["record"]),
+                "run_s": statistics.median(elapsed for elapsed, _ in times["run"]),
+                "record_s": statistics.median(elapsed for elapsed, _ in times["record"]),
+                "processor_ratio": statistics.median(processor),
                 "ratio": statistics.median(ratios), "ratio_min": min(ratios),
                 "ratio_max": max(ratios)}
 
@@ -68,6 +74,11 @@ class Bench:
         return {"guest": guest, "append": append, "events": events,
                 "input_bytes": info["inputs"]["stored_bytes"] / events,
                 "check_bytes": info["checks"]["stored_bytes"] / events}
+
+
+def processor_seconds():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def measure(bench, sizes):
@@ -93,7 +104,8 @@ def show(result):
         rate = row["events"] / row["run_s"], row["events"] / row["record_s"]
         print(f"  {row['guest']} {row['append']}: run {row['run_s']:.3f} s, "
               f"record {row['record_s']:.3f} s, ratio {row['ratio']:.3f} "
-              f"({row['ratio_min']:.3f} to {row['ratio_max']:.3f}); "
+              f"({row['ratio_min']:.3f} to {row['ratio_max']:.3f}), "
+              f"processor time {row['processor_ratio']:.3f}; "
               f"{rate[0]:.0f} and {rate[1]:.0f} exits/s")
     for row in result["space"]:
         print(f"  {row['guest']} {row['append']}: {row['events']} events, "

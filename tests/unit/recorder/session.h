@@ -16,6 +16,7 @@
 #include "recorder/recorder.h"
 #include "replay/replay.h"
 #include "vmm/live.h"
+#include "vmm/probe.h"
 
 struct session {
     char path[64]; /* the trace; removed by session_remove() */
@@ -30,7 +31,9 @@ struct session {
 
 static inline bool kvm_is_usable(void)
 {
-    return access("/dev/kvm", R_OK | W_OK) == 0;
+    struct probe probe;
+    probe_kvm(&probe);
+    return probe.usable;
 }
 
 static inline void load_guest(const char *name, struct boot_image *image)
