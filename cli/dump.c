@@ -11,17 +11,18 @@
 #include "traces/trace.h"
 #include "vmm/disk.h"
 #include "vmm/inputs.h"
+#include "vmm/net/note.h"
 
 static const char help[] =
     "Usage: hindsight dump TRACE.hst [--kind KIND]... [--from POS] [--to POS] [--json]\n"
-    "List what was recorded. KIND is 'events', 'inputs' (both by default), 'disk', or one kind of\n"
-    "event: pio-in, pio-out, mmio-read, mmio-write, hlt, shutdown, interrupt, landing, time,\n"
-    "console. With --json, one object a line.\n";
+    "List what was recorded. KIND is 'events', 'inputs' (both by default), 'disk', 'net', or one\n"
+    "kind of event: pio-in, pio-out, mmio-read, mmio-write, hlt, shutdown, interrupt, landing,\n"
+    "time, console, packet. With --json, one object a line.\n";
 
 enum { OPTION_KIND = 1, OPTION_FROM, OPTION_TO, OPTION_JSON };
 
 struct selection {
-    bool events, inputs, disk;
+    bool events, inputs, disk, net;
     uint32_t kinds; /* of events, by bit */
     uint64_t from, to;
     bool json;
@@ -35,6 +36,10 @@ static bool select_kind(struct selection *selection, const char *name)
     }
     if (strcmp(name, "disk") == 0) {
         selection->disk = true;
+        return true;
+    }
+    if (strcmp(name, "net") == 0) {
+        selection->net = true;
         return true;
     }
     if (strcmp(name, "events") == 0) {
@@ -172,6 +177,19 @@ static int dump_checks(const struct trace_reader *reader, const struct selection
     return result < 0 ? result : 0;
 }
 
+static void dump_note(
+    const struct selection *selection, const struct trace_note *note, struct buffer *out)
+{
+    if (selection->disk && selection->json)
+        note_print_json(note->event, note->kind, note->payload, note->size, out);
+    else if (selection->disk)
+        note_print_text(note->event, note->kind, note->payload, note->size, out);
+    if (selection->net && selection->json)
+        net_note_print_json(note->event, note->kind, note->payload, note->size, out);
+    else if (selection->net)
+        net_note_print_text(note->event, note->kind, note->payload, note->size, out);
+}
+
 static int dump_notes(const struct trace_reader *reader, const struct selection *selection,
     struct buffer *out, struct error *error)
 {
@@ -183,10 +201,7 @@ static int dump_notes(const struct trace_reader *reader, const struct selection 
     while (result >= 0 && (result = trace_notes_next(notes, &note, error)) > 0) {
         if (note.event > selection->to)
             break;
-        if (selection->json)
-            note_print_json(note.event, note.kind, note.payload, note.size, out);
-        else
-            note_print_text(note.event, note.kind, note.payload, note.size, out);
+        dump_note(selection, &note, out);
         if (!flush(out, false)) {
             result = TRACE_ERROR;
             break;
@@ -223,7 +238,7 @@ static int dump(const char *path, struct selection *selection, const char *from,
         result = dump_inputs(reader, selection, &out, &error);
     if (result == 0 && selection->events)
         result = dump_checks(reader, selection, &out, &error);
-    if (result == 0 && selection->disk)
+    if (result == 0 && (selection->disk || selection->net))
         result = dump_notes(reader, selection, &out, &error);
     if (!flush(&out, true) && result == 0)
         result = TRACE_ERROR;
@@ -266,7 +281,7 @@ int cli_dump(int argc, char **argv)
     }
     if (optind + 1 != argc)
         return cli_usage("dump", "give one trace");
-    if (!selection.events && !selection.inputs && !selection.disk) {
+    if (!selection.events && !selection.inputs && !selection.disk && !selection.net) {
         selection.events = selection.inputs = true;
         selection.kinds = UINT32_MAX;
     }

@@ -25,14 +25,15 @@ const char cli_machine_help[] =
     "  --engine auto|kvm|soft what executes the guest; auto takes kvm where it is usable and fast\n"
     "  --serial BACKEND       serial port: stdio (default), pty, unix:PATH, tcp:HOST:PORT,\n"
     "                         file:PATH, dev:/dev/ttyX, exec:COMMAND, null. Ctrl-A x quits stdio\n"
-    "  --pace real|fast       real: a halted guest waits in real time (default on a terminal);\n"
-    "                         fast: idle time is skipped\n"
+    "  --pace real|fast       real: a halted guest waits in real time (default on a terminal and\n"
+    "                         with --net); fast: idle time is skipped\n"
     "  --disk file=A | raid=0|1|5,file=A,file=B,...[,chunk=64K][,spare=F][,snapshot=on]\n"
     "                         a disk, or an array made by 'hindsight raid create'; repeatable\n"
     "  --net link=L[,link=L]...[,bond=rr|hash|backup][,mac=M]\n"
     "                         a NIC over host links, repeatable. L: udp:LOCALPORT:HOST:PORT,\n"
     "                         unix:LOCAL:PEER, fd:N, tap:NAME\n"
-    "  --fault disk0:member1:fail@t=2.5s   a fault on purpose; also eio@lba=N, corrupt@lba=N\n"
+    "  --fault disk0:member1:fail@t=2.5s   a fault on purpose; also eio@lba=N, corrupt@lba=N;\n"
+    "          net0:link1:down@t=2.5s      and net0:link1:up@t=4s for links of a network\n"
     "  --max-time TIME        stop after this much virtual time (2.5s, 10ms)\n"
     "  --start-time SECONDS   the guest's clock at power-on, since 1970 UTC; the host's by "
     "default\n"
@@ -127,9 +128,22 @@ static int add_disk(struct cli_machine *setup, const char *value, struct error *
     return 0;
 }
 
+static int add_net_fault(struct machine_config *config, const char *value, struct error *error)
+{
+    if (config->net_fault_count == NET_FAULT_MAX)
+        return error_set(
+            error, "--fault: at most %d faults of networks are possible", NET_FAULT_MAX);
+    if (net_fault_parse(value, &config->net_fault[config->net_fault_count], error) < 0)
+        return -1;
+    config->net_fault_count++;
+    return 0;
+}
+
 static int add_fault(struct cli_machine *setup, const char *value, struct error *error)
 {
     struct machine_config *config = &setup->config;
+    if (net_fault_is(value))
+        return add_net_fault(config, value, error);
     if (config->fault_count == FAULT_MAX)
         return error_set(error, "--fault: at most %d faults are possible", FAULT_MAX);
     if (fault_parse(value, &config->fault[config->fault_count], error) < 0)
@@ -251,7 +265,8 @@ int cli_machine_load(struct cli_machine *setup, struct error *error)
     if (setup->config.memory_count == 0 && add_memory(setup, "128M", error) < 0)
         return -1;
     if (!setup->pace_given)
-        setup->config.pace = isatty(STDIN_FILENO) ? PACE_REAL : PACE_FAST;
+        setup->config.pace =
+            isatty(STDIN_FILENO) || setup->config.net_count ? PACE_REAL : PACE_FAST;
     if (load_file(setup->kernel_path, &setup->kernel, error) < 0)
         return -1;
     if (setup->initrd_path && load_file(setup->initrd_path, &setup->initrd, error) < 0)

@@ -77,6 +77,13 @@ void virtio_broken(struct virtio *virtio)
         virtio_interrupt(virtio, ISR_CONFIG);
 }
 
+void virtio_config_changed(struct virtio *virtio)
+{
+    virtio->generation++;
+    if (virtio->status & VIRTIO_STATUS_DRIVER_OK)
+        virtio_interrupt(virtio, ISR_CONFIG);
+}
+
 void virtio_reset(struct virtio *virtio)
 {
     virtio->status = virtio->isr = 0;

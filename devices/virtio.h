@@ -110,6 +110,8 @@ struct virtio {
 int virtio_init(struct virtio *virtio, const struct virtio_type *type, const char *name,
     void *device, uint64_t offered, const struct guest_memory *memory, struct error *error);
 bool virtio_has(const struct virtio *virtio, uint64_t feature); /* offered and accepted */
+/* The device-specific configuration has other content now: tells the driver. */
+void virtio_config_changed(struct virtio *virtio);
 /* Sets DEVICE_NEEDS_RESET: the driver has broken the rules. */
 void virtio_broken(struct virtio *virtio);
 

@@ -17,9 +17,11 @@ enum {
 struct virtio_net {
     struct virtio_net_config config;
     struct virtio virtio;
+    bool link_up;
     /* The frame on its way into the guest; only during virtio_net_receive(). */
     const uint8_t *frame;
     size_t frame_size;
+    bool taken;
 };
 
 static uint32_t receive(struct virtio_net *net, const struct virtio_chain *chain)
@@ -27,13 +29,17 @@ static uint32_t receive(struct virtio_net *net, const struct virtio_chain *chain
     if (!net->frame)
         return VIRTIO_HOLD;
     const uint8_t header[HEADER_SIZE] = {[10] = 1}; /* num_buffers */
-    if (chain->writable_bytes < HEADER_SIZE + net->frame_size) {
+    const uint8_t *frame = net->frame;
+    net->frame = NULL;
+    if (chain->writable_bytes < HEADER_SIZE) {
         virtio_broken(&net->virtio);
         return 0;
     }
+    if (chain->writable_bytes < HEADER_SIZE + net->frame_size)
+        return VIRTIO_HOLD;
     virtio_copy_to(&net->virtio, chain, 0, header, sizeof header);
-    virtio_copy_to(&net->virtio, chain, sizeof header, net->frame, net->frame_size);
-    net->frame = NULL;
+    virtio_copy_to(&net->virtio, chain, sizeof header, frame, net->frame_size);
+    net->taken = true;
     return (uint32_t)(HEADER_SIZE + net->frame_size);
 }
 
@@ -85,10 +91,18 @@ bool virtio_net_receive(struct virtio_net *net, const uint8_t *frame, size_t siz
         return false;
     net->frame = frame;
     net->frame_size = size;
+    net->taken = false;
     virtio_serve(&net->virtio, RECEIVE);
-    bool taken = !net->frame;
     net->frame = NULL;
-    return taken;
+    return net->taken;
+}
+
+void virtio_net_set_link(struct virtio_net *net, bool up)
+{
+    if (net->link_up == up)
+        return;
+    net->link_up = up;
+    virtio_config_changed(&net->virtio);
 }
 
 struct virtio_net *virtio_net_create(const struct virtio_net_config *config, struct error *error)
@@ -99,6 +113,7 @@ struct virtio_net *virtio_net_create(const struct virtio_net_config *config, str
         return NULL;
     }
     net->config = *config;
+    net->link_up = true;
     if (virtio_init(&net->virtio, &net_type, config->name, net, net_type.features, &config->memory,
             error) < 0) {
         free(net);
@@ -129,12 +144,16 @@ static void net_reset(void *device)
 
 static void net_save(const void *device, struct buffer *out)
 {
-    virtio_save(&((const struct virtio_net *)device)->virtio, out);
+    const struct virtio_net *net = device;
+    buffer_put_u8(out, net->link_up);
+    virtio_save(&net->virtio, out);
 }
 
 static void net_restore(void *device, struct reader *in)
 {
-    virtio_restore(&((struct virtio_net *)device)->virtio, in);
+    struct virtio_net *net = device;
+    net->link_up = reader_get_u8(in) != 0;
+    virtio_restore(&net->virtio, in);
 }
 
 static void net_describe(const void *device, struct buffer *out)

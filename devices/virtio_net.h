@@ -1,10 +1,11 @@
 /*
  * virtio-net (virtio 1.2, section 5.1): one receive and one transmit queue, no offloads. Features:
- * MAC, STATUS (the link is always up), MTU.
+ * MAC, STATUS, MTU.
  *
  * A frame is 14 to VIRTIO_NET_FRAME_MOST bytes: header, payload, one VLAN tag, no checksum. Frames
- * that the driver sends in other sizes are dropped. A frame is received into one chain; one that is
- * too small for it breaks the device, since the driver has accepted the MTU.
+ * that the driver sends in other sizes are dropped. A frame is received into one chain; when that
+ * is too small for it, the frame is dropped and the chain waits for the next one. A chain without
+ * room for the header breaks the device.
  */
 #ifndef DEVICES_VIRTIO_NET_H
 #define DEVICES_VIRTIO_NET_H
@@ -35,7 +36,10 @@ struct virtio *virtio_net_transport(struct virtio_net *net);
 
 /* Has the driver given a buffer for a frame? */
 bool virtio_net_can_receive(const struct virtio_net *net);
-/* A frame from outside; false when it was dropped: no buffer, or not a frame's size. */
+/* A frame from outside; false when it was dropped: no buffer, too small a one, or not a frame's
+ * size. */
 bool virtio_net_receive(struct virtio_net *net, const uint8_t *frame, size_t size);
+/* Up after creation; a reset does not change it. The driver is told of a change. */
+void virtio_net_set_link(struct virtio_net *net, bool up);
 
 #endif

@@ -148,7 +148,8 @@ static int check_note(void *context, struct machine *machine, uint8_t kind, cons
         return 0;
     replay->source.diverged = true;
     error_set(&replay->source.why,
-        "event %" PRIu64 " does other disk I/O than in the recorded run (a note of kind %u, %zu "
+        "event %" PRIu64
+        " does other disk or network I/O than in the recorded run (a note of kind %u, %zu "
         "bytes; recorded: %s kind %u, %zu bytes)",
         event, kind, size, result ? "" : "none,", result ? note.kind : 0u, result ? note.size : 0);
     return 1;

@@ -127,6 +127,11 @@ void config_write(const struct machine_config *config, struct buffer *out)
         net_config_write(&config->net[i], out);
         buffer_printf(out, "\n");
     }
+    for (unsigned i = 0; i < config->net_fault_count; i++) {
+        buffer_printf(out, "net-fault=");
+        net_fault_print(&config->net_fault[i], out);
+        buffer_printf(out, "\n");
+    }
     for (unsigned i = 0; i < config->disk_count; i++) {
         buffer_printf(out, "disk=");
         disk_config_write(&config->disk[i], out);
@@ -190,6 +195,9 @@ static bool parse_entry(struct machine_config *config, const char *key, char *va
     if (strcmp(key, "net") == 0)
         return config->net_count < CONFIG_MAX_NICS &&
                net_config_restore(value, &config->net[config->net_count++], NULL) == 0;
+    if (strcmp(key, "net-fault") == 0)
+        return config->net_fault_count < NET_FAULT_MAX &&
+               net_fault_parse(value, &config->net_fault[config->net_fault_count++], NULL) == 0;
     if (strcmp(key, "disk") == 0)
         return config->disk_count < CONFIG_MAX_DISKS &&
                disk_config_restore(value, &config->disk[config->disk_count++], NULL) == 0;

@@ -13,6 +13,7 @@
 #include "vmm/boot/boot.h"
 #include "vmm/disk.h"
 #include "vmm/memory.h"
+#include "vmm/net/fault.h"
 #include "vmm/net/network.h"
 
 enum pace { PACE_REAL, PACE_FAST };
@@ -33,6 +34,8 @@ struct machine_config {
     unsigned fault_count;
     struct net_config net[CONFIG_MAX_NICS];
     unsigned net_count;
+    struct net_fault net_fault[NET_FAULT_MAX];
+    unsigned net_fault_count;
     bool panic_exit;    /* a kernel panic on the serial console ends the run */
     int64_t start_time; /* the RTC's time at power-on, seconds since 1970 UTC */
 };

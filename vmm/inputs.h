@@ -38,7 +38,7 @@ enum input_kind {
     INPUT_DISK_EVENT = 8, /* async: member failed or replaced, rebuild step */
     INPUT_ENTROPY = 9,    /* sync: random bytes */
     INPUT_PACKET = 10,    /* async: a network frame */
-    INPUT_LINK = 11,      /* sync: the host link that a sent frame left by */
+    INPUT_LINK = 11,      /* sync: the host link that a sent frame left by; which links live */
     INPUT_KIND_COUNT
 };
 

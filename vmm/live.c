@@ -181,6 +181,15 @@ static bool packet_is_due(const struct machine *machine)
     return false;
 }
 
+static bool has_network(const struct machine *machine)
+{
+    for (unsigned i = 0; i < machine->config->net_count; i++) {
+        if (nic_network(machine->nic[i]))
+            return true;
+    }
+    return false;
+}
+
 static int take_packet(struct machine *machine, struct delivery *delivery)
 {
     for (unsigned i = 0; i < machine->config->net_count; i++) {
@@ -251,14 +260,13 @@ static void wait_host(struct live *live, struct machine *machine, uint64_t ns)
             {.fd = ready ? -1 : console_fd(live), .events = POLLIN}};
         unsigned count = 1;
         for (unsigned i = 0; i < machine->config->net_count; i++)
-            fds[count++] =
-                (struct pollfd){.fd = network_fd(nic_network(machine->nic[i])), .events = POLLIN};
+            fds[count++] = (struct pollfd){.fd = nic_fd(machine->nic[i]), .events = POLLIN};
         ppoll(fds, count, &timeout, NULL);
         if (fds[0].revents)
             atomic_store(&live->input_ready, true);
         if (packet_is_due(machine))
             return;
-        if (until == NEVER && machine->config->net_count == 0 &&
+        if (until == NEVER && !has_network(machine) &&
             (!has_input(live) || live->console.ended(live->console.context)))
             return;
     }
@@ -274,7 +282,7 @@ static int live_wait(struct input_source *source, struct machine *machine,
             return 1;
         uint64_t deadline = clock_next_deadline(&machine->clock);
         /* A byte that the port has no room for cannot wake the guest. */
-        if (deadline == TIMER_IDLE && machine->config->net_count == 0 &&
+        if (deadline == TIMER_IDLE && !has_network(machine) &&
             (!has_input(live) || input_room(machine) == 0 ||
                 live->console.ended(live->console.context)))
             return 0;

@@ -34,7 +34,7 @@ struct pit;
 struct rtc;
 struct i8042;
 
-enum { MACHINE_MAX_DEVICES = 32, MACHINE_MAX_OBSERVERS = 4 };
+enum { MACHINE_MAX_DEVICES = 40, MACHINE_MAX_OBSERVERS = 4 };
 
 enum stop_reason {
     STOP_NONE,
@@ -65,7 +65,8 @@ struct machine;
 struct machine_observer {
     int (*event)(void *context, struct machine *machine, const struct machine_event *event,
         struct error *error);
-    /* A detail of the event under way (machine->event + 1): kinds in vmm/disk.h. May be NULL. */
+    /* A detail of the event under way (machine->event + 1): kinds in vmm/disk.h and
+     * vmm/net/note.h. May be NULL. */
     int (*note)(void *context, struct machine *machine, uint8_t kind, const uint8_t *data,
         size_t size, struct error *error);
     void *context;

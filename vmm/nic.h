@@ -1,13 +1,18 @@
 /*
  * The machine's NICs: the virtio-net function that the guest sees, over a network of the host, or
- * over the trace when replaying. Which link a frame leaves by is a sync input (INPUT_LINK), a frame
- * that comes in an async one (INPUT_PACKET: a byte, the link, and the frame).
+ * over the trace when replaying.
+ *
+ * Inputs: INPUT_PACKET (async) is a byte, the link that a frame came by, and the frame. INPUT_LINK
+ * (sync) says for a sent frame the link it left by, NIC_NO_LINK when no link lived; a second byte
+ * follows when the set of links that live has changed: a bit for each. All that a NIC counts
+ * follows from them, so a replay comes to the same numbers.
  */
 #ifndef VMM_NIC_H
 #define VMM_NIC_H
 
 #include "devices/device.h"
 #include "vmm/inputs.h"
+#include "vmm/net/fault.h"
 #include "vmm/net/network.h"
 
 struct machine;
@@ -15,10 +20,16 @@ struct nic;
 
 enum { NIC_NO_LINK = 0xff };
 
-/* Opens the links (unless replaying) and adds the PCI function "netN" to machine->pci. */
-struct nic *nic_create(
-    struct machine *machine, unsigned number, const struct net_config *config, struct error *error);
+/*
+ * Opens the links (unless replaying) and adds the PCI function "netN" to machine->pci. Faults of
+ * `faults` whose network is `number` are armed.
+ */
+struct nic *nic_create(struct machine *machine, unsigned number, const struct net_config *config,
+    const struct net_fault *faults, unsigned fault_count, struct error *error);
 void nic_destroy(struct nic *nic); /* NULL is fine */
+
+/* The NIC as two devices of the machine: its links, and the controller that the guest sees. */
+struct device nic_links_device(struct nic *nic);
 struct device nic_device(struct nic *nic);
 
 /* The host's side; NULL when replaying. */

@@ -399,13 +399,19 @@ static int create_nics(
 {
     const struct machine_config *config = options->config;
     for (unsigned i = 0; i < config->net_count; i++) {
-        if (machine->device_count == MACHINE_MAX_DEVICES)
+        if (machine->device_count + 2 > MACHINE_MAX_DEVICES)
             return error_set(error, "the machine has no room for another NIC");
-        struct nic *nic = nic_create(machine, i, &config->net[i], error);
+        struct nic *nic = nic_create(
+            machine, i, &config->net[i], config->net_fault, config->net_fault_count, error);
         if (!nic)
             return -1;
         machine->nic[i] = nic;
-        add_device(machine, nic_device(nic), nic, destroy_nic);
+        add_device(machine, nic_links_device(nic), nic, destroy_nic);
+        add_device(machine, nic_device(nic), nic, destroy_nothing);
+    }
+    for (unsigned i = 0; i < config->net_fault_count; i++) {
+        if (config->net_fault[i].net >= config->net_count)
+            return error_set(error, "--fault: there is no net%u", config->net_fault[i].net);
     }
     return 0;
 }

@@ -38,6 +38,8 @@ void bond_init(struct bond *bond, enum bond_mode mode, unsigned count)
 bool bond_is_live(const struct bond *bond, unsigned index, uint64_t now)
 {
     const struct bond_link *link = &bond->link[index];
+    if (link->down)
+        return false;
     if (link->says_hello && now > link->heard + BOND_DEAD_NS)
         return false;
     return !link->failed || (!link->says_hello && now >= link->failed_at + BOND_RETRY_NS);

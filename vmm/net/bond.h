@@ -31,6 +31,7 @@ const char *bond_mode_name(enum bond_mode mode); /* "rr", "hash", "backup" */
 bool bond_mode_parse(const char *name, enum bond_mode *mode);
 
 struct bond_link {
+    bool down;       /* nothing may come or go by it */
     bool failed;     /* the last send failed, or its other end is gone */
     bool says_hello; /* a hello has come this way */
     uint64_t heard;  /* when anything came last */

@@ -191,13 +191,16 @@ bool net_link_send(struct net_link *link, const uint8_t *frame, size_t size)
             sizeof link->peer);
     else
         sent = send(link->fd, frame, size, MSG_NOSIGNAL);
-    return sent == (ssize_t)size;
+    return sent == (ssize_t)size ||
+           (sent < 0 && (errno == EAGAIN || errno == ENOBUFS || errno == EINTR));
 }
 
 ssize_t net_link_receive(struct net_link *link, uint8_t *frame, size_t capacity)
 {
     ssize_t got =
-        link->is_tap ? read(link->fd, frame, capacity) : recv(link->fd, frame, capacity, 0);
+        link->is_tap ? read(link->fd, frame, capacity) : recv(link->fd, frame, capacity, MSG_TRUNC);
+    if (got > (ssize_t)capacity)
+        return 0;
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
     return got;

@@ -23,9 +23,11 @@ struct net_link *net_link_open(const char *specification, struct error *error);
 void net_link_close(struct net_link *link);             /* NULL is fine */
 const char *net_link_name(const struct net_link *link); /* as specified */
 int net_link_fd(const struct net_link *link);
-/* True when the frame left; false when the link cannot take it: errno says why. */
+/* True when the frame left, or was lost because the link's queue is full; false when the link does
+ * not work: errno says why. */
 bool net_link_send(struct net_link *link, const uint8_t *frame, size_t size);
-/* Bytes of the next frame; 0: none now; -1: the other end is gone, errno says why. */
+/* Bytes of the next frame; 0: none now, or one that is too long for `capacity`; -1: the other end
+ * is gone, errno says why. */
 ssize_t net_link_receive(struct net_link *link, uint8_t *frame, size_t capacity);
 
 #endif

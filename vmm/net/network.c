@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WAITING_MOST = 1024, HELLO_MS = (int)(BOND_HELLO_NS / 1000000) };
+enum { FRAME_LEAST = 14, WAITING_MOST = 1024, HELLO_MS = (int)(BOND_HELLO_NS / 1000000) };
 
 struct waiting_frame {
     uint16_t size;
@@ -68,6 +68,8 @@ static bool listen_to(struct network *network, unsigned index, bool *first)
         bond_failed(&network->bond, index, now);
     if (got <= 0)
         return false;
+    if (network->bond.link[index].down || got < FRAME_LEAST)
+        return true;
     if (bond_heard(&network->bond, index, frame->data, (size_t)got, now))
         return true;
     frame->size = (uint16_t)got;
@@ -84,8 +86,13 @@ static void say_hello(struct network *network)
 {
     uint8_t hello[BOND_HELLO_SIZE];
     bond_make_hello(hello);
-    for (unsigned i = 0; i < network->count; i++)
-        net_link_send(network->link[i], hello, sizeof hello);
+    for (unsigned i = 0; i < network->count; i++) {
+        pthread_mutex_lock(&network->lock);
+        bool down = network->bond.link[i].down;
+        pthread_mutex_unlock(&network->lock);
+        if (!down)
+            net_link_send(network->link[i], hello, sizeof hello);
+    }
 }
 
 static void *listen_thread(void *context)
@@ -164,7 +171,7 @@ size_t network_take(struct network *network, uint8_t frame[NETWORK_FRAME_MOST], 
     return size;
 }
 
-int network_send(struct network *network, const uint8_t *frame, size_t size)
+int network_send(struct network *network, const uint8_t *frame, size_t size, uint8_t *live)
 {
     int link;
     pthread_mutex_lock(&network->lock);
@@ -176,8 +183,21 @@ int network_send(struct network *network, const uint8_t *frame, size_t size)
         }
         bond_failed(&network->bond, (unsigned)link, now);
     }
+    *live = 0;
+    for (unsigned i = 0; i < network->count; i++)
+        *live |= (uint8_t)(bond_is_live(&network->bond, i, now) << i);
     pthread_mutex_unlock(&network->lock);
     return link;
+}
+
+void network_set_link(struct network *network, unsigned link, bool up)
+{
+    pthread_mutex_lock(&network->lock);
+    struct bond_link *state = &network->bond.link[link];
+    if (state->down && up)
+        *state = (struct bond_link){.sent = state->sent, .received = state->received};
+    state->down = !up;
+    pthread_mutex_unlock(&network->lock);
 }
 
 struct network *network_open(const struct net_config *config, struct error *error)

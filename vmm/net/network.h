@@ -40,7 +40,12 @@ int network_fd(const struct network *network);
 bool network_has_frame(const struct network *network);
 /* Bytes of the oldest frame that waits, and the link it came by; 0: there is none. */
 size_t network_take(struct network *network, uint8_t frame[NETWORK_FRAME_MOST], unsigned *link);
-/* The link that the frame left by, or -1: lost, because no link lives. */
-int network_send(struct network *network, const uint8_t *frame, size_t size);
+/*
+ * The link that the frame left by, or -1: lost, because no link lives. A link whose queue is full
+ * loses the frame as any wire would. *live receives a bit for each link that lives.
+ */
+int network_send(struct network *network, const uint8_t *frame, size_t size, uint8_t *live);
+/* Nothing comes or goes by a link that is not up. */
+void network_set_link(struct network *network, unsigned link, bool up);
 
 #endif
