@@ -156,11 +156,11 @@ static void a_cut_link_is_left(void **state)
     int far_first = dup(pair[0][1]);
     struct network *near = open_pair(BOND_ROUND_ROBIN, (int[]){pair[0][0], pair[1][0]});
     struct network *far = open_pair(BOND_ROUND_ROBIN, (int[]){pair[0][1], pair[1][1]});
-    uint8_t frame[60], got[NETWORK_FRAME_MOST];
+    uint8_t frame[60], got[NETWORK_FRAME_MOST], live;
     unsigned by[2] = {0}, link;
     for (uint16_t i = 0; i < 40; i++) {
         make_frame(frame, i);
-        int used = network_send(near, frame, sizeof frame);
+        int used = network_send(near, frame, sizeof frame, &live);
         assert_true(used >= 0);
         assert_int_equal(take(far, got, &link), sizeof frame);
         assert_memory_equal(got, frame, sizeof frame);
@@ -173,7 +173,8 @@ static void a_cut_link_is_left(void **state)
     close(far_first);
     for (uint16_t i = 0; i < 40; i++) {
         make_frame(frame, i);
-        assert_int_equal(network_send(near, frame, sizeof frame), 1);
+        assert_int_equal(network_send(near, frame, sizeof frame, &live), 1);
+        assert_int_equal(live, 2);
         assert_int_equal(take(far, got, &link), sizeof frame);
         assert_memory_equal(got, frame, sizeof frame);
     }
