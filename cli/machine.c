@@ -38,6 +38,7 @@ const char cli_machine_help[] =
     "  --start-time SECONDS   the guest's clock at power-on, since 1970 UTC; the host's by "
     "default\n"
     "  --seed N               seed for what the machine chooses at random\n"
+    "  --no-reboot            a reset ends the run instead of starting the guest again\n"
     "  --panic-exit on|off    a Linux kernel panic on the serial port ends the run with status 1\n"
     "                         (on by default)\n"
     "  --boot auto|elf64|pvh|multiboot|linux   which entry of the kernel to use\n";
@@ -194,6 +195,9 @@ int cli_machine_option(
         break;
     case CLI_NET:
         result = add_net(setup, value, error);
+        break;
+    case CLI_NO_REBOOT:
+        setup->config.reboot = false;
         break;
     case CLI_PANIC_EXIT:
         setup->config.panic_exit = strcmp(value, "on") == 0;

@@ -41,6 +41,7 @@ struct cli_machine {
         {"start-time", required_argument, NULL, CLI_START_TIME},                                  \
         {"disk", required_argument, NULL, CLI_DISK},                                              \
         {"fault", required_argument, NULL, CLI_FAULT}, {"net", required_argument, NULL, CLI_NET}, \
+        {"no-reboot", no_argument, NULL, CLI_NO_REBOOT},                                          \
         {"panic-exit", required_argument, NULL, CLI_PANIC_EXIT},                                  \
     {                                                                                             \
         "seed", required_argument, NULL, CLI_SEED                                                 \
@@ -61,6 +62,7 @@ enum {
     CLI_DISK,
     CLI_FAULT,
     CLI_PANIC_EXIT,
+    CLI_NO_REBOOT,
     CLI_NET,
 };
 

@@ -14,6 +14,7 @@ void config_defaults(struct machine_config *config)
         .pace = PACE_REAL,
         .max_time = UINT64_MAX,
         .panic_exit = true,
+        .reboot = true,
     };
 }
 
@@ -121,6 +122,7 @@ void config_write(const struct machine_config *config, struct buffer *out)
     buffer_printf(out, "max-time=%llu\n", (unsigned long long)config->max_time);
     buffer_printf(out, "seed=%llu\n", (unsigned long long)config->seed);
     buffer_printf(out, "panic-exit=%s\n", config->panic_exit ? "on" : "off");
+    buffer_printf(out, "reboot=%s\n", config->reboot ? "on" : "off");
     buffer_printf(out, "start-time=%lld\n", (long long)config->start_time);
     for (unsigned i = 0; i < config->net_count; i++) {
         buffer_printf(out, "net=");
@@ -182,6 +184,10 @@ static bool parse_entry(struct machine_config *config, const char *key, char *va
         return parse_u64(value, &config->max_time);
     if (strcmp(key, "seed") == 0)
         return parse_u64(value, &config->seed);
+    if (strcmp(key, "reboot") == 0) {
+        config->reboot = strcmp(value, "on") == 0;
+        return config->reboot || strcmp(value, "off") == 0;
+    }
     if (strcmp(key, "panic-exit") == 0) {
         config->panic_exit = strcmp(value, "on") == 0;
         return config->panic_exit || strcmp(value, "off") == 0;

@@ -36,6 +36,7 @@ struct machine_config {
     unsigned net_count;
     struct net_fault net_fault[NET_FAULT_MAX];
     unsigned net_fault_count;
+    bool reboot;        /* a reset starts the guest again; off: it ends the run */
     bool panic_exit;    /* a kernel panic on the serial console ends the run */
     int64_t start_time; /* the RTC's time at power-on, seconds since 1970 UTC */
 };

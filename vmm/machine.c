@@ -8,6 +8,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "devices/pci.h"
 #include "vmm/acpi.h"
 #include "vmm/digest.h"
 #include "vmm/platform.h"
@@ -93,6 +94,47 @@ static int clear_dirty_pages(struct machine *machine, struct error *error)
     return 0;
 }
 
+/* Puts in place what firmware and boot loader would. */
+static int load_guest(struct machine *machine, struct error *error)
+{
+    const struct acpi_options acpi = {.has_pci = machine->pci != NULL};
+    const struct boot_request request = {
+        .protocol = machine->config->boot,
+        .kernel = machine->kernel,
+        .initrd = machine->initrd,
+        .command_line = machine->config->command_line,
+    };
+    struct vcpu_state state;
+    if (acpi_write_tables(&machine->memory, &acpi, error) < 0 ||
+        boot_load(&machine->memory, &request, &state, error) < 0)
+        return -1;
+    return machine->engine->ops->import_state(machine->engine, &state, error);
+}
+
+static void forget_code(struct machine *machine, struct engine *engine)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        const struct memory_region *region = &machine->memory.region[i];
+        if (region->size)
+            engine->ops->memory_changed(engine, region->gpa, region->size);
+    }
+}
+
+int machine_reset(struct machine *machine, struct error *error)
+{
+    machine->reset_requested = false;
+    for (unsigned i = 0; i < machine->device_count; i++) {
+        const struct device *device = &machine->devices[i].device;
+        device->ops->reset(device->object);
+    }
+    pci_setup(machine->pci);
+    machine->priority_written = machine->halted = false;
+    if (load_guest(machine, error) < 0)
+        return -1;
+    forget_code(machine, machine->engine);
+    return 0;
+}
+
 static int build(
     struct machine *machine, const struct machine_options *options, struct error *error)
 {
@@ -112,18 +154,10 @@ static int build(
     machine->retired_limit = UINT64_MAX;
     if (platform_create(machine, options, error) < 0)
         return -1;
-    const struct acpi_options acpi = {.has_pci = machine_find_device(machine, "pci") != NULL};
-    if (acpi_write_tables(&machine->memory, &acpi, error) < 0)
-        return -1;
-    const struct boot_request request = {
-        .protocol = config->boot,
-        .kernel = *options->kernel,
-        .initrd = options->initrd ? *options->initrd : (struct boot_image){0},
-        .command_line = config->command_line,
-    };
-    struct vcpu_state state;
-    if (boot_load(&machine->memory, &request, &state, error) < 0 ||
-        machine->engine->ops->import_state(machine->engine, &state, error) < 0)
+    machine->kernel = *options->kernel;
+    if (options->initrd)
+        machine->initrd = *options->initrd;
+    if (load_guest(machine, error) < 0)
         return -1;
     return clear_dirty_pages(machine, error);
 }
@@ -212,11 +246,7 @@ int machine_switch_engine(struct machine *machine, struct engine *engine, struct
         engine->ops->import_state(engine, &state, error) < 0)
         return -1;
     /* The other engine wrote to RAM in the meantime: nothing decoded before can be relied on. */
-    for (unsigned i = 0; i < 2; i++) {
-        const struct memory_region *region = &machine->memory.region[i];
-        if (region->size)
-            engine->ops->memory_changed(engine, region->gpa, region->size);
-    }
+    forget_code(machine, engine);
     machine->engine = engine;
     machine->counted = machine->at_boundary && engine->ops->counts;
     machine->event_retired = engine->retired;

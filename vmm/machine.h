@@ -41,7 +41,7 @@ enum stop_reason {
     STOP_DEBUG_EXIT, /* guest wrote the debug-exit port; status is its exit status */
     STOP_HALTED,     /* HLT with interrupts disabled, or nothing left that could wake it */
     STOP_SHUTDOWN,   /* triple fault */
-    STOP_RESET,      /* the guest asked for a reset */
+    STOP_RESET,      /* the guest asked for a reset, and config->reboot is off */
     STOP_POWER_OFF,  /* the guest switched the machine off */
     STOP_PANIC,      /* the guest's kernel panicked; see panic_watch_text() */
     STOP_MAX_TIME,
@@ -80,6 +80,7 @@ struct machine_device {
 
 struct machine {
     const struct machine_config *config;
+    struct boot_image kernel, initrd; /* loaded again by a reset; initrd.data may be NULL */
     struct memory memory;
     struct engine *engine; /* what executes now */
     struct engine *home;   /* the engine asked for */
@@ -102,6 +103,7 @@ struct machine {
     uint64_t member_operations; /* that disk members have been asked for */
     bool closing;               /* being destroyed: nothing goes into the trace any more */
     struct panic_watch *panic;  /* NULL: not watched */
+    bool reset_requested;       /* by a device: done when the exiting instruction is complete */
     bool priority_written;      /* the guest wrote the APIC's TPR: CR8 follows */
 
     struct input_source *source;
@@ -152,9 +154,13 @@ struct machine_options {
     void *line_target;
 };
 
-/* Builds the machine and loads the kernel: position 0.0. */
+/* Builds the machine and loads the kernel: position 0.0. The images outlive the machine. */
 struct machine *machine_create(const struct machine_options *options, struct error *error);
 void machine_destroy(struct machine *machine);
+
+/* What the reset line does: devices as after power-on, the kernel loaded again; RAM, disks and
+ * virtual time go on. */
+int machine_reset(struct machine *machine, struct error *error);
 
 int machine_observe(
     struct machine *machine, const struct machine_observer *observer, struct error *error);

@@ -72,10 +72,16 @@ static void stop_with_status(void *context, uint32_t status)
     machine->status = status;
 }
 
-static void stop_for_reset(void *context)
+/* A kernel that resets the machine after a panic has panicked all the same. */
+static void reset_requested(void *context)
 {
     struct machine *machine = context;
-    machine->stop = STOP_RESET;
+    if (machine->panic && panic_watch_text(machine->panic)[0])
+        machine->stop = STOP_PANIC;
+    else if (machine->config->reboot)
+        machine->reset_requested = true;
+    else
+        machine->stop = STOP_RESET;
 }
 
 static void stop_for_power_off(void *context)
@@ -234,7 +240,7 @@ static int create_keyboard(
     (void)options;
     const struct i8042_config config = {
         .irq = isa_line(machine, IRQ_KEYBOARD),
-        .reset_request = stop_for_reset,
+        .reset_request = reset_requested,
         .machine = machine,
     };
     machine->keyboard = i8042_create(&config, error);
@@ -281,7 +287,7 @@ static int create_port92(
     struct machine *machine, const struct machine_options *options, struct error *error)
 {
     (void)options;
-    const struct port92_config config = {.reset_request = stop_for_reset, .machine = machine};
+    const struct port92_config config = {.reset_request = reset_requested, .machine = machine};
     struct port92 *port92 = port92_create(&config, error);
     if (!port92)
         return -1;
@@ -301,7 +307,7 @@ static int create_pci(
     struct pci_config config = {
         .ports = &machine->ports,
         .mmio = &machine->mmio,
-        .reset_requested = stop_for_reset,
+        .reset_requested = reset_requested,
         .machine = machine,
     };
     for (unsigned i = 0; i < sizeof config.irq / sizeof config.irq[0]; i++)

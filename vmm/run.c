@@ -205,7 +205,10 @@ static int serve_access(struct machine *machine, struct error *error)
     if (machine->priority_written && !machine->pending_more &&
         interrupts_write_cr8(machine, error) < 0)
         return -1;
-    return emit(machine, &event, !machine->pending_more, error);
+    if (emit(machine, &event, !machine->pending_more, error) < 0)
+        return -1;
+    bool resets = machine->reset_requested && !machine->pending_more;
+    return resets ? machine_reset(machine, error) : 0;
 }
 
 static int serve_halt(struct machine *machine, struct error *error)

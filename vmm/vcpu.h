@@ -123,6 +123,9 @@ enum {
 #define MSR_GS_BASE        0xc0000101u
 #define MSR_KERNEL_GS_BASE 0xc0000102u
 #define MSR_TSC_AUX        0xc0000103u
+/* Northbridge configuration: reads as 0, writes are ignored, as stock KVM has it. Linux expects it
+ * of every AMD processor since family 10h. */
+#define MSR_NB_CFG 0xc001001fu
 
 /* The 512-byte FXSAVE64 image (APM volume 1, 64-bit FXSAVE format), little-endian. */
 struct fpu_state {

@@ -57,6 +57,8 @@ static uint64_t read_msr(struct cpu *cpu, uint32_t index)
         return s->kernel_gs_base;
     case MSR_TSC_AUX:
         return s->tsc_aux;
+    case MSR_NB_CFG:
+        return 0;
     }
     general_protection(cpu);
 }
@@ -104,6 +106,8 @@ static void write_msr(struct cpu *cpu, uint32_t index, uint64_t value)
     switch (index) {
     case MSR_TSC:
         s->tsc_offset = value - virtual_time(cpu);
+        break;
+    case MSR_NB_CFG:
         break;
     case MSR_APIC_BASE:
         write_apic_base(cpu, value);

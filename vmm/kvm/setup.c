@@ -83,9 +83,11 @@ int kvm_filter_msrs(struct kvm_engine *kvm, struct error *error)
     if (ioctl(kvm->vm, KVM_ENABLE_CAP, &enable) < 0)
         return error_set_errno(error, "kvm: cannot have MSR accesses reported");
     enum { RANGE = 0x400 };
-    uint8_t low[RANGE / 8] = {0}, high[RANGE / 8] = {0};
+    static const uint32_t allowed_amd[] = {MSR_NB_CFG};
+    uint8_t low[RANGE / 8] = {0}, high[RANGE / 8] = {0}, amd[RANGE / 8] = {0};
     allow(low, 0, allowed_low, sizeof allowed_low / sizeof allowed_low[0]);
     allow(high, 0xc0000000u, allowed_high, sizeof allowed_high / sizeof allowed_high[0]);
+    allow(amd, 0xc0010000u, allowed_amd, sizeof allowed_amd / sizeof allowed_amd[0]);
     struct kvm_msr_filter filter = {.flags = KVM_MSR_FILTER_DEFAULT_DENY,
         .ranges = {
             {.flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE,
@@ -96,6 +98,10 @@ int kvm_filter_msrs(struct kvm_engine *kvm, struct error *error)
                 .nmsrs = RANGE,
                 .base = 0xc0000000u,
                 .bitmap = high},
+            {.flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE,
+                .nmsrs = RANGE,
+                .base = 0xc0010000u,
+                .bitmap = amd},
         }};
     if (ioctl(kvm->vm, KVM_X86_SET_MSR_FILTER, &filter) < 0)
         return error_set_errno(error, "kvm: cannot set the MSR filter");
