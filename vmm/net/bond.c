@@ -40,9 +40,10 @@ bool bond_is_live(const struct bond *bond, unsigned index, uint64_t now)
     const struct bond_link *link = &bond->link[index];
     if (link->down)
         return false;
-    if (link->says_hello && now > link->heard + BOND_DEAD_NS)
+    uint64_t heard = link->heard > bond->hello_since ? link->heard : bond->hello_since;
+    if (bond->says_hello && now > heard + BOND_DEAD_NS)
         return false;
-    return !link->failed || (!link->says_hello && now >= link->failed_at + BOND_RETRY_NS);
+    return !link->failed || (!bond->says_hello && now >= link->failed_at + BOND_RETRY_NS);
 }
 
 static unsigned get16(const uint8_t *at)
@@ -123,10 +124,12 @@ bool bond_heard(struct bond *bond, unsigned index, const uint8_t *frame, size_t 
     bool is_hello = size >= ETHERTYPE + 2 && get16(frame + ETHERTYPE) == ETHERTYPE_HELLO;
     link->heard = now;
     link->failed = false;
-    if (is_hello)
-        link->says_hello = true;
-    else
+    if (!is_hello)
         link->received++;
+    if (is_hello && !bond->says_hello) {
+        bond->says_hello = true;
+        bond->hello_since = now;
+    }
     return is_hello;
 }
 

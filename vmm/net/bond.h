@@ -5,8 +5,9 @@
  *   hash    by the frame's flow (addresses and ports): a flow keeps its order and its link
  *   backup  the first live link
  *
- * A link is dead after a send failed or its other end was found gone, and, once its peer has been
- * heard to say hello, when it has been silent for BOND_DEAD_NS; it lives again when it is heard.
+ * A link is dead after a send failed or its other end was found gone, and, once the peer has been
+ * heard to say hello by any link (it then does by all), when it has been silent for BOND_DEAD_NS;
+ * it lives again when it is heard.
  * Hello is a broadcast frame of EtherType 0x88b5 (IEEE 802 local experimental), sent on each link
  * every BOND_HELLO_NS; hosts that do not know it ignore it.
  *
@@ -31,10 +32,9 @@ const char *bond_mode_name(enum bond_mode mode); /* "rr", "hash", "backup" */
 bool bond_mode_parse(const char *name, enum bond_mode *mode);
 
 struct bond_link {
-    bool down;       /* nothing may come or go by it */
-    bool failed;     /* the last send failed, or its other end is gone */
-    bool says_hello; /* a hello has come this way */
-    uint64_t heard;  /* when anything came last */
+    bool down;      /* nothing may come or go by it */
+    bool failed;    /* the last send failed, or its other end is gone */
+    uint64_t heard; /* when anything came last */
     uint64_t failed_at;
     uint64_t sent, received; /* frames */
 };
@@ -42,7 +42,9 @@ struct bond_link {
 struct bond {
     enum bond_mode mode;
     unsigned count;
-    unsigned next; /* round robin */
+    unsigned next;        /* round robin */
+    bool says_hello;      /* the peer does, by whatever link */
+    uint64_t hello_since; /* when it first did: silence counts from then on */
     struct bond_link link[BOND_MAX_LINKS];
 };
 

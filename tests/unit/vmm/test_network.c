@@ -84,6 +84,11 @@ static void silence_after_a_hello_is_death(void **state)
     assert_true(bond_heard(&bond, 0, hello, sizeof hello, 100 * MS));
     assert_true(bond_is_live(&bond, 0, 600 * MS));
     assert_false(bond_is_live(&bond, 0, 601 * MS));
+    /* The peer says hello by all links: one that it was never heard on is dead, too. */
+    assert_true(bond_is_live(&bond, 1, 600 * MS));
+    assert_false(bond_is_live(&bond, 1, 601 * MS));
+    assert_int_equal(bond_choose(&bond, frame, 60, 700 * MS), -1);
+    assert_true(bond_heard(&bond, 1, hello, sizeof hello, 700 * MS));
     assert_int_equal(bond_choose(&bond, frame, 60, 700 * MS), 1);
     assert_false(bond_heard(&bond, 0, frame, 60, 800 * MS));
     assert_int_equal(bond_choose(&bond, frame, 60, 800 * MS), 0);
