@@ -91,24 +91,18 @@ static int soft_export_state(struct engine *engine, struct vcpu_state *state, st
     return 0;
 }
 
+/* At every exit: without the FPU image, which is most of the state and takes work to bring out. */
 static int soft_export_core(struct engine *engine, struct vcpu_state *state, struct error *error)
 {
-    struct vcpu_state full, kept = *state;
-    if (soft_export_state(engine, &full, error))
-        return -1;
-    *state = full;
-    state->sysenter_cs = kept.sysenter_cs;
-    state->sysenter_esp = kept.sysenter_esp;
-    state->sysenter_eip = kept.sysenter_eip;
-    state->pat = kept.pat;
-    state->star = kept.star;
-    state->lstar = kept.lstar;
-    state->cstar = kept.cstar;
-    state->sfmask = kept.sfmask;
-    state->kernel_gs_base = kept.kernel_gs_base;
-    state->tsc_aux = kept.tsc_aux;
-    state->tsc_offset = kept.tsc_offset;
-    state->fpu = kept.fpu;
+    const struct cpu *cpu = cpu_of(engine);
+    const struct vcpu_state *from = &cpu->s;
+    const size_t behind = offsetof(struct vcpu_state, fpu) + sizeof from->fpu;
+    (void)error;
+    memcpy(state, from, offsetof(struct vcpu_state, dr));
+    state->apic_base = from->apic_base;
+    memcpy((char *)state + behind, (const char *)from + behind, sizeof *state - behind);
+    state->rflags = cpu_get_rflags(cpu);
+    vcpu_canonicalize(state);
     return 0;
 }
 
