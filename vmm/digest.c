@@ -62,36 +62,62 @@ static int collect_tables(const struct memory *memory, const struct vcpu_state *
     return 0;
 }
 
+static bool has_wide_entries(const struct vcpu_state *state)
+{
+    return (state->efer & EFER_LMA) || (state->cr4 & CR4_PAE);
+}
+
+static bool is_table(const struct table_set *tables, uint64_t gpa)
+{
+    return tables->count &&
+           bsearch(&gpa, tables->pages, tables->count, sizeof gpa, compare_u64) != NULL;
+}
+
 static void hash_page(XXH3_state_t *hash, const struct vcpu_state *state,
     const struct table_set *tables, uint64_t gpa, const uint8_t *page)
 {
     uint8_t copy[PAGE_SIZE];
-    if (tables->count && bsearch(&gpa, tables->pages, tables->count, sizeof gpa, compare_u64)) {
-        copy_table(copy, page, (state->efer & EFER_LMA) || (state->cr4 & CR4_PAE));
+    if (is_table(tables, gpa)) {
+        copy_table(copy, page, has_wide_entries(state));
         page = copy;
     }
     XXH3_64bits_update(hash, page, PAGE_SIZE);
 }
 
-int digest_pages(const struct memory *memory, const struct vcpu_state *state, const uint64_t *pages,
-    unsigned count, uint64_t *digest, struct error *error)
+static uint64_t digest_page(const struct vcpu_state *state, const uint8_t *page, bool table)
+{
+    uint8_t copy[PAGE_SIZE];
+    if (!table)
+        return XXH3_64bits(page, PAGE_SIZE);
+    copy_table(copy, page, has_wide_entries(state));
+    return XXH3_64bits(copy, PAGE_SIZE);
+}
+
+int digest_pages(const struct memory *memory, const struct vcpu_state *state,
+    struct page_digest *pages, unsigned count, struct error *error)
 {
     struct table_set tables;
     if (collect_tables(memory, state, &tables, error) < 0)
         return -1;
-    XXH3_state_t hash;
-    XXH3_64bits_reset(&hash);
     int result = 0;
     for (unsigned i = 0; i < count && result == 0; i++) {
-        const uint8_t *page = memory_at(memory, pages[i], PAGE_SIZE);
+        const uint8_t *page = memory_at(memory, pages[i].gpa, PAGE_SIZE);
+        pages[i].is_table = is_table(&tables, pages[i].gpa);
         if (page)
-            hash_page(&hash, state, &tables, pages[i], page);
+            pages[i].digest = digest_page(state, page, pages[i].is_table);
         else
-            result = error_set(error, "the page %#llx is not RAM", (unsigned long long)pages[i]);
+            result =
+                error_set(error, "the page %#llx is not RAM", (unsigned long long)pages[i].gpa);
     }
-    *digest = XXH3_64bits_digest(&hash);
     free(tables.pages);
     return result;
+}
+
+bool digest_page_matches(
+    const struct memory *memory, const struct vcpu_state *state, const struct page_digest *page)
+{
+    const uint8_t *host = memory_at(memory, page->gpa, PAGE_SIZE);
+    return host && digest_page(state, host, page->is_table) == page->digest;
 }
 
 static bool is_zero(const uint8_t *page)

@@ -10,9 +10,20 @@
 #include "vmm/memory.h"
 #include "vmm/vcpu.h"
 
-/* Over the pages with these GPAs (page-aligned, RAM), in the order given. */
-int digest_pages(const struct memory *memory, const struct vcpu_state *state, const uint64_t *pages,
-    unsigned count, uint64_t *digest, struct error *error);
+struct page_digest {
+    uint64_t gpa; /* page-aligned, RAM */
+    bool is_table;
+    uint64_t digest;
+};
+
+/* Fills in is_table and digest of each, whose GPA is given. */
+int digest_pages(const struct memory *memory, const struct vcpu_state *state,
+    struct page_digest *pages, unsigned count, struct error *error);
+
+/* Does the page have this digest, taken in a state with these control registers? False, too, when
+ * it is not RAM. */
+bool digest_page_matches(
+    const struct memory *memory, const struct vcpu_state *state, const struct page_digest *page);
 
 /* Over all of RAM. Pages of zeroes cost one read. */
 int digest_memory(const struct memory *memory, const struct vcpu_state *state, uint64_t *digest,

@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "vmm/digest.h"
 #include "vmm/engine.h"
 
 struct machine;
@@ -62,25 +63,25 @@ struct delivery {
 
 /*
  * Where a landing is. The software CPU counts: `insns` after the last event. KVM cannot: then the
- * whole register state is kept, and a digest of the pages written since `pages` was last cleared;
+ * whole register state is kept, and digests of the pages written since `pages` was last cleared;
  * replay searches for the first boundary where both match. Having found it once in a session,
  * replay knows `insns` of such a landing, too.
  */
 struct landing {
     bool counted;
-    bool found;              /* not counted, but `insns` is known */
-    uint64_t insns;          /* when counted or found */
-    struct vcpu_state state; /* when not counted */
-    uint64_t *pages;         /* GPAs, ascending; owned by whoever filled the struct */
+    bool found;                /* not counted, but `insns` is known */
+    uint64_t insns;            /* when counted or found */
+    struct vcpu_state state;   /* when not counted */
+    struct page_digest *pages; /* GPAs ascending; owned by whoever filled the struct */
     unsigned page_count;
-    uint64_t pages_digest;
+    unsigned telling_page; /* the one that differed last while replay searched */
 };
 
 /* How far the engine may run before the source must be asked again. */
 struct run_plan {
     uint64_t budget; /* instructions, for an engine that counts */
     bool stop_when_interruptible;
-    const struct landing *landing; /* replay: the run ends there; NULL otherwise */
+    struct landing *landing; /* replay: the run ends there; NULL otherwise */
 };
 
 struct input_source;

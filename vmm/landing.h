@@ -1,11 +1,11 @@
 /*
  * Landings that only the guest's state can name: a kick stopped KVM at an arbitrary instruction,
- * the recorder keeps registers and a digest of the pages written, and replay recognises the place.
+ * the recorder keeps registers and digests of the pages written, and replay recognises the place.
  * Equal state has equal futures, so the first match is sound even when it is an earlier pass of the
  * same loop.
  *
- * The accessed and dirty bits of paging structures are left out of the digest: the MMU sets them at
- * moments of its own choosing.
+ * The accessed and dirty bits of paging structures are left out of the digests: the MMU sets them
+ * at moments of its own choosing.
  */
 #ifndef VMM_LANDING_H
 #define VMM_LANDING_H
@@ -17,7 +17,7 @@ int landing_capture(struct machine *machine, struct landing *landing, struct err
 void landing_free(struct landing *landing);
 
 /* Does the machine (on an engine that exports its state) stand at the landing? 1, 0, or -1. */
-int landing_matches(struct machine *machine, const struct landing *landing, struct error *error);
+int landing_matches(struct machine *machine, struct landing *landing, struct error *error);
 
 /* Fixed layout, for the trace. */
 void landing_save(const struct landing *landing, struct buffer *out);

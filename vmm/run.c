@@ -255,8 +255,7 @@ static int land(struct machine *machine, struct error *error)
 
 /* At the registers of a landing that only state can name, or the place where it was found before.
  */
-static int land_by_state(
-    struct machine *machine, const struct landing *landing, struct error *error)
+static int land_by_state(struct machine *machine, struct landing *landing, struct error *error)
 {
     struct engine *engine = machine->engine;
     int matches = landing_matches(machine, landing, error);

@@ -41,8 +41,9 @@ static struct boot_image load_guest(const char *name)
     return (struct boot_image){.name = name, .data = data, .size = size};
 }
 
-/* Records a guest on the software CPU into trace_path. */
-static void record(const char *guest, const char *command_line, uint64_t max_time)
+/* Records a guest into trace_path. */
+static void record_on(
+    const char *engine, const char *guest, const char *command_line, uint64_t max_time)
 {
     struct error error = {""};
     struct machine_config config;
@@ -57,15 +58,15 @@ static void record(const char *guest, const char *command_line, uint64_t max_tim
     assert_non_null(live);
     const struct recorder_options options = {.path = trace_path,
         .config = &config,
-        .engine = "soft",
+        .engine = engine,
         .kernel = &kernel,
         .live = live_source(live),
         .include_checks = true,
-        .counts = true};
+        .counts = strcmp(engine, "soft") == 0};
     struct recorder *recorder = recorder_create(&options, &error);
     assert_non_null(recorder);
     const struct machine_options machine_options = {.config = &config,
-        .engine = "soft",
+        .engine = engine,
         .kernel = &kernel,
         .source = recorder_source(recorder)};
     struct machine *machine = machine_create(&machine_options, &error);
@@ -77,6 +78,11 @@ static void record(const char *guest, const char *command_line, uint64_t max_tim
     assert_int_equal(recorder_finish(recorder, machine, 0, NULL, &error), 0);
     machine_destroy(machine);
     live_destroy(live);
+}
+
+static void record(const char *guest, const char *command_line, uint64_t max_time)
+{
+    record_on("soft", guest, command_line, max_time);
 }
 
 /* The digest that a replay from the start has at the position. */
@@ -169,6 +175,131 @@ static void a_small_cache_changes_nothing(void **state)
     (void)state;
     record("clock", "", 300000000);
     walk(300000, 40, 2);
+}
+
+/* The next event of a kind, forward; false at the end. */
+static bool next_of_kind(struct timeline *timeline, enum event_kind kind)
+{
+    struct error error = {""};
+    struct timeline_stop stop;
+    const struct timeline_condition condition = {
+        .kind = CONDITION_EVENT, .event_kinds = 1u << kind};
+    assert_int_equal(timeline_run(timeline, FORWARD, &condition, 1, &stop, &error), 0);
+    return stop.why == TIMELINE_CONDITION;
+}
+
+static bool kvm_is_usable(void)
+{
+    const struct memory_backend backend = {.size = 16 << 20};
+    struct error error;
+    struct memory memory;
+    assert_int_equal(memory_create(&memory, &backend, 1, &error), 0);
+    struct engine *kvm = kvm_create(&memory, &error);
+    if (kvm)
+        kvm->ops->destroy(kvm);
+    memory_destroy(&memory);
+    return kvm != NULL;
+}
+
+/* Records ring 3 computation on KVM until landings in it are in the trace. */
+static unsigned record_landings(void)
+{
+    unsigned landings = 0;
+    for (unsigned attempt = 0; attempt < 10 && landings < 2; attempt++) {
+        record_on("kvm", "spin", "loops=5000000 passes=200000 hz=1000", UINT64_MAX);
+        struct timeline *timeline = open_trace(0);
+        for (landings = 0; next_of_kind(timeline, EVENT_LANDING);)
+            landings++;
+        timeline_close(timeline);
+    }
+    return landings;
+}
+
+static uint64_t rip_of(struct timeline *timeline)
+{
+    struct error error = {""};
+    struct vcpu_state vcpu;
+    struct engine *engine = timeline_machine(timeline)->engine;
+    assert_int_equal(engine->ops->export_state(engine, &vcpu, &error), 0);
+    return vcpu.rip;
+}
+
+/*
+ * A breakpoint on an instruction of the loop that a landing lies in: hit as often as single steps
+ * come by, then the landing is reached. Afresh: the timeline has not been there yet.
+ */
+static void break_before(struct timeline *timeline, uint64_t landing, bool afresh)
+{
+    enum { DISTANCE = 90 };
+    struct error error = {""};
+    struct timeline_stop stop;
+    unsigned passes = 0, hits = 0;
+    uint64_t start = landing - DISTANCE;
+    assert_int_equal(timeline_seek_retired(timeline, start, NULL, &error), 0);
+    const struct timeline_condition both[] = {
+        {.kind = CONDITION_EXECUTE, .address = rip_of(timeline)},
+        {.kind = CONDITION_EVENT, .event_kinds = 1u << EVENT_LANDING},
+    };
+    if (!afresh) {
+        for (uint64_t at = start + 1; at < landing; at++) {
+            assert_int_equal(timeline_step(timeline, FORWARD, 1, NULL, &error), 0);
+            assert_true(timeline_retired(timeline) == at);
+            passes += rip_of(timeline) == both[0].address;
+        }
+        assert_true(passes > 0);
+        assert_int_equal(timeline_seek_retired(timeline, start, NULL, &error), 0);
+    }
+    do {
+        assert_int_equal(timeline_run(timeline, FORWARD, both, 2, &stop, &error), 0);
+        assert_int_equal(stop.why, TIMELINE_CONDITION);
+        hits += stop.condition == 0;
+    } while (stop.condition == 0 && hits < DISTANCE);
+    assert_int_equal(stop.condition, 1);
+    assert_true(timeline_retired(timeline) == landing);
+    assert_true(afresh ? hits > 0 : hits == passes);
+}
+
+/*
+ * Landings of KVM, which have to be searched: they are at the same counts of instructions whether
+ * found by searching, by count after a restore, or with breakpoints on the way.
+ */
+static void landings_of_kvm_stay_where_they_are(void **state)
+{
+    (void)state;
+    struct error error = {""};
+    enum { MOST = 64 };
+    uint64_t found[MOST];
+    unsigned count = 0;
+    if (!kvm_is_usable() || record_landings() < 2)
+        skip();
+    struct timeline *timeline = open_trace(0);
+    while (count < MOST && next_of_kind(timeline, EVENT_LANDING))
+        found[count++] = timeline_retired(timeline);
+    printf("%u landings\n", count);
+    assert_int_equal(timeline_seek(timeline, POSITION_END, NULL, &error), 0);
+    uint64_t total = timeline_retired(timeline);
+
+    /* By count: back to before each, then on through it. */
+    for (unsigned i = count; i-- > 0;) {
+        assert_int_equal(timeline_seek_retired(timeline, found[i] - 3, NULL, &error), 0);
+        check_here(timeline);
+        assert_true(next_of_kind(timeline, EVENT_LANDING));
+        assert_true(timeline_retired(timeline) == found[i]);
+        check_here(timeline);
+    }
+
+    for (unsigned i = 0; i < count; i++)
+        break_before(timeline, found[i], false);
+    timeline_close(timeline);
+    /* The same while the landings are still to be searched. */
+    for (unsigned i = 0; i < count && i < 4; i++) {
+        timeline = open_trace(0);
+        break_before(timeline, found[i], true);
+        assert_int_equal(timeline_seek(timeline, POSITION_END, NULL, &error), 0);
+        assert_true(timeline_retired(timeline) == total);
+        timeline_close(timeline);
+    }
+    walk(0, 25, 3);
 }
 
 static void stepping_back_undoes_stepping(void **state)
@@ -301,6 +432,7 @@ int main(void)
         cmocka_unit_test(breakpoints_are_hit_both_ways),
         cmocka_unit_test(a_random_walk_finds_the_machine_of_a_straight_replay),
         cmocka_unit_test(a_small_cache_changes_nothing),
+        cmocka_unit_test(landings_of_kvm_stay_where_they_are),
     };
     return cmocka_run_group_tests(tests, make_path, remove_path);
 }

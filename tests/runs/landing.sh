@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Interrupts in computation that makes no exits. The spin guest computes in ring 3 for seconds while
+# the PIT asks for interrupts; recorded on KVM, they can only come from kicks at arbitrary
+# instructions, and the replay has to find every one of these places. The crash guest's window is hit
+# by them, too.
+source "$(dirname "$0")/common.bash"
+if [[ " $(engines) " != *" kvm "* ]]; then
+    echo "skipped: no usable /dev/kvm"
+    exit 77
+fi
+
+# landings TRACE: how many it has.
+landings()
+{
+    hindsight info "$1"
+    sed -n 's/^ *event landing *\([0-9]*\)$/\1/p' "$work/out"
+}
+
+# both TRACE: identical on both engines.
+both()
+{
+    identical "$1" --engine soft
+    identical "$1" --engine kvm
+}
+
+# record_spin OPTIONS: records it, its console in $work/console.
+record_spin()
+{
+    hindsight record --engine kvm --pace fast --kernel "$GUESTS/spin.elf" --append "$1" -o "$work/spin.hst"
+    [ "$status" -eq 0 ] || fail "record spin $1: status $status"
+    cp "$work/out" "$work/console"
+}
+
+# Seconds at 100 Hz. The PIT's ticks are what the landings are for; one that is late swallows the next.
+record_spin "loops=${LOOPS:-400000000}"
+grep -q '^spin: result [0-9a-f]* after [1-9][0-9]* ticks' "$work/console" || fail "spin: no result or no ticks"
+count=$(landings "$work/spin.hst")
+[ "${count:-0}" -ge 10 ] || fail "spin: only ${count:-0} landings in seconds of computation"
+both "$work/spin.hst"
+identical "$work/spin.hst" --console
+head -c "$(stat -c %s "$work/console")" "$work/out" | cmp -s - "$work/console" ||
+    fail "spin: the replay prints something else than the recorded run"
+echo "spin: $count landings, identical"
+
+# Many passes of a loop with equal registers: memory decides which of them it was.
+total=0
+for round in 1 2 3; do
+    record_spin "loops=1000 passes=10000000 hz=1000"
+    total=$((total + $(landings "$work/spin.hst")))
+    both "$work/spin.hst"
+done
+[ "$total" -ge 1 ] || fail "spin: no landing in the loop with equal registers"
+echo "spin with equal registers: $total landings, identical"
+
+total=0
+for round in 1 2 3; do
+    hindsight record --engine kvm --pace fast --kernel "$GUESTS/crash.elf" --append "ticks=400 hz=1000" \
+        -o "$work/crash.hst"
+    [ "$status" -eq 0 ] || [ "$status" -eq 85 ] || fail "record crash: status $status"
+    total=$((total + $(landings "$work/crash.hst")))
+    both "$work/crash.hst"
+done
+echo "crash: $total landings, identical"
