@@ -46,7 +46,7 @@ static int listen_unix(const char *path, struct error *error)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct stat status;
     if (strlen(path) >= sizeof address.sun_path)
-        return error_set(error, "--listen unix:%s: the path is too long", path);
+        return error_set(error, "--listen unix:%.100s...: the path is too long", path);
     strcpy(address.sun_path, path);
     /* A socket left behind by an earlier run; nothing else is removed. */
     if (stat(path, &status) == 0 && S_ISSOCK(status.st_mode))
@@ -71,7 +71,7 @@ static int listen_tcp(const char *text, struct error *error)
     socklen_t size = sizeof bound;
     int on = 1;
     if (!colon || colon - text >= (ptrdiff_t)sizeof host || !colon[1])
-        return error_set(error, "--listen %s: give HOST:PORT or unix:PATH", text);
+        return error_set(error, "--listen %.200s: give HOST:PORT or unix:PATH", text);
     snprintf(host, sizeof host, "%.*s", (int)(colon - text), text);
     int code = getaddrinfo(*host ? host : "127.0.0.1", colon + 1, &hints, &found);
     if (code)

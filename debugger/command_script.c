@@ -187,7 +187,7 @@ static int check_module(
                         "'info files' compares again.\n");
         return 0;
     }
-    if (different <= compared / 8 || force)
+    if (different <= compared / 20 || force)
         return 0;
     remove_last_module(symbols);
     return error_set(error,

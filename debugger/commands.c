@@ -70,7 +70,7 @@ static const struct command commands[] = {
         "Compares registers and memory at two positions, or at one and here.", "diff 100 200",
         COMPLETE_NONE, false},
 
-    {"Stopping", "break", "b br brea", command_break, "[PLACE] [if CONDITION]",
+    {"Stopping", "break", "b br", command_break, "[PLACE] [if CONDITION]",
         "Stops before the code of a function, FILE:LINE, LINE or *ADDRESS is executed.",
         "break handle_pit if ticks > 5", COMPLETE_SYMBOL, false},
     {"Stopping", "tbreak", "tb", command_tbreak, "[PLACE] [if CONDITION]",

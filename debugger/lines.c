@@ -67,6 +67,28 @@ static bool describe_row(
     return out->file != NULL;
 }
 
+/* Of several rows at one address the last that begins a statement counts, as far as there is one.
+ */
+static bool describe_best_row(
+    Dwarf_Lines *lines, size_t count, size_t row, uint64_t bias, struct source_line *out)
+{
+    struct source_line earlier;
+    if (!describe_row(lines, count, row, bias, out))
+        return false;
+    while (!out->statement && row-- > 0 && describe_row(lines, count, row, bias, &earlier) &&
+           earlier.start == out->start) {
+        bool end = true;
+        dwarf_lineendsequence(dwarf_onesrcline(lines, row), &end);
+        if (end)
+            break;
+        if (!earlier.statement || !earlier.line)
+            continue;
+        earlier.end = out->end;
+        *out = earlier;
+    }
+    return true;
+}
+
 bool symbols_line(const struct symbols *symbols, uint64_t address, struct source_line *line)
 {
     const struct module *module;
@@ -77,7 +99,8 @@ bool symbols_line(const struct symbols *symbols, uint64_t address, struct source
         dwarf_getsrclines(&unit, &lines, &count) < 0)
         return false;
     ptrdiff_t row = find_row(lines, count, address - module->bias);
-    return row >= 0 && describe_row(lines, count, (size_t)row, module->bias, line) && line->line;
+    return row >= 0 && describe_best_row(lines, count, (size_t)row, module->bias, line) &&
+           line->line;
 }
 
 static bool path_ends_with(const char *path, const char *end)
@@ -116,8 +139,7 @@ static void each_row(const struct symbols *symbols, const char *file,
 
 struct line_search {
     int wanted, best; /* the lowest line with code that is at or after the wanted one; 0: none */
-    int last_line;    /* of the row before */
-    uint64_t last_end;
+    bool inside;      /* the row before belongs to a piece that is listed */
     uint64_t *addresses;
     unsigned count, max;
 };
@@ -133,11 +155,18 @@ static void find_best(void *context, const struct source_line *line)
 static void collect(void *context, const struct source_line *line)
 {
     struct line_search *search = context;
-    bool continues = search->last_line == line->line && search->last_end == line->start;
-    search->last_line = line->line;
-    search->last_end = line->end;
-    if (line->line != search->best || !line->statement || continues || line->start == line->end)
+    if (line->line != search->best) {
+        /* A row without code does not end a piece. */
+        search->inside &= line->start == line->end;
         return;
+    }
+    if (search->inside || !line->statement)
+        return;
+    search->inside = true;
+    for (unsigned i = 0; i < search->count && i < search->max; i++) {
+        if (search->addresses[i] == line->start)
+            return;
+    }
     if (search->count < search->max)
         search->addresses[search->count] = line->start;
     search->count++;
@@ -166,7 +195,17 @@ uint64_t symbols_after_prologue(const struct symbols *symbols, uint64_t function
         dwarf_getsrclines(&unit, &lines, &count) < 0)
         return function;
     ptrdiff_t row = find_row(lines, count, function - module->bias);
-    for (size_t next = (size_t)(row + 1); row >= 0 && next < count; next++) {
+    /* Optimized code: the body begins at once, with a second line at the same address. */
+    struct source_line body, opening;
+    if (row < 0 || !describe_row(lines, count, (size_t)row, module->bias, &body))
+        return function;
+    for (size_t i = (size_t)row; i-- > 0;) {
+        if (!describe_row(lines, count, i, module->bias, &opening) || opening.start != body.start)
+            break;
+        if (opening.line != body.line)
+            return function;
+    }
+    for (size_t next = (size_t)row + 1; next < count; next++) {
         struct source_line line;
         if (!describe_row(lines, count, next, module->bias, &line) || line.start >= end)
             break;

@@ -58,6 +58,13 @@ static int by_address(const void *a, const void *b)
 
 /* ---- ELF ---- */
 
+static uint64_t section_end(Elf *elf, size_t index)
+{
+    GElf_Shdr header;
+    Elf_Scn *section = elf_getscn(elf, index);
+    return section && gelf_getshdr(section, &header) ? header.sh_addr + header.sh_size : 0;
+}
+
 static int add_table(
     struct symbols *symbols, struct module *module, Elf_Scn *section, struct error *error)
 {
@@ -78,6 +85,7 @@ static int add_table(
         const struct symbol symbol = {
             .address = entry.st_value + module->bias,
             .size = entry.st_size,
+            .limit = section_end(module->elf, entry.st_shndx) + module->bias,
             .name = name,
             .kind = type == STT_FUNC     ? SYMBOL_FUNCTION
                     : type == STT_OBJECT ? SYMBOL_OBJECT
@@ -135,6 +143,7 @@ static int add_line(
     name[strcspn(name, " \t\r")] = '\0';
     const struct symbol symbol = {
         .address = address + module->bias,
+        .limit = UINT64_MAX,
         .name = name,
         .kind = strchr("tTwW", type)       ? SYMBOL_FUNCTION
                 : strchr("dDbBrRvV", type) ? SYMBOL_OBJECT
@@ -150,6 +159,9 @@ static int add_list(struct symbols *symbols, struct module *module, struct error
     while (text < end) {
         char *newline = memchr(text, '\n', (size_t)(end - text));
         char *stop = newline ? newline : end;
+        if (memchr(text, '\0', (size_t)(stop - text)))
+            return error_set(
+                error, "%s: neither ELF nor lines of 'ADDRESS TYPE NAME'", module->name);
         *stop = '\0'; /* the image has a byte to spare */
         if (*text && add_line(symbols, module, text, error) < 0)
             return -1;
@@ -231,8 +243,11 @@ void symbols_move(struct symbols *symbols, unsigned module, uint64_t bias)
     struct module *moved = symbols->modules[module];
     const char *start = moved->image, *end = start + moved->size;
     for (size_t i = 0; i < symbols->count; i++) {
-        if (symbols->list[i].name >= start && symbols->list[i].name < end)
+        if (symbols->list[i].name >= start && symbols->list[i].name < end) {
             symbols->list[i].address += bias - moved->bias;
+            if (moved->elf)
+                symbols->list[i].limit += bias - moved->bias;
+        }
     }
     moved->bias = bias;
     qsort(symbols->list, symbols->count, sizeof *symbols->list, by_address);
@@ -262,8 +277,9 @@ const struct symbol *symbols_at(const struct symbols *symbols, uint64_t address)
     /* Labels inside a function come after it in the list. */
     for (size_t back = 0; back < 64 && back < low; back++) {
         const struct symbol *symbol = &symbols->list[low - 1 - back];
-        bool covers = symbol->size ? address - symbol->address < symbol->size
-                                   : !best && address - symbol->address < (1 << 16);
+        bool near = address < symbol->limit && address - symbol->address < (1 << 16) &&
+                    (!best || best->address == symbol->address);
+        bool covers = symbol->size ? address - symbol->address < symbol->size : near;
         if (!covers)
             continue;
         if (best && best->size == 0 && symbol->size)
@@ -299,6 +315,21 @@ void symbols_describe(const struct symbols *symbols, uint64_t address, struct bu
         buffer_printf(out, "<%.400s+%" PRIu64 ">", symbol->name, address - symbol->address);
 }
 
+static void compare_section(const struct view *view, uint64_t address, const Elf_Data *data,
+    uint64_t *compared, uint64_t *different)
+{
+    uint8_t bytes[COMPARE_BYTES];
+    for (size_t at = 0; at < data->d_size; at += sizeof bytes) {
+        const uint8_t *own = (const uint8_t *)data->d_buf + at;
+        size_t size = data->d_size - at < sizeof bytes ? data->d_size - at : sizeof bytes;
+        if (!view_read(view, address + at, bytes, size))
+            continue;
+        *compared += size;
+        for (size_t i = 0; i < size; i++)
+            *different += bytes[i] != own[i];
+    }
+}
+
 void symbols_compare(
     const struct module *module, const struct view *view, uint64_t *compared, uint64_t *different)
 {
@@ -307,16 +338,9 @@ void symbols_compare(
     while (module->elf && (section = elf_nextscn(module->elf, section))) {
         GElf_Shdr header;
         Elf_Data *data;
-        uint8_t bytes[COMPARE_BYTES];
-        if (!gelf_getshdr(section, &header) || header.sh_type != SHT_PROGBITS ||
-            !(header.sh_flags & SHF_ALLOC) || !(header.sh_flags & SHF_EXECINSTR) ||
-            !(data = elf_rawdata(section, NULL)) || !data->d_buf)
-            continue;
-        size_t size = data->d_size < sizeof bytes ? data->d_size : sizeof bytes;
-        if (!view_read(view, header.sh_addr + module->bias, bytes, size))
-            continue;
-        *compared += size;
-        for (size_t i = 0; i < size; i++)
-            *different += bytes[i] != ((const uint8_t *)data->d_buf)[i];
+        if (gelf_getshdr(section, &header) && header.sh_type == SHT_PROGBITS &&
+            (header.sh_flags & SHF_ALLOC) && (header.sh_flags & SHF_EXECINSTR) &&
+            (data = elf_rawdata(section, NULL)) && data->d_buf)
+            compare_section(view, header.sh_addr + module->bias, data, compared, different);
     }
 }

@@ -34,6 +34,7 @@ enum symbol_kind { SYMBOL_FUNCTION, SYMBOL_OBJECT, SYMBOL_OTHER };
 struct symbol {
     uint64_t address; /* in the guest */
     uint64_t size;    /* 0: not known */
+    uint64_t limit;   /* where what it is in ends: its section */
     const char *name;
     enum symbol_kind kind;
     bool global;
@@ -97,9 +98,9 @@ bool symbols_find_die(const struct symbols *symbols, const char *name, const int
     unsigned tag_count, const struct module **module, Dwarf_Die *die);
 
 /*
- * Are the module's code bytes those in the guest's memory? Compares up to 4096 bytes of each
- * executable section. *compared and *different receive counts of bytes; sections that are not
- * mapped now do not count.
+ * Are the module's code bytes those in the guest's memory? Compares every
+ * executable section. *compared and *different receive counts of bytes; pages that are not mapped
+ * now do not count.
  */
 void symbols_compare(
     const struct module *module, const struct view *view, uint64_t *compared, uint64_t *different);
