@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # From nothing to a crash that happens again at will: installs what is missing, builds, records the
-# crash guest until its planted race hits, and replays that run twice.
+# crash guest until its planted race hits, and replays that run twice. Then the same for Linux on an
+# array (demo-linux.sh).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=build/demo
@@ -81,6 +82,8 @@ say "What the trace holds"
 say "Its last moments"
 last=$("$hindsight" info --json "$trace" | python3 -c 'import json, sys; print(json.load(sys.stdin)["last_event"])')
 "$hindsight" dump "$trace" --kind events --from $((last - 11))
+
+scripts/demo-linux.sh
 
 say "Where to go from here"
 show()
