@@ -13,7 +13,7 @@ process = subprocess.Popen(sys.argv[1:], stdin=slave, stdout=slave, stderr=slave
 os.close(slave)
 os.read(master, 1)  # the guest prints: it runs, and the terminal is raw
 for keys in (b"\x03", b"nobody reads this\r", b"\x01x"):
-    time.sleep(0.2)
+    time.sleep(0.05)
     os.write(master, keys)
 end = time.monotonic() + 60
 while process.poll() is None:

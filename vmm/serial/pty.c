@@ -4,10 +4,10 @@
  * for it by the kernel.
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,13 +18,16 @@ struct pty {
     int slave_fd;
 };
 
-/* What a program has not read yet is lost when the master is closed: it gets a second. */
+/*
+ * What a program has not read yet is lost when the master is closed: it gets a second. poll() also
+ * sees what is still on its way through the kernel, which TIOCINQ does not.
+ */
 static void let_read(struct serial_backend *backend)
 {
     const struct pty *pty = backend->data;
     const struct timespec pause = {.tv_nsec = 10000000};
-    int left = 0;
-    for (unsigned i = 0; i < 100 && ioctl(pty->slave_fd, TIOCINQ, &left) == 0 && left > 0; i++)
+    struct pollfd slave = {.fd = pty->slave_fd, .events = POLLIN};
+    for (unsigned i = 0; i < 100 && poll(&slave, 1, 0) == 1 && (slave.revents & POLLIN); i++)
         nanosleep(&pause, NULL);
 }
 
