@@ -130,7 +130,7 @@ cut soft rr "$count"
 take_down soft backup $((count / 10 + 500))
 cut soft hash $((count / 10 + 500))
 for engine in $(engines); do
-    [ "$engine" = soft ] || take_down "$engine" rr 500
+    [ "$engine" = soft ] || take_down "$engine" rr 200
 done
 
 # Mistakes are told in a line.
