@@ -64,8 +64,10 @@ static uint32_t net_request(void *device, unsigned queue, const struct virtio_ch
 static uint8_t net_config_read(void *device, unsigned offset)
 {
     const struct virtio_net *net = device;
-    uint8_t config[CONFIG_SIZE] = {
-        [6] = STATUS_LINK_UP, [8] = 1, [10] = (uint8_t)VIRTIO_NET_MTU, [11] = VIRTIO_NET_MTU >> 8};
+    uint8_t config[CONFIG_SIZE] = {[6] = net->link_up ? STATUS_LINK_UP : 0,
+        [8] = 1,
+        [10] = (uint8_t)VIRTIO_NET_MTU,
+        [11] = VIRTIO_NET_MTU >> 8};
     memcpy(config, net->config.mac, sizeof net->config.mac);
     return config[offset];
 }
@@ -160,8 +162,8 @@ static void net_describe(const void *device, struct buffer *out)
 {
     const struct virtio_net *net = device;
     const uint8_t *mac = net->config.mac;
-    buffer_printf(
-        out, "mac %02x:%02x:%02x:%02x:%02x:%02x\n", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+    buffer_printf(out, "mac %02x:%02x:%02x:%02x:%02x:%02x\nlink %s\n", mac[0], mac[1], mac[2],
+        mac[3], mac[4], mac[5], net->link_up ? "up" : "down");
     virtio_describe(&net->virtio, out);
 }
 
