@@ -1,0 +1,291 @@
+/*
+ * Landings that only state can name, searched in the replay of a run where they are known: a loop
+ * whose passes have equal registers, told apart by memory alone, and repeated string instructions.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "recorder/recorder.h"
+#include "replay/checkpoint.h"
+#include "replay/replay.h"
+#include "replay/timeline.h"
+#include "vmm/landing.h"
+#include "vmm/live.h"
+
+static char trace_path[64];
+
+static struct boot_image load_guest(const char *name)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s.elf", TEST_GUESTS, name);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    static uint8_t data[1 << 20];
+    size_t size = fread(data, 1, sizeof data, file);
+    fclose(file);
+    return (struct boot_image){.name = name, .data = data, .size = size};
+}
+
+/* Records a guest on the software CPU into trace_path. */
+static void record(const char *guest, const char *command_line)
+{
+    struct error error = {""};
+    struct machine_config config;
+    config_defaults(&config);
+    config.memory[0].size = 16 << 20;
+    config.pace = PACE_FAST;
+    config.start_time = 1000000000;
+    strcpy(config.command_line, command_line);
+    struct boot_image kernel = load_guest(guest);
+    struct live *live = live_create(NULL, PACE_FAST, &error);
+    assert_non_null(live);
+    const struct recorder_options options = {.path = trace_path,
+        .config = &config,
+        .engine = "soft",
+        .kernel = &kernel,
+        .live = live_source(live),
+        .include_checks = true,
+        .counts = true};
+    struct recorder *recorder = recorder_create(&options, &error);
+    assert_non_null(recorder);
+    const struct machine_options machine_options = {.config = &config,
+        .engine = "soft",
+        .kernel = &kernel,
+        .source = recorder_source(recorder)};
+    struct machine *machine = machine_create(&machine_options, &error);
+    assert_non_null(machine);
+    assert_int_equal(recorder_attach(recorder, machine, &error), 0);
+    assert_int_equal(live_attach(live, machine, &error), 0);
+    assert_int_equal(machine_run(machine, POSITION_END, &error), 0);
+    live_detach(live);
+    assert_int_equal(recorder_finish(recorder, machine, 0, NULL, &error), 0);
+    machine_destroy(machine);
+    live_destroy(live);
+}
+
+/* The replay's own source, but for one landing by state after one event. */
+struct detour {
+    struct input_source source; /* first */
+    struct input_source *inner;
+    uint64_t event;
+    struct landing landing;
+    unsigned landed;
+    uint64_t insns;
+};
+
+static uint64_t detour_clock(struct input_source *source, struct machine *machine)
+{
+    struct detour *detour = (struct detour *)source;
+    return detour->inner->ops->clock(detour->inner, machine);
+}
+
+static int detour_poll(struct input_source *source, struct machine *machine,
+    struct delivery *delivery, struct error *error)
+{
+    struct detour *detour = (struct detour *)source;
+    return detour->inner->ops->poll(detour->inner, machine, delivery, error);
+}
+
+static int detour_plan(struct input_source *source, struct machine *machine, struct run_plan *plan,
+    struct error *error)
+{
+    struct detour *detour = (struct detour *)source;
+    if (machine->event == detour->event) {
+        plan->landing = &detour->landing;
+        return 0;
+    }
+    return detour->inner->ops->plan(detour->inner, machine, plan, error);
+}
+
+static int detour_landed(
+    struct input_source *source, struct machine *machine, uint64_t insns, struct error *error)
+{
+    struct detour *detour = (struct detour *)source;
+    (void)machine;
+    (void)error;
+    detour->landed++;
+    detour->insns = insns;
+    return 0;
+}
+
+static const struct input_source_ops detour_ops = {
+    .name = "detour",
+    .replays = true,
+    .clock = detour_clock,
+    .poll = detour_poll,
+    .plan = detour_plan,
+    .landed = detour_landed,
+};
+
+static struct replay *replay_to(struct position position)
+{
+    struct error error = {""};
+    bool damaged;
+    enum replay_outcome outcome;
+    const struct replay_options options = {.engine = "soft"};
+    struct replay *replay = replay_open(trace_path, &options, &damaged, &error);
+    assert_non_null(replay);
+    if (replay_run(replay, position, &outcome, &damaged, &error) != 0)
+        fail_msg("%s", error.text);
+    struct position here = machine_position(replay_machine(replay));
+    assert_int_equal(position_compare(here, position), 0);
+    return replay;
+}
+
+static void state_at(struct position position, struct vcpu_state *state)
+{
+    struct error error;
+    struct replay *replay = replay_to(position);
+    struct engine *engine = replay_machine(replay)->engine;
+    assert_int_equal(engine->ops->export_state(engine, state, &error), 0);
+    replay_close(replay);
+}
+
+/* The event after which the guest computes longest without another, and for how long. */
+static struct position longest_stretch(void)
+{
+    struct error error = {""};
+    bool damaged;
+    struct timeline_stop stop;
+    const struct timeline_options options = {0};
+    struct timeline *timeline = timeline_open(trace_path, &options, &damaged, &error);
+    const struct timeline_condition any = {.kind = CONDITION_EVENT, .event_kinds = UINT32_MAX};
+    struct position longest = {0};
+    uint64_t last = 0;
+    assert_non_null(timeline);
+    for (;;) {
+        assert_int_equal(timeline_run(timeline, FORWARD, &any, 1, &stop, &error), 0);
+        if (stop.why != TIMELINE_CONDITION)
+            break;
+        uint64_t insns = timeline_retired(timeline) - last;
+        last = timeline_retired(timeline);
+        if (insns > longest.insn)
+            longest = (struct position){stop.event.ordinal - 1, insns};
+    }
+    timeline_close(timeline);
+    return longest;
+}
+
+/* Makes a landing of where the replay is at the position, and searches it in a second replay. */
+static void search(struct position position)
+{
+    struct error error = {""};
+    struct detour detour = {.source.ops = &detour_ops, .event = position.event};
+    struct replay *replay = replay_to(position);
+    assert_int_equal(landing_capture(replay_machine(replay), &detour.landing, &error), 0);
+    assert_true(detour.landing.page_count > 0);
+    replay_close(replay);
+
+    replay = replay_to((struct position){position.event, 0});
+    struct machine *machine = replay_machine(replay);
+    detour.inner = machine->source;
+    machine->source = &detour.source;
+    machine->observer_count = 0;
+    if (machine_run(machine, (struct position){position.event + 1, 0}, &error) != 0)
+        fail_msg("%s", error.text);
+    assert_int_equal(machine->stop, STOP_UNTIL);
+    assert_int_equal(detour.landed, 1);
+    assert_true(detour.insns == position.insn);
+    machine->source = detour.inner;
+    replay_close(replay);
+    landing_free(&detour.landing);
+}
+
+static bool same_registers(const struct vcpu_state *a, const struct vcpu_state *b)
+{
+    return a->rip == b->rip && a->rflags == b->rflags && memcmp(a->gpr, b->gpr, sizeof a->gpr) == 0;
+}
+
+/* The loop is XOR, SUB, JNZ: what SUB leaves in the flags recurs after 256 passes. */
+static void memory_tells_passes_with_equal_registers_apart(void **state)
+{
+    (void)state;
+    enum { PASS = 3, PERIOD = 256 };
+    record("spin", "loops=1000 passes=100000");
+    struct position stretch = longest_stretch();
+    assert_true(stretch.insn > PASS * 100000);
+    for (unsigned i = 0; i < 7; i++) {
+        struct position position = {stretch.event, stretch.insn - 50000 - 13 * i};
+        struct position earlier = {position.event, position.insn - PASS * PERIOD};
+        struct vcpu_state here, before;
+        state_at(position, &here);
+        state_at(earlier, &before);
+        assert_true(same_registers(&here, &before));
+        search(position);
+    }
+}
+
+static void places_in_other_computation_are_found(void **state)
+{
+    (void)state;
+    uint64_t seed = 1;
+    record("spin", "loops=20000");
+    struct position stretch = longest_stretch();
+    assert_true(stretch.insn > 100000);
+    printf("places from seed %llu\n", (unsigned long long)seed);
+    for (unsigned i = 0; i < 20; i++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        search((struct position){stretch.event, 1 + (seed >> 33) % (stretch.insn - 1)});
+    }
+}
+
+/* Where a landing was found once, a restored replay goes by count; a landing damaged in between is
+ * refused. */
+static void a_wrong_state_where_a_landing_was_found_is_an_error(void **state)
+{
+    (void)state;
+    struct error error = {""};
+    record("spin", "loops=20000");
+    struct position stretch = longest_stretch(), position = {stretch.event, stretch.insn / 2};
+    struct detour detour = {.source.ops = &detour_ops, .event = position.event};
+    struct replay *replay = replay_to(position);
+    assert_int_equal(landing_capture(replay_machine(replay), &detour.landing, &error), 0);
+    replay_close(replay);
+    detour.landing.found = true;
+    for (unsigned wrong = 0; wrong < 2; wrong++) {
+        replay = replay_to((struct position){position.event, 0});
+        struct machine *machine = replay_machine(replay);
+        detour.inner = machine->source;
+        detour.landing.insns = position.insn + wrong;
+        machine->source = &detour.source;
+        machine->observer_count = 0;
+        int result = machine_run(machine, (struct position){position.event + 1, 0}, &error);
+        assert_int_equal(result, wrong ? -1 : 0);
+        assert_int_equal(detour.landed, 1);
+        machine->source = detour.inner;
+        replay_close(replay);
+    }
+    landing_free(&detour.landing);
+}
+
+static int make_path(void **state)
+{
+    (void)state;
+    strcpy(trace_path, "/tmp/hindsight-landing-XXXXXX");
+    int fd = mkstemp(trace_path);
+    return fd < 0 ? -1 : close(fd);
+}
+
+static int remove_path(void **state)
+{
+    (void)state;
+    return unlink(trace_path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(memory_tells_passes_with_equal_registers_apart),
+        cmocka_unit_test(places_in_other_computation_are_found),
+        cmocka_unit_test(a_wrong_state_where_a_landing_was_found_is_an_error),
+    };
+    return cmocka_run_group_tests(tests, make_path, remove_path);
+}
