@@ -179,8 +179,11 @@ static int check_module(
     struct symbols *symbols = &debugger->symbols;
     uint64_t compared, different;
     const struct module *module = symbols->modules[symbols->module_count - 1];
-    if (!module->elf)
+    if (!module->elf || debugger->unplaced == symbols->module_count) {
+        if (debugger->unplaced)
+            print(debugger, "Where the kernel is will be known when it has set up its handlers.\n");
         return 0;
+    }
     symbols_compare(module, &debugger->view, &compared, &different);
     if (compared == 0) {
         print(debugger, "Its code is not mapped here, so whether it fits cannot be told; "
@@ -194,6 +197,14 @@ static int check_module(
         "%s: not what runs in this trace: %" PRIu64 " of %" PRIu64
         " bytes of its code differ from memory; give its address, or -f to use it all the same",
         file, different, compared);
+}
+
+/* Linux, which may have moved itself. */
+static bool is_kernel(const struct symbols *symbols, unsigned number)
+{
+    const char *start = symbols->modules[number]->image;
+    const struct symbol *symbol = symbols_find(symbols, "asm_exc_page_fault");
+    return symbol && symbol->name >= start && symbol->name < start + symbols->modules[number]->size;
 }
 
 COMMAND(add_symbol_file)
@@ -224,9 +235,14 @@ COMMAND(add_symbol_file)
     if (has_address && !is_offset)
         symbols_move(symbols, number, address - text_address(symbols->modules[number]));
     size_t added = symbols->count - before;
+    debugger_moved(debugger);
+    if (!has_address && is_kernel(symbols, number)) {
+        debugger->unplaced = number + 1;
+        if (session_look(debugger, error) < 0)
+            return -1;
+    }
     if (check_module(debugger, file, force, error) < 0)
         return -1;
-    debugger_moved(debugger);
     print(debugger, "%zu symbols from %s%s\n", added, file,
         symbols->modules[number]->dwarf ? ", with debugging information" : "");
     return 0;

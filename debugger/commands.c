@@ -179,6 +179,16 @@ static const struct command commands[] = {
     {"The machine", "cr", "", command_cr, "", "The control registers, bit by bit.", "cr",
         COMPLETE_NONE, false},
 
+    {"Linux guests", "ps", "tasks", command_ps, "",
+        "The tasks at this position, with their command lines; '*' marks the running one. Needs "
+        "vmlinux with debugging information.",
+        "ps", COMPLETE_NONE, false},
+    {"Linux guests", "current", "", command_current, "", "The task that runs.", "current",
+        COMPLETE_NONE, false},
+    {"Linux guests", "dmesg", "", command_dmesg, "[LINES]",
+        "The kernel's log as it stands in memory; the last LINES records.", "dmesg 5",
+        COMPLETE_NONE, false},
+
     {"The session", "add-symbol-file", "file symbol-file", command_add_symbol_file,
         "FILE [ADDRESS|-o OFFSET] [-f]",
         "Adds symbols of an ELF file (ADDRESS is where its .text is), System.map or kallsyms. A "

@@ -114,7 +114,8 @@ static int arm(struct debugger *debugger, const struct timeline_condition *extra
     unsigned extra_count, struct armed *armed, struct error *error)
 {
     armed->own = armed->count = extra_count;
-    memcpy(armed->conditions, extras, extra_count * sizeof *extras);
+    if (extra_count)
+        memcpy(armed->conditions, extras, extra_count * sizeof *extras);
     for (unsigned i = 0; i < debugger->point_count; i++) {
         struct point *point = &debugger->points[i];
         bool by_address = point->kind != POINT_EVENT && point->kind != POINT_CONSOLE;

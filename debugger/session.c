@@ -1,4 +1,5 @@
 #include "debugger/session.h"
+#include "debugger/linux.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -61,17 +62,19 @@ void debugger_moved(struct debugger *debugger)
     debugger->view_known = false;
 }
 
-/* The symbols are taken from the trace's own kernel; a kernel that moves itself makes them wrong.
- */
-static void check_kernel(struct debugger *debugger)
+/* A kernel that moves itself is found as soon as it has set up its exception handlers. */
+static void place_kernel(struct debugger *debugger)
 {
-    uint64_t compared, different;
-    if (debugger->kernel_checked || debugger->symbols.module_count == 0 ||
-        timeline_retired(debugger->timeline) == 0)
+    uint64_t bias;
+    if (!debugger->unplaced)
         return;
-    symbols_compare(debugger->symbols.modules[0], &debugger->view, &compared, &different);
-    if (compared)
-        debugger->kernel_checked = true;
+    unsigned number = debugger->unplaced - 1;
+    if (!linux_find_bias(debugger, debugger->symbols.modules[number], &bias))
+        return;
+    symbols_move(&debugger->symbols, number, bias);
+    debugger->unplaced = 0;
+    print(debugger, "The kernel of %s runs 0x%" PRIx64 " from where it was linked.\n",
+        debugger->symbols.modules[number]->name, bias);
 }
 
 int session_look(struct debugger *debugger, struct error *error)
@@ -82,8 +85,8 @@ int session_look(struct debugger *debugger, struct error *error)
         return -1;
     debugger->view_known = true;
     debugger->level = 0;
+    place_kernel(debugger);
     unwind_start(&debugger->symbols, &debugger->view, &debugger->frame);
-    check_kernel(debugger);
     return 0;
 }
 

@@ -67,7 +67,7 @@ struct bookmark {
 struct debugger {
     struct timeline *timeline;
     struct symbols symbols;
-    bool kernel_checked; /* the embedded kernel's symbols were compared with memory */
+    unsigned unplaced; /* 1 + the module whose bias is not known yet (KASLR); 0: none */
     struct buffer out;
     void (*flush)(void *context, struct buffer *output);
     void *flush_context;
@@ -208,6 +208,7 @@ COMMAND(condition);
 COMMAND(console);
 COMMAND(continue);
 COMMAND(cr);
+COMMAND(current);
 COMMAND(delete);
 COMMAND(devices);
 COMMAND(diff);
@@ -217,6 +218,7 @@ COMMAND(disassemble);
 COMMAND(disk);
 COMMAND(display);
 COMMAND(down);
+COMMAND(dmesg);
 COMMAND(echo);
 COMMAND(enable);
 COMMAND(events);
@@ -237,6 +239,7 @@ COMMAND(next);
 COMMAND(nexti);
 COMMAND(pagetable);
 COMMAND(print);
+COMMAND(ps);
 COMMAND(ptype);
 COMMAND(quit);
 COMMAND(reverse_continue);

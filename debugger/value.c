@@ -239,8 +239,13 @@ static int print_struct(struct printer *printer, const struct value *value)
 
 static int print_characters(struct printer *printer, const struct value *value, uint64_t count)
 {
-    char text[MAX_STRING];
-    size_t size = count < sizeof text ? count : sizeof text;
+    char text[MAX_STRING + 1];
+    /* Of unknown length: up to its zero byte. */
+    if (count == 0 && view_read_string(printer->view, value->address, text, sizeof text)) {
+        value_quote(text, strlen(text), printer->out);
+        return 0;
+    }
+    size_t size = count < MAX_STRING ? count : MAX_STRING;
     if (!view_read(printer->view, value->address, text, size))
         return error_set(
             printer->error, "cannot read memory at 0x%" PRIx64 ": not mapped", value->address);
