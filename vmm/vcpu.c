@@ -125,11 +125,13 @@ enum {
     PACKED_MAXIMUM = 8 * (CORE_COUNT + OTHER_COUNT) + sizeof(struct fpu_state),
 };
 
-/* x86 hosts only: host byte order is the saved form's. */
-static uint8_t *pack(
+/* x86 hosts only: host byte order is the saved form's. Each exit that is recorded packs the core:
+ * unrolled, the tables become the instructions that copy. */
+static inline __attribute__((always_inline)) uint8_t *pack(
     uint8_t *out, const struct vcpu_state *state, const struct field *fields, unsigned count)
 {
     const uint8_t *base = (const uint8_t *)state;
+#pragma GCC unroll 128
     for (unsigned i = 0; i < count; i++) {
         const uint8_t *from = base + fields[i].offset;
         switch (fields[i].size) {
@@ -267,14 +269,12 @@ static void canonicalize_fpu(struct fpu_state *fpu)
     memset(fpu->reserved1, 0, sizeof fpu->reserved1);
 }
 
-void vcpu_canonicalize(struct vcpu_state *state)
+void vcpu_canonicalize_core(struct vcpu_state *state)
 {
     state->rflags = (state->rflags & RFLAGS_DEFINED) | FLAG_ONE;
     state->cr0 = (state->cr0 & CR0_DEFINED) | CR0_ET;
     state->cr8 &= 0xf;
     state->efer &= EFER_DEFINED;
-    state->dr6 = (state->dr6 & DR6_CHANGES) | DR6_ONES;
-    state->dr7 = (state->dr7 & DR7_CHANGES) | DR7_ONES;
     for (unsigned i = 0; i < SEG_COUNT; i++)
         canonicalize_segment(state, i);
     canonicalize_system_segment(&state->ldt);
@@ -283,13 +283,20 @@ void vcpu_canonicalize(struct vcpu_state *state)
         state->tr.attributes |= 2; /* a loaded TSS is busy */
     if (!vcpu_in_64bit_mode(state))
         state->rip = (uint32_t)state->rip;
-    canonicalize_fpu(&state->fpu);
     if (!state->exception_pending) {
         state->exception_has_error = false;
         state->exception_vector = 0;
     }
     if (!state->exception_has_error)
         state->exception_error = 0;
+}
+
+void vcpu_canonicalize(struct vcpu_state *state)
+{
+    vcpu_canonicalize_core(state);
+    state->dr6 = (state->dr6 & DR6_CHANGES) | DR6_ONES;
+    state->dr7 = (state->dr7 & DR7_CHANGES) | DR7_ONES;
+    canonicalize_fpu(&state->fpu);
 }
 
 /* ---- Restoring ------------------------------------------------------------------------------- */

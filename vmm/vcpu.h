@@ -186,6 +186,8 @@ void vcpu_reset(struct vcpu_state *state);
  * reserved bits. Both engines call it on export; digests are over canonical states only.
  */
 void vcpu_canonicalize(struct vcpu_state *state);
+/* What the core digest covers, alone. */
+void vcpu_canonicalize_core(struct vcpu_state *state);
 
 /*
  * XXH3-64 digests. The core digest covers everything except the FPU image, the debug registers and

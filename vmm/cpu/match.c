@@ -77,14 +77,16 @@ void exec_match_prepare(const struct cpu *cpu, struct op *op)
 
 void match_arm(struct cpu *cpu, const struct vcpu_state *wanted)
 {
-    struct cpu_match *match = &cpu->match, last = *match;
-    if (!wanted && !last.armed)
+    struct cpu_match *match = &cpu->match;
+    if (!wanted && !match->armed)
         return;
+    const bool was_armed = match->armed;
+    const uint64_t old = match->linear;
     if (wanted) {
         uint64_t linear = wanted_linear(wanted);
         uint64_t arithmetic = wanted->rflags & FLAGS_ARITHMETIC;
-        if (last.armed && linear == last.linear && arithmetic == last.arithmetic &&
-            memcmp(wanted->gpr, last.gpr, sizeof last.gpr) == 0)
+        if (was_armed && linear == old && arithmetic == match->arithmetic &&
+            memcmp(wanted->gpr, match->gpr, sizeof match->gpr) == 0)
             return;
         match->linear = linear;
         match->arithmetic = arithmetic;
@@ -92,8 +94,8 @@ void match_arm(struct cpu *cpu, const struct vcpu_state *wanted)
         match->reported_retired = UINT64_MAX;
     }
     match->armed = wanted != NULL;
-    if (last.armed)
-        blocks_drop_offset(cpu, (unsigned)(last.linear % PAGE_SIZE));
+    if (was_armed)
+        blocks_drop_offset(cpu, (unsigned)(old % PAGE_SIZE));
     if (match->armed)
         blocks_drop_offset(cpu, (unsigned)(match->linear % PAGE_SIZE));
 }

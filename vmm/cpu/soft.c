@@ -102,7 +102,7 @@ static int soft_export_core(struct engine *engine, struct vcpu_state *state, str
     state->apic_base = from->apic_base;
     memcpy((char *)state + behind, (const char *)from + behind, sizeof *state - behind);
     state->rflags = cpu_get_rflags(cpu);
-    vcpu_canonicalize(state);
+    vcpu_canonicalize_core(state);
     return 0;
 }
 
