@@ -96,7 +96,7 @@ cut()
     local ports
     ports=($(free_ports 6))
     : >"$work/relay"
-    python3 "$here/udp_relay.py" "${ports[4]}" "${ports[2]}" "${ports[5]}" "${ports[3]}" $(($3 / 2)) \
+    python3 "$here/relay.py" "${ports[4]}" "${ports[2]}" "${ports[5]}" "${ports[3]}" $(($3 / 2)) \
         >"$work/relay" &
     children+=($!)
     wait_for grep -q ready "$work/relay"
@@ -129,6 +129,10 @@ take_down()
 cut soft rr "$count"
 take_down soft backup $((count / 10 + 500))
 cut soft hash $((count / 10 + 500))
+# Going back and forth in such a trace, every stop is the machine that a straight replay has there.
+if [ -x "${BUILD:-/nowhere}/bin/timeline_walk" ]; then
+    "$BUILD/bin/timeline_walk" "$work/alone/1.hst" 20 1 || fail "timeline"
+fi
 for engine in $(engines); do
     [ "$engine" = soft ] || take_down "$engine" rr 200
 done
