@@ -190,7 +190,7 @@ static int check_module(
                         "'info files' compares again.\n");
         return 0;
     }
-    if (different <= compared / 20 || force)
+    if (different <= compared / 10 || force)
         return 0;
     remove_last_module(symbols);
     return error_set(error,

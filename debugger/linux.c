@@ -52,7 +52,7 @@ static bool fits(const struct debugger *debugger, const struct module *module, u
         return true; /* a list has no code: the alignment has to do */
     moved.bias = bias;
     symbols_compare(&moved, &debugger->view, &compared, &different);
-    return compared && different <= compared / 20;
+    return compared && different <= compared / 10;
 }
 
 bool linux_find_bias(struct debugger *debugger, const struct module *module, uint64_t *bias)

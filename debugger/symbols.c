@@ -330,16 +330,26 @@ static void compare_section(const struct view *view, uint64_t address, const Elf
     }
 }
 
+static bool is_code_section(const GElf_Shdr *header)
+{
+    return header->sh_type == SHT_PROGBITS && (header->sh_flags & SHF_ALLOC) &&
+           (header->sh_flags & SHF_EXECINSTR);
+}
+
 void symbols_compare(
     const struct module *module, const struct view *view, uint64_t *compared, uint64_t *different)
 {
     Elf_Scn *section = NULL;
+    size_t names;
     *compared = *different = 0;
-    while (module->elf && (section = elf_nextscn(module->elf, section))) {
+    if (!module->elf || elf_getshdrstrndx(module->elf, &names) < 0)
+        return;
+    while ((section = elf_nextscn(module->elf, section))) {
         GElf_Shdr header;
         Elf_Data *data;
-        if (gelf_getshdr(section, &header) && header.sh_type == SHT_PROGBITS &&
-            (header.sh_flags & SHF_ALLOC) && (header.sh_flags & SHF_EXECINSTR) &&
+        const char *name;
+        if (gelf_getshdr(section, &header) && is_code_section(&header) &&
+            (name = elf_strptr(module->elf, names, header.sh_name)) && strcmp(name, ".text") == 0 &&
             (data = elf_rawdata(section, NULL)) && data->d_buf)
             compare_section(view, header.sh_addr + module->bias, data, compared, different);
     }

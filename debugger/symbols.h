@@ -98,9 +98,9 @@ bool symbols_find_die(const struct symbols *symbols, const char *name, const int
     unsigned tag_count, const struct module **module, Dwarf_Die *die);
 
 /*
- * Are the module's code bytes those in the guest's memory? Compares every
- * executable section. *compared and *different receive counts of bytes; pages that are not mapped
- * now do not count.
+ * Are the module's code bytes those in the guest's memory? Compares .text, which stays when a
+ * kernel gives its initialization code away. *compared and *different receive counts of bytes;
+ * pages that are not mapped now do not count.
  */
 void symbols_compare(
     const struct module *module, const struct view *view, uint64_t *compared, uint64_t *different);
