@@ -172,7 +172,15 @@ static void remove_last_module(struct symbols *symbols)
     symbols_free(&alone);
 }
 
-/* Is it the file that runs? Kernels patch a little of their own code. */
+/* Linux, which may have moved itself. */
+static bool is_kernel(const struct symbols *symbols, unsigned number)
+{
+    const char *start = symbols->modules[number]->image;
+    const struct symbol *symbol = symbols_find(symbols, "asm_exc_page_fault");
+    return symbol && symbol->name >= start && symbol->name < start + symbols->modules[number]->size;
+}
+
+/* Is it the file that runs? Linux patches some of its own code (4 % was seen). */
 static int check_module(
     struct debugger *debugger, const char *file, bool force, struct error *error)
 {
@@ -190,21 +198,14 @@ static int check_module(
                         "'info files' compares again.\n");
         return 0;
     }
-    if (different <= compared / 10 || force)
+    unsigned allowed = is_kernel(symbols, symbols->module_count - 1) ? 10 : 50;
+    if (different <= compared / allowed || force)
         return 0;
     remove_last_module(symbols);
     return error_set(error,
         "%s: not what runs in this trace: %" PRIu64 " of %" PRIu64
         " bytes of its code differ from memory; give its address, or -f to use it all the same",
         file, different, compared);
-}
-
-/* Linux, which may have moved itself. */
-static bool is_kernel(const struct symbols *symbols, unsigned number)
-{
-    const char *start = symbols->modules[number]->image;
-    const struct symbol *symbol = symbols_find(symbols, "asm_exc_page_fault");
-    return symbol && symbol->name >= start && symbol->name < start + symbols->modules[number]->size;
 }
 
 COMMAND(add_symbol_file)
