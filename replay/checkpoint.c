@@ -393,7 +393,7 @@ int checkpoints_take(struct checkpoints *checkpoints, struct error *error)
 {
     struct machine *machine = checkpoints->machine;
     struct position here = machine_position(machine);
-    if (machine->pending_more)
+    if (machine->pending_more || engine_delivered(machine->engine))
         return 0;
     struct checkpoint *same = last_before(checkpoints, here, false);
     if (same && position_compare(same->position, here) == 0)

@@ -19,7 +19,8 @@ void checkpoints_destroy(struct checkpoints *checkpoints);
 
 /*
  * Takes one where the machine stands, unless there is one already. Must first be called at the
- * start (position 0.0). A machine inside an instruction is left alone (0 is returned).
+ * start (position 0.0). A machine inside an instruction, or at the first instruction of a fault's
+ * handler (the position is that of the faulting one), is left alone (0 is returned).
  */
 int checkpoints_take(struct checkpoints *checkpoints, struct error *error);
 

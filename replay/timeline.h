@@ -7,10 +7,15 @@
  * however it was reached.
  *
  * Positions are EVENT.INSN. Several positions share a count of retired instructions when something
- * was delivered between two instructions; stepping stops at the first of them.
+ * was delivered between two instructions; stepping stops at the first of them. The delivery of a
+ * fault is no event and retires nothing: the place after it, the first instruction of the handler,
+ * has the position of the instruction that faulted. A run stops there when a condition holds there;
+ * seeking to that position, and stepping back from there, leads to the faulting instruction.
  */
 #ifndef REPLAY_TIMELINE_H
 #define REPLAY_TIMELINE_H
+
+#include <limits.h>
 
 #include "traces/trace.h"
 #include "vmm/machine.h"
@@ -31,6 +36,8 @@ struct machine *timeline_machine(struct timeline *timeline);
 const struct trace_reader *timeline_trace(const struct timeline *timeline);
 
 struct position timeline_position(const struct timeline *timeline);
+/* How many faults were delivered since the position, with no instruction retired; mostly 0. */
+uint64_t timeline_delivered(const struct timeline *timeline);
 /* Instructions retired since the start; the timeline's finer clock. */
 uint64_t timeline_retired(const struct timeline *timeline);
 /* Virtual time at the position, ns. */
@@ -54,15 +61,27 @@ enum condition_kind {
     CONDITION_WRITE,   /* [address, address + length) written */
     CONDITION_READ,
     CONDITION_ACCESS,
-    CONDITION_EVENT,   /* an event whose kind is in `event_kinds`, at `address` if match_address */
-    CONDITION_CONSOLE, /* the guest has just printed `text` */
+    CONDITION_EVENT,     /* an event whose kind is in `event_kinds`, at `address` if match_address,
+                            with `value` if match_value (the vector of an interrupt) */
+    CONDITION_CONSOLE,   /* the guest has just printed `text` */
+    CONDITION_EXCEPTION, /* an exception was delivered; vector `address` if match_address */
+    CONDITION_MODE,      /* CPL, protected mode, paging, long mode or 64-bit code changed */
+    CONDITION_DISK,      /* [address, address + length), in sectors, of a disk was accessed */
 };
 
+/* CONDITION_DISK: what the guest asked of the disk, not of one of its members. */
+#define TIMELINE_WHOLE_DISK UINT_MAX
+
+enum timeline_disk_access { TIMELINE_DISK_ANY, TIMELINE_DISK_READ, TIMELINE_DISK_WRITE };
+
 /*
- * What to stop at. For CONDITION_EXECUTE the stop is before the instruction, either way. For reads
- * and writes going forward it is after the instruction, going backward before it: the value is then
- * the one from before the write. For events and console text: after the event, or before it going
- * backward.
+ * What to stop at. For CONDITION_EXECUTE the stop is before the instruction, either way. For the
+ * others it is going forward after what happened, the instruction, event or delivery, going
+ * backward before it: the value is then the one from before the write.
+ *
+ * Writes are all changes of RAM: also what is pushed when interrupts and exceptions are delivered,
+ * what devices write, and the bits that address translation sets in page tables. Linear ranges are
+ * translated by the page tables of the moment. Reads are those of the CPU.
  */
 struct timeline_condition {
     enum condition_kind kind;
@@ -70,6 +89,10 @@ struct timeline_condition {
     uint64_t address, length;
     uint32_t event_kinds; /* by bit: 1 << EVENT_PIO_OUT */
     bool match_address;
+    bool match_value;
+    uint64_t value;
+    unsigned disk, member; /* DISK: by number; member TIMELINE_WHOLE_DISK: the disk itself */
+    enum timeline_disk_access disk_access; /* zeroing and discarding write */
     const char *text;
     /* Asked at every hit, with the machine standing there (going forward's place); false: not a
      * stop. May be NULL. */
@@ -80,8 +103,12 @@ struct timeline_condition {
 struct timeline_stop {
     enum timeline_why why;
     unsigned condition;         /* index into the list given */
-    uint64_t address;           /* of the access, for READ, WRITE, ACCESS */
-    struct machine_event event; /* for EVENT and CONSOLE */
+    uint64_t address;           /* of the access, for READ, WRITE, ACCESS; DISK: first sector */
+    bool is_write;              /* READ, WRITE, ACCESS, DISK */
+    struct machine_event event; /* for EVENT, CONSOLE and DISK */
+    uint8_t vector;             /* EXCEPTION: of the one delivered, */
+    uint32_t error;             /* its error code, 0 when it has none, */
+    uint64_t rip;               /* and RIP as pushed: of the instruction that faulted */
 };
 
 enum { TIMELINE_MAX_CONDITIONS = 60 };

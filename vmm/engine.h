@@ -40,7 +40,9 @@ enum exit_kind {
     EXIT_WINDOW,     /* request.stop_when_interruptible: the guest can now take an interrupt */
     EXIT_KICK,       /* engine_kick() was called; an arbitrary instruction boundary */
     EXIT_BREAKPOINT, /* about to execute the instruction at `address` (GVA); not executed */
-    EXIT_WATCHPOINT, /* the instruction just retired touched a watched range at `address` (GVA) */
+    EXIT_WATCHPOINT, /* what just happened touched a watched range at `address` (GVA, or GPA) */
+    EXIT_EXCEPTION,  /* BREAK_EXCEPTION: an exception has just been delivered */
+    EXIT_MODE,       /* BREAK_MODE: the mode or the privilege level has just changed */
     EXIT_MATCH,      /* request.match: the next boundary where these registers stand */
     EXIT_UNEMULATED, /* kvm: the host could not execute the instruction at RIP; nothing changed */
     EXIT_ERROR,      /* cannot go on: engine_run() returned -1 and the error names why */
@@ -53,6 +55,13 @@ struct vcpu_exit {
     bool is_write;    /* watchpoints */
     uint64_t address; /* port, GPA or GVA */
     uint64_t value;   /* PIO_OUT and MMIO_WRITE */
+    /* BREAKPOINT to MODE: all that were hit at once, 1 << index in the list; `kind` is the first
+     * kind among them. An exception's vector, error code (0: none) and RIP as pushed are there when
+     * one was hit, whatever `kind` is. */
+    uint64_t hits;
+    uint64_t rip;
+    uint32_t error;
+    uint8_t vector;
 };
 
 #define BUDGET_UNLIMITED UINT64_MAX
@@ -75,8 +84,23 @@ enum { ENGINE_DONE = 0, ENGINE_MORE = 1 };
 /*
  * Breakpoints and watchpoints with no guest-visible effect; soft only (kvm returns an error).
  * `length` is 1 for BREAK_EXECUTE. Addresses are linear (GVA), or physical when `physical` is set.
+ *
+ * BREAK_WRITE and BREAK_ACCESS see every change of RAM: stores, what the delivery of interrupts and
+ * exceptions pushes, the bits that address translation sets in page tables, what devices write
+ * (memory_changed). Linear ranges are those of the page tables at that moment.
+ * BREAK_EXCEPTION: vectors [address, address + length). Exceptions raised by INT3, INTO and INT1
+ * count, INT n does not. BREAK_MODE: real, protected, long mode, paging, CPL, 64-bit code.
  */
-enum break_kind { BREAK_EXECUTE, BREAK_WRITE, BREAK_READ, BREAK_ACCESS };
+enum break_kind {
+    BREAK_EXECUTE,
+    BREAK_WRITE,
+    BREAK_READ,
+    BREAK_ACCESS,
+    BREAK_EXCEPTION,
+    BREAK_MODE,
+};
+
+enum { ENGINE_MAX_BREAKPOINTS = 64 };
 
 struct breakpoint {
     enum break_kind kind;
@@ -112,9 +136,12 @@ struct engine_ops {
      * those named to memory_changed), ascending, in a malloc'ed array for the caller to free. */
     int (*take_dirty_pages)(
         struct engine *engine, uint64_t **pages, unsigned *count, struct error *error);
-    /* Replaces the set of breakpoints; they are copied. */
+    /* Replaces the set of breakpoints, at most ENGINE_MAX_BREAKPOINTS; they are copied. */
     int (*set_breakpoints)(
         struct engine *engine, const struct breakpoint *list, unsigned count, struct error *error);
+    /* What was hit since the last exit, outside run(): by delivery of an interrupt, by a device.
+     * False: nothing. May be NULL. */
+    bool (*take_hit)(struct engine *engine, struct vcpu_exit *exit);
     /* A device, the debugger or a restore wrote [gpa, gpa + size) of RAM: decoded code is dropped.
      */
     void (*memory_changed)(struct engine *engine, uint64_t gpa, uint64_t size);
@@ -132,7 +159,18 @@ struct engine {
      * at `retired_base` retired instructions; the soft engine adds retired - retired_base. */
     uint64_t time_base;
     uint64_t retired_base;
+    /* Exceptions delivered while `delivered_retired` instructions were retired: a fault's delivery
+     * retires nothing, so a count of instructions does not tell the place before it from the one
+     * after it. The caller may set it to 0. */
+    uint64_t delivered;
+    uint64_t delivered_retired;
 };
+
+/* How many faults were delivered at the boundary between instructions where the engine stands. */
+static inline uint64_t engine_delivered(const struct engine *engine)
+{
+    return engine->delivered_retired == engine->retired ? engine->delivered : 0;
+}
 
 /* The software CPU. It never looks at the host beyond `memory`. */
 struct engine *soft_create(struct memory *memory, struct error *error);

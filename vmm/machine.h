@@ -48,7 +48,7 @@ enum stop_reason {
     STOP_INTERRUPTED, /* machine_request_stop(): a signal, Ctrl-A x */
     STOP_END,         /* replay: the trace's last event was reached */
     STOP_UNTIL,       /* the position asked for was reached */
-    STOP_BREAKPOINT,  /* soft: breakpoint or watchpoint; `exit` says which */
+    STOP_BREAKPOINT,  /* soft: breakpoint or watchpoint; `hit` says which */
     STOP_DIVERGED,    /* replay found a difference */
     STOP_FAILED,      /* the error says why */
 };
@@ -128,8 +128,10 @@ struct machine {
     uint64_t retired_limit; /* engine that counts: stop with STOP_UNTIL there; UINT64_MAX: never */
 
     enum stop_reason stop;
-    unsigned status;       /* of STOP_DEBUG_EXIT */
-    struct vcpu_exit exit; /* the last one */
+    unsigned status;           /* of STOP_DEBUG_EXIT */
+    struct vcpu_exit exit;     /* the last one */
+    struct vcpu_exit hit;      /* of STOP_BREAKPOINT: `hits` by index in `breakpoints` */
+    uint64_t delivered_before; /* see struct engine: before the instruction that made the event */
     struct breakpoint *breakpoints;
     unsigned breakpoint_count;
     bool breakpoints_changed; /* the engine does not hold them yet */

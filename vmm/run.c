@@ -52,6 +52,16 @@ static int digest_state(struct machine *machine, struct machine_event *event, st
     return 0;
 }
 
+/* What a device or the delivery of an interrupt did was hit at this event, not when the engine next
+ * runs: the run may end here. */
+static void take_hit(struct machine *machine)
+{
+    struct engine *engine = machine->engine;
+    if (machine->breakpoint_count && !machine->pending_more && engine->ops->take_hit &&
+        engine->ops->take_hit(engine, &machine->hit) && machine->stop == STOP_NONE)
+        machine->stop = STOP_BREAKPOINT;
+}
+
 /* Numbers the event, digests the state when it can be observed, and tells the observers. */
 static int emit(
     struct machine *machine, struct machine_event *event, bool observable, struct error *error)
@@ -64,6 +74,10 @@ static int emit(
     machine->at_boundary = true;
     machine->counted = machine->engine->ops->counts;
     machine->assisted = false;
+    struct engine *engine = machine->engine;
+    machine->delivered_before =
+        engine->delivered_retired + 1 == engine->retired ? engine->delivered : 0;
+    engine->delivered = 0;
     if (observable && machine->observe_state && digest_state(machine, event, error) < 0)
         return -1;
     for (unsigned i = 0; i < machine->observer_count; i++) {
@@ -74,6 +88,7 @@ static int emit(
         if (result > 0)
             machine->stop = STOP_DIVERGED;
     }
+    take_hit(machine);
     return 0;
 }
 
@@ -273,12 +288,8 @@ static int land_by_state(struct machine *machine, struct landing *landing, struc
 
 static void serve_breakpoint(struct machine *machine)
 {
-    for (unsigned i = 0; i < machine->breakpoint_count; i++) {
-        const struct breakpoint *breakpoint = &machine->breakpoints[i];
-        if (machine->exit.kind == EXIT_WATCHPOINT ||
-            (breakpoint->kind == BREAK_EXECUTE && breakpoint->address == machine->exit.address))
-            machine->stop = STOP_BREAKPOINT;
-    }
+    machine->hit = machine->exit;
+    machine->stop = STOP_BREAKPOINT;
 }
 
 static bool has_count(const struct landing *landing)
@@ -305,6 +316,8 @@ static int serve(struct machine *machine, const struct run_plan *plan, struct po
         return emit(machine, &shutdown, false, error);
     case EXIT_BREAKPOINT:
     case EXIT_WATCHPOINT:
+    case EXIT_EXCEPTION:
+    case EXIT_MODE:
         serve_breakpoint(machine);
         return 0;
     case EXIT_MATCH:
@@ -445,6 +458,11 @@ static int step(struct machine *machine, struct position until, struct error *er
 int machine_run(struct machine *machine, struct position until, struct error *error)
 {
     machine->stop = STOP_NONE;
+    /* Before anything is delivered: that is watched, too. */
+    if (set_engine_breakpoints(machine, error) < 0) {
+        machine->stop = STOP_FAILED;
+        return -1;
+    }
     while (machine->stop == STOP_NONE) {
         if (step(machine, until, error) < 0) {
             machine->stop = STOP_FAILED;

@@ -224,9 +224,14 @@ struct cpu {
 
     struct breakpoint *breakpoints;
     unsigned breakpoint_count;
-    bool watching;               /* some breakpoint is not BREAK_EXECUTE */
-    bool watch_hit;              /* the instruction under way touched a watched range */
-    struct vcpu_exit watch_exit; /* ... and this tells where */
+    bool watching;               /* some breakpoint is for data */
+    bool watching_exceptions;    /* some is BREAK_EXCEPTION */
+    bool watching_anything;      /* some is not BREAK_EXECUTE */
+    uint64_t mode_points;        /* those that are BREAK_MODE, by bit */
+    unsigned mode_seen;          /* watch.c's name of the mode when it was last looked at */
+    struct vcpu_exit access_hit; /* by the instruction under way: void if it is abandoned */
+    struct vcpu_exit change_hit; /* by what stays: deliveries, page tables, devices */
+    struct vcpu_exit exception_hit;
     uint64_t breakpoint_rip;     /* where EXIT_BREAKPOINT was last reported, and when: */
     uint64_t breakpoint_retired; /* going on from there steps over it */
     struct cpu_match match;
@@ -345,6 +350,15 @@ void blocks_memory_written(struct cpu *cpu, uint64_t gpa, uint64_t size);
  * watch_access for each. */
 bool watch_page(const struct cpu *cpu, uint64_t linear_page, uint64_t gpa_page);
 void watch_access(struct cpu *cpu, uint64_t linear, uint64_t gpa, unsigned size, bool is_write);
+/* [gpa, gpa + size) of RAM is changed, not by a store. Only while `watching`. */
+void watch_change(struct cpu *cpu, uint64_t gpa, uint64_t size);
+/* An exception was delivered. Only while `watching_exceptions`. */
+void watch_exception(struct cpu *cpu, unsigned vector, uint64_t rip, uint32_t error);
+/* Follows a new set of breakpoints; forgets hits. */
+void watch_set(struct cpu *cpu);
+void watch_forget(struct cpu *cpu);
+/* What was hit since the last call; false: nothing. Only while `watching_anything`. */
+bool watch_take(struct cpu *cpu, struct vcpu_exit *exit);
 
 /* ---- The registers to stop at (match.c) -------------------------------------------------------
  */

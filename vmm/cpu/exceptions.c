@@ -274,8 +274,12 @@ bool cpu_deliver_exception(struct cpu *cpu)
             .rflags = cpu_get_rflags(cpu) | (is_fault(vector) ? FLAG_RF : 0),
         };
         int reason = try_to_enter(cpu, &interrupt);
-        if (reason == 0)
+        if (reason == 0) {
+            if (cpu->watching_exceptions)
+                watch_exception(
+                    cpu, vector, interrupt.return_rip, interrupt.has_error ? interrupt.error : 0);
             return true;
+        }
         if (reason != CPU_JUMP_FAULT)
             return give_up(cpu);
         if (vector == VECTOR_DF)

@@ -92,12 +92,21 @@ static void bound_deliveries(struct cpu *cpu)
     cpu->delivery_failed = true;
 }
 
+static void count_delivery(struct cpu *cpu)
+{
+    struct engine *engine = &cpu->engine;
+    engine->delivered = engine_delivered(engine) + 1;
+    engine->delivered_retired = engine->retired;
+}
+
 static void deliver(struct cpu *cpu)
 {
     bound_deliveries(cpu);
     cpu->match.reported_retired = UINT64_MAX; /* the handler may begin with the same registers */
     if (!cpu_deliver_exception(cpu))
         cpu->shutdown = true;
+    else
+        count_delivery(cpu);
     cpu->jumped = false;
 }
 
@@ -116,8 +125,13 @@ static void finish_instruction(struct cpu *cpu, uint64_t traps)
     cpu->read_count = cpu->read_next = 0;
     traps |= cpu->debug_hits;
     cpu->debug_hits = 0;
-    if (traps)
-        deliver_debug(cpu, traps);
+    if (!traps)
+        return;
+    /* A trap belongs to its instruction: no boundary lies before its delivery. */
+    const struct engine before = cpu->engine;
+    deliver_debug(cpu, traps);
+    cpu->engine.delivered = before.delivered;
+    cpu->engine.delivered_retired = before.delivered_retired;
 }
 
 bool cpu_interruptible(const struct cpu *cpu)
@@ -126,12 +140,13 @@ bool cpu_interruptible(const struct cpu *cpu)
            !cpu->s.exception_pending && !cpu->shutdown;
 }
 
-static bool at_breakpoint(struct cpu *cpu)
+/* The execution breakpoints here, by bit. */
+static uint64_t at_breakpoint(struct cpu *cpu)
 {
-    uint64_t linear = cpu->s.segment[SEG_CS].base + cpu->s.rip, gpa;
+    uint64_t linear = cpu->s.segment[SEG_CS].base + cpu->s.rip, hits = 0, gpa;
 
     if (cpu->breakpoint_rip == cpu->s.rip && cpu->breakpoint_retired == cpu->engine.retired)
-        return false;
+        return 0;
     if (cpu->code64)
         linear = cpu->s.rip;
     for (unsigned i = 0; i < cpu->breakpoint_count; i++) {
@@ -140,9 +155,9 @@ static bool at_breakpoint(struct cpu *cpu)
             continue;
         if (point->physical ? cpu_translate_quiet(cpu, linear, &gpa) && gpa == point->address
                             : linear == point->address)
-            return true;
+            hits |= 1ull << i;
     }
-    return false;
+    return hits;
 }
 
 /* Does the run end here? */
@@ -154,9 +169,8 @@ static bool boundary(
     exit->kind = EXIT_KIND_COUNT;
     if (cpu->shutdown) {
         exit->kind = EXIT_SHUTDOWN;
-    } else if (cpu->watch_hit) {
-        cpu->watch_hit = false;
-        *exit = cpu->watch_exit;
+    } else if (cpu->watching_anything && watch_take(cpu, exit)) {
+        return true;
     } else if (cpu->s.halted) {
         exit->kind = EXIT_HLT;
     } else if (cpu->match.armed && match_here(cpu)) {
@@ -396,7 +410,8 @@ static void advance(struct cpu *cpu, uint64_t end)
     cpu->countdown = left < SLICE ? (int64_t)left : SLICE;
     cpu->slice_end = cpu->engine.retired + (uint64_t)cpu->countdown;
     struct block *block = find_block(cpu, mode);
-    if (!block || block->count > cpu->countdown ||
+    /* A stop is wanted already when fetching changed a watched page table. */
+    if (!block || block->count > cpu->countdown || cpu->stop_requested ||
         (!cpu->code64 && cpu->s.rip + block->bytes - 1 > cpu->s.segment[SEG_CS].limit))
         cpu_step(cpu);
     else
@@ -411,7 +426,7 @@ static bool escaped(struct cpu *cpu, int reason)
     cpu->jumped = false;
     settle(cpu);
     cpu->debug_hits = 0;
-    cpu->watch_hit = false;
+    cpu->access_hit.hits = 0;
     cpu->write_count = cpu->write_next = 0;
     if (reason == CPU_JUMP_STOP)
         return false;
@@ -467,11 +482,13 @@ int cpu_run(
             deliver(cpu);
             continue;
         }
-        if (cpu->breakpoint_count && at_breakpoint(cpu)) {
+        uint64_t hits = cpu->breakpoint_count ? at_breakpoint(cpu) : 0;
+        if (hits) {
             cpu->breakpoint_rip = cpu->s.rip;
             cpu->breakpoint_retired = cpu->engine.retired;
             exit->kind = EXIT_BREAKPOINT;
             exit->address = code_linear(cpu, cpu->s.rip);
+            exit->hits = hits;
             return 0;
         }
         advance(cpu, end);

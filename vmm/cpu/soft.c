@@ -160,7 +160,9 @@ static int soft_import_state(
     tlb_flush_all(cpu);
     cpu->read_count = cpu->read_next = cpu->write_count = cpu->write_next = 0;
     cpu->access_waiting = cpu->write_reported = false;
-    cpu->watch_hit = cpu->shutdown = cpu->jumped = cpu->stop_requested = false;
+    cpu->shutdown = cpu->jumped = cpu->stop_requested = false;
+    watch_forget(cpu);
+    cpu->engine.delivered = 0;
     cpu->debug_hits = 0;
     cpu->breakpoint_retired = cpu->match.reported_retired = UINT64_MAX;
     cpu->delivery_failed = false;
@@ -199,6 +201,9 @@ static int soft_set_breakpoints(
     struct cpu *cpu = cpu_of(engine);
     struct breakpoint *copy = NULL;
 
+    if (count > ENGINE_MAX_BREAKPOINTS)
+        return error_set(error, "there are %u breakpoints; at most %d are possible", count,
+            ENGINE_MAX_BREAKPOINTS);
     if (count) {
         copy = calloc(count, sizeof *copy);
         if (!copy)
@@ -208,11 +213,7 @@ static int soft_set_breakpoints(
     free(cpu->breakpoints);
     cpu->breakpoints = copy;
     cpu->breakpoint_count = count;
-    cpu->watching = false;
-    for (unsigned i = 0; i < count; i++) {
-        if (copy[i].kind != BREAK_EXECUTE)
-            cpu->watching = true;
-    }
+    watch_set(cpu);
     tlb_flush_all(cpu);
     blocks_flush(cpu);
     return 0;
@@ -223,6 +224,8 @@ static void soft_memory_changed(struct engine *engine, uint64_t gpa, uint64_t si
     struct cpu *cpu = cpu_of(engine);
 
     blocks_memory_written(cpu, gpa, size);
+    if (cpu->watching)
+        watch_change(cpu, gpa, size);
     for (uint64_t page = gpa & ~(PAGE_SIZE - 1); page < gpa + size; page += PAGE_SIZE) {
         const uint8_t *host = memory_at(cpu->memory, page, PAGE_SIZE);
         if (host)
@@ -263,6 +266,12 @@ static int soft_take_dirty_pages(
     return 0;
 }
 
+static bool soft_take_hit(struct engine *engine, struct vcpu_exit *exit)
+{
+    struct cpu *cpu = cpu_of(engine);
+    return cpu->watching_anything && watch_take(cpu, exit);
+}
+
 static const struct engine_ops soft_ops = {
     .name = "soft",
     .counts = true,
@@ -276,6 +285,7 @@ static const struct engine_ops soft_ops = {
     .interrupt = soft_interrupt,
     .kick = soft_kick,
     .set_breakpoints = soft_set_breakpoints,
+    .take_hit = soft_take_hit,
     .take_dirty_pages = soft_take_dirty_pages,
     .memory_changed = soft_memory_changed,
 };

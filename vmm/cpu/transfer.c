@@ -377,6 +377,8 @@ static void software_interrupt(
         .rflags = cpu_get_rflags(cpu),
     };
     interrupt_enter(cpu, &interrupt);
+    if (cpu->watching_exceptions && insn->handler != op_int)
+        watch_exception(cpu, vector, interrupt.return_rip, 0);
 }
 
 void op_int(struct cpu *cpu, const struct insn *insn)

@@ -19,13 +19,18 @@ static unsigned data_breakpoint(
     return control & 3;
 }
 
+static bool is_data(const struct breakpoint *point)
+{
+    return point->kind == BREAK_WRITE || point->kind == BREAK_READ || point->kind == BREAK_ACCESS;
+}
+
 bool watch_page(const struct cpu *cpu, uint64_t linear_page, uint64_t gpa_page)
 {
     uint64_t address, size;
     for (unsigned i = 0; i < cpu->breakpoint_count && cpu->watching; i++) {
         const struct breakpoint *point = &cpu->breakpoints[i];
-        if (point->kind != BREAK_EXECUTE && overlap(point->physical ? gpa_page : linear_page,
-                                                PAGE_SIZE, point->address, point->length))
+        if (is_data(point) && overlap(point->physical ? gpa_page : linear_page, PAGE_SIZE,
+                                  point->address, point->length))
             return true;
     }
     if (!(cpu->s.dr7 & 0xff))
@@ -38,29 +43,36 @@ bool watch_page(const struct cpu *cpu, uint64_t linear_page, uint64_t gpa_page)
     return false;
 }
 
+/* The first one is described, all are named. */
+static void add_hit(
+    struct vcpu_exit *hit, unsigned index, uint64_t address, uint64_t size, bool is_write)
+{
+    if (!hit->hits)
+        *hit = (struct vcpu_exit){.kind = EXIT_WATCHPOINT,
+            .size = (uint8_t)(size < UINT8_MAX ? size : UINT8_MAX),
+            .is_write = is_write,
+            .address = address};
+    hit->hits |= 1ull << index;
+}
+
 static void watch_ranges(
     struct cpu *cpu, uint64_t linear, uint64_t gpa, unsigned size, bool is_write)
 {
+    struct vcpu_exit *hit = cpu->delivering ? &cpu->change_hit : &cpu->access_hit;
     for (unsigned i = 0; i < cpu->breakpoint_count; i++) {
         const struct breakpoint *point = &cpu->breakpoints[i];
-        if (point->kind == BREAK_EXECUTE ||
-            (point->kind == (is_write ? BREAK_READ : BREAK_WRITE)) ||
+        if (!is_data(point) || (point->kind == (is_write ? BREAK_READ : BREAK_WRITE)) ||
             !overlap(point->physical ? gpa : linear, size, point->address, point->length))
             continue;
-        cpu->watch_hit = true;
-        cpu->watch_exit = (struct vcpu_exit){.kind = EXIT_WATCHPOINT,
-            .size = (uint8_t)size,
-            .is_write = is_write,
-            .address = linear};
+        add_hit(hit, i, linear, size, is_write);
         cpu->stop_requested = true;
-        return;
     }
 }
 
 void watch_access(struct cpu *cpu, uint64_t linear, uint64_t gpa, unsigned size, bool is_write)
 {
     uint64_t address, length;
-    if (cpu->watching && !cpu->watch_hit)
+    if (cpu->watching)
         watch_ranges(cpu, linear, gpa, size, is_write);
     if (!(cpu->s.dr7 & 0xff))
         return;
@@ -71,4 +83,116 @@ void watch_access(struct cpu *cpu, uint64_t linear, uint64_t gpa, unsigned size,
         cpu->debug_hits |= 1ull << i;
         cpu->stop_requested = true;
     }
+}
+
+/* ---- Changes that are no stores -------------------------------------------------------------- */
+
+/* Where in the watched range the change lies, by the page tables as they are. */
+static bool find_change(const struct cpu *cpu, const struct breakpoint *point, uint64_t gpa,
+    uint64_t size, uint64_t *address)
+{
+    if (point->physical) {
+        *address = gpa;
+        return overlap(gpa, size, point->address, point->length);
+    }
+    uint64_t length;
+    for (uint64_t done = 0; done < point->length; done += length) {
+        uint64_t linear = point->address + done, at;
+        uint64_t room = PAGE_SIZE - linear % PAGE_SIZE;
+        length = room < point->length - done ? room : point->length - done;
+        if (!cpu_translate_quiet(cpu, linear, &at) || !overlap(gpa, size, at, length))
+            continue;
+        *address = gpa > at ? linear + (gpa - at) : linear;
+        return true;
+    }
+    return false;
+}
+
+void watch_change(struct cpu *cpu, uint64_t gpa, uint64_t size)
+{
+    for (unsigned i = 0; i < cpu->breakpoint_count; i++) {
+        const struct breakpoint *point = &cpu->breakpoints[i];
+        uint64_t address;
+        if ((point->kind != BREAK_WRITE && point->kind != BREAK_ACCESS) ||
+            !find_change(cpu, point, gpa, size, &address))
+            continue;
+        add_hit(&cpu->change_hit, i, address, size, true);
+        cpu->stop_requested = true;
+    }
+}
+
+/* ---- Exceptions and modes -------------------------------------------------------------------- */
+
+void watch_exception(struct cpu *cpu, unsigned vector, uint64_t rip, uint32_t error)
+{
+    for (unsigned i = 0; i < cpu->breakpoint_count; i++) {
+        const struct breakpoint *point = &cpu->breakpoints[i];
+        if (point->kind != BREAK_EXCEPTION || vector - point->address >= point->length)
+            continue;
+        uint64_t hits = cpu->exception_hit.hits | 1ull << i;
+        cpu->exception_hit = (struct vcpu_exit){.kind = EXIT_EXCEPTION,
+            .hits = hits,
+            .rip = rip,
+            .error = error,
+            .vector = (uint8_t)vector};
+    }
+}
+
+static unsigned mode_now(const struct cpu *cpu)
+{
+    unsigned mode = cpu->cpl;
+    mode |= cpu->code64 ? 4 : 0;
+    mode |= cpu->s.cr0 & CR0_PE ? 8 : 0;
+    mode |= cpu->s.cr0 & CR0_PG ? 16 : 0;
+    mode |= cpu->s.efer & EFER_LMA ? 32 : 0;
+    return mode;
+}
+
+/* ---- The set, and what was hit --------------------------------------------------------------- */
+
+void watch_forget(struct cpu *cpu)
+{
+    cpu->access_hit.hits = cpu->change_hit.hits = cpu->exception_hit.hits = 0;
+    cpu->mode_seen = mode_now(cpu);
+}
+
+void watch_set(struct cpu *cpu)
+{
+    cpu->watching = cpu->watching_exceptions = cpu->watching_anything = false;
+    cpu->mode_points = 0;
+    for (unsigned i = 0; i < cpu->breakpoint_count; i++) {
+        enum break_kind kind = cpu->breakpoints[i].kind;
+        cpu->watching |= is_data(&cpu->breakpoints[i]);
+        cpu->watching_exceptions |= kind == BREAK_EXCEPTION;
+        cpu->watching_anything |= kind != BREAK_EXECUTE;
+        if (kind == BREAK_MODE)
+            cpu->mode_points |= 1ull << i;
+    }
+    watch_forget(cpu);
+}
+
+bool watch_take(struct cpu *cpu, struct vcpu_exit *exit)
+{
+    const struct vcpu_exit *exception = &cpu->exception_hit;
+    const struct vcpu_exit *data = cpu->access_hit.hits ? &cpu->access_hit : &cpu->change_hit;
+    uint64_t data_hits = cpu->access_hit.hits | cpu->change_hit.hits;
+    uint64_t mode_hits = mode_now(cpu) != cpu->mode_seen ? cpu->mode_points : 0;
+    uint64_t hits = data_hits | exception->hits | mode_hits;
+    if (!hits) {
+        cpu->mode_seen = mode_now(cpu);
+        return false;
+    }
+    *exit = (struct vcpu_exit){.kind = EXIT_MODE};
+    if (data_hits)
+        *exit = *data;
+    else if (exception->hits)
+        exit->kind = EXIT_EXCEPTION;
+    if (exception->hits) {
+        exit->rip = exception->rip;
+        exit->error = exception->error;
+        exit->vector = exception->vector;
+    }
+    exit->hits = hits;
+    watch_forget(cpu);
+    return true;
 }

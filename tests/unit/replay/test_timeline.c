@@ -2,125 +2,7 @@
  * The timeline against straight replays: wherever a random walk stops, the machine is the one that
  * a replay from the start has there.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include "recorder/recorder.h"
-#include "replay/checkpoint.h"
-#include "replay/replay.h"
-#include "replay/timeline.h"
-#include "vmm/live.h"
-
-static char trace_path[64];
-
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
-static struct boot_image load_guest(const char *name)
-{
-    char path[512];
-    snprintf(path, sizeof path, "%s/%s.elf", TEST_GUESTS, name);
-    FILE *file = fopen(path, "rb");
-    assert_non_null(file);
-    static uint8_t data[1 << 20];
-    size_t size = fread(data, 1, sizeof data, file);
-    fclose(file);
-    return (struct boot_image){.name = name, .data = data, .size = size};
-}
-
-/* Records a guest into trace_path. */
-static void record_on(
-    const char *engine, const char *guest, const char *command_line, uint64_t max_time)
-{
-    struct error error = {""};
-    struct machine_config config;
-    config_defaults(&config);
-    config.memory[0].size = 16 << 20;
-    config.pace = PACE_FAST;
-    config.start_time = 1000000000;
-    config.max_time = max_time;
-    strcpy(config.command_line, command_line);
-    struct boot_image kernel = load_guest(guest);
-    struct live *live = live_create(NULL, PACE_FAST, &error);
-    assert_non_null(live);
-    const struct recorder_options options = {.path = trace_path,
-        .config = &config,
-        .engine = engine,
-        .kernel = &kernel,
-        .live = live_source(live),
-        .include_checks = true,
-        .counts = strcmp(engine, "soft") == 0};
-    struct recorder *recorder = recorder_create(&options, &error);
-    assert_non_null(recorder);
-    const struct machine_options machine_options = {.config = &config,
-        .engine = engine,
-        .kernel = &kernel,
-        .source = recorder_source(recorder)};
-    struct machine *machine = machine_create(&machine_options, &error);
-    assert_non_null(machine);
-    assert_int_equal(recorder_attach(recorder, machine, &error), 0);
-    assert_int_equal(live_attach(live, machine, &error), 0);
-    assert_int_equal(machine_run(machine, POSITION_END, &error), 0);
-    live_detach(live);
-    assert_int_equal(recorder_finish(recorder, machine, 0, NULL, &error), 0);
-    machine_destroy(machine);
-    live_destroy(live);
-}
-
-static void record(const char *guest, const char *command_line, uint64_t max_time)
-{
-    record_on("soft", guest, command_line, max_time);
-}
-
-/* The digest that a replay from the start has at the position. */
-static uint64_t straight_digest(struct position position)
-{
-    struct error error = {""};
-    bool damaged;
-    enum replay_outcome outcome;
-    const struct replay_options options = {.engine = "soft"};
-    struct replay *replay = replay_open(trace_path, &options, &damaged, &error);
-    assert_non_null(replay);
-    assert_int_equal(replay_run(replay, position, &outcome, &damaged, &error), 0);
-    struct position here = machine_position(replay_machine(replay));
-    assert_int_equal(position_compare(here, position), 0);
-    uint64_t digest;
-    assert_int_equal(machine_digest(replay_machine(replay), &digest, &error), 0);
-    replay_close(replay);
-    return digest;
-}
-
-static void check_here(struct timeline *timeline)
-{
-    struct error error;
-    uint64_t digest;
-    assert_int_equal(timeline_digest(timeline, &digest, &error), 0);
-    assert_true(digest == straight_digest(timeline_position(timeline)));
-}
-
-static struct timeline *open_trace(uint64_t cache)
-{
-    struct error error = {""};
-    bool damaged;
-    const struct timeline_options options = {.cache_bytes = cache};
-    struct timeline *timeline = timeline_open(trace_path, &options, &damaged, &error);
-    if (!timeline)
-        fail_msg("%s", error.text);
-    return timeline;
-}
+#include "tests/unit/replay/recorded.h"
 
 static void random_move(struct timeline *timeline, uint64_t total, uint64_t *seed)
 {
@@ -326,36 +208,6 @@ static void stepping_back_undoes_stepping(void **state)
     timeline_close(timeline);
 }
 
-/* Every hit of a condition forward is a hit backward, in the opposite order. */
-static void compare_directions(const struct timeline_condition *condition, unsigned least)
-{
-    enum { MOST = 64 };
-    struct error error = {""};
-    struct timeline_stop stop;
-    uint64_t hits[MOST];
-    unsigned count = 0;
-    struct timeline *timeline = open_trace(0);
-    for (;;) {
-        assert_int_equal(timeline_run(timeline, FORWARD, condition, 1, &stop, &error), 0);
-        if (stop.why != TIMELINE_CONDITION || count == MOST)
-            break;
-        hits[count++] = timeline_retired(timeline);
-    }
-    assert_true(count >= least);
-    bool executes = condition->kind == CONDITION_EXECUTE;
-    if (stop.why == TIMELINE_CONDITION)
-        assert_int_equal(timeline_seek_retired(timeline, hits[MOST - 1] + 1, NULL, &error), 0);
-    while (count-- > 0) {
-        assert_int_equal(timeline_run(timeline, BACKWARD, condition, 1, &stop, &error), 0);
-        assert_int_equal(stop.why, TIMELINE_CONDITION);
-        assert_true(timeline_retired(timeline) == hits[count] - !executes);
-    }
-    assert_int_equal(timeline_run(timeline, BACKWARD, condition, 1, &stop, &error), 0);
-    assert_int_equal(stop.why, TIMELINE_START);
-    assert_true(timeline_retired(timeline) == 0);
-    timeline_close(timeline);
-}
-
 static void breakpoints_are_hit_both_ways(void **state)
 {
     (void)state;
@@ -408,20 +260,6 @@ static void the_console_is_what_had_been_printed(void **state)
     timeline_console(timeline, &size);
     assert_int_equal(size, 4);
     timeline_close(timeline);
-}
-
-static int make_path(void **state)
-{
-    (void)state;
-    strcpy(trace_path, "/tmp/hindsight-timeline-XXXXXX");
-    int fd = mkstemp(trace_path);
-    return fd < 0 ? -1 : close(fd);
-}
-
-static int remove_path(void **state)
-{
-    (void)state;
-    return unlink(trace_path);
 }
 
 int main(void)
