@@ -106,6 +106,13 @@ void pci_set_interrupt(struct pci_function *function, bool level)
         update_interrupts(function->host);
 }
 
+void pci_send_message(struct pci_function *function, uint64_t address, uint32_t data)
+{
+    const struct pci_host *host = function->host;
+    if (host && host->config.message && function->config[PCI_COMMAND] & PCI_COMMAND_MASTER)
+        host->config.message(host->config.machine, address, data);
+}
+
 /* ---- BARs ----------------------------------------------------------------------------------- */
 
 static void unmap_bar(struct pci_function *function, struct pci_bar *bar)

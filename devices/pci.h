@@ -90,6 +90,8 @@ struct pci_config {
     struct bus *ports, *mmio;
     struct irq_line irq[16]; /* interrupt controller inputs that PIRQs can be routed to */
     void (*reset_requested)(void *machine); /* port 0xcf9; may be NULL */
+    /* A function writes an interrupt message (MSI-X); NULL: nobody is there to hear it. */
+    void (*message)(void *machine, uint64_t address, uint32_t data);
     void *machine;
 };
 
@@ -111,6 +113,8 @@ void pci_setup(struct pci_host *host);
 /* The interrupt input that pci_setup() routes pin 0 (INTA#) to 3 of a slot to. */
 unsigned pci_setup_irq(unsigned slot, unsigned pin);
 
+/* A memory write by the function that is an interrupt message; lost while it is no bus master. */
+void pci_send_message(struct pci_function *function, uint64_t address, uint32_t data);
 /* The level of the function's INTA#. */
 void pci_set_interrupt(struct pci_function *function, bool level);
 /* Little-endian access to a function's own configuration bytes. */

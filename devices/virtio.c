@@ -11,7 +11,6 @@ enum {
     CFG_DEVICE = 4,
     CFG_PCI = 5,
     CAPABILITY_SIZE = 16, /* struct virtio_pci_cap */
-    NO_VECTOR = 0xffff,
     ISR_QUEUE = 1,
     ISR_CONFIG = 2,
 };
@@ -64,24 +63,39 @@ bool virtio_has(const struct virtio *virtio, uint64_t feature)
     return virtio->accepted & feature;
 }
 
-void virtio_interrupt(struct virtio *virtio, uint8_t isr)
+/* With MSI-X neither the wire nor the ISR status is used (section 4.1.5.1.2). */
+static void interrupt(struct virtio *virtio, uint8_t isr, uint16_t vector)
 {
+    if (pci_msix_enabled(&virtio->msix)) {
+        pci_msix_notify(&virtio->msix, vector);
+        return;
+    }
     virtio->isr |= isr;
     pci_set_interrupt(&virtio->function, true);
+}
+
+void virtio_interrupt_queue(struct virtio *virtio, unsigned queue)
+{
+    interrupt(virtio, ISR_QUEUE, virtio->queue[queue].vector);
+}
+
+void virtio_interrupt_config(struct virtio *virtio)
+{
+    interrupt(virtio, ISR_CONFIG, virtio->config_vector);
 }
 
 void virtio_broken(struct virtio *virtio)
 {
     virtio->status |= VIRTIO_STATUS_NEEDS_RESET;
     if (virtio->status & VIRTIO_STATUS_DRIVER_OK)
-        virtio_interrupt(virtio, ISR_CONFIG);
+        virtio_interrupt_config(virtio);
 }
 
 void virtio_config_changed(struct virtio *virtio)
 {
     virtio->generation++;
     if (virtio->status & VIRTIO_STATUS_DRIVER_OK)
-        virtio_interrupt(virtio, ISR_CONFIG);
+        virtio_interrupt_config(virtio);
 }
 
 void virtio_reset(struct virtio *virtio)
@@ -92,8 +106,16 @@ void virtio_reset(struct virtio *virtio)
     virtio->queue_select = 0;
     memset(virtio->queue, 0, sizeof virtio->queue);
     for (unsigned i = 0; i < virtio->type->queues; i++)
-        virtio->queue[i].size = VIRTIO_QUEUE_SIZE;
+        virtio->queue[i] =
+            (struct virtio_queue){.size = VIRTIO_QUEUE_SIZE, .vector = VIRTIO_NO_VECTOR};
+    virtio->config_vector = VIRTIO_NO_VECTOR;
     pci_set_interrupt(&virtio->function, false);
+}
+
+void virtio_bus_reset(struct virtio *virtio)
+{
+    virtio_reset(virtio);
+    pci_msix_reset(&virtio->msix);
 }
 
 static struct virtio_queue *selected(struct virtio *virtio)
@@ -106,10 +128,12 @@ static uint64_t get_queue_field(struct virtio *virtio, enum field field)
 {
     const struct virtio_queue *queue = selected(virtio);
     if (!queue)
-        return 0;
+        return field == QUEUE_VECTOR ? VIRTIO_NO_VECTOR : 0;
     switch (field) {
     case QUEUE_SIZE:
         return queue->size;
+    case QUEUE_VECTOR:
+        return queue->vector;
     case QUEUE_ENABLE:
         return queue->enabled;
     case QUEUE_NOTIFY_OFF:
@@ -141,8 +165,7 @@ static uint64_t get_field(struct virtio *virtio, enum field field)
                    ? (uint32_t)(virtio->accepted >> (32 * virtio->accepted_select))
                    : 0;
     case CONFIG_VECTOR:
-    case QUEUE_VECTOR:
-        return NO_VECTOR;
+        return virtio->config_vector;
     case NUM_QUEUES:
         return virtio->type->queues;
     case DEVICE_STATUS:
@@ -198,9 +221,17 @@ static void enable_queue(struct virtio *virtio, struct virtio_queue *queue)
     queue->enabled = true;
 }
 
+/* A vector that does not exist cannot be mapped: the driver reads back "none". */
+static uint16_t map_vector(const struct virtio *virtio, uint64_t value)
+{
+    return value < virtio->msix.vectors ? (uint16_t)value : VIRTIO_NO_VECTOR;
+}
+
 static void set_queue_field(struct virtio *virtio, enum field field, uint64_t value)
 {
     struct virtio_queue *queue = selected(virtio);
+    if (queue && field == QUEUE_VECTOR)
+        queue->vector = map_vector(virtio, value);
     if (!queue || queue->enabled)
         return; /* an enabled queue changes by a reset only */
     switch (field) {
@@ -239,6 +270,9 @@ static void set_field(struct virtio *virtio, enum field field, uint64_t value)
         break;
     case DEVICE_STATUS:
         set_status(virtio, (uint8_t)value);
+        break;
+    case CONFIG_VECTOR:
+        virtio->config_vector = map_vector(virtio, value);
         break;
     case QUEUE_SELECT:
         virtio->queue_select = (uint16_t)value;
@@ -368,9 +402,22 @@ static void config_written(void *device, unsigned offset, unsigned size)
 {
     struct virtio *virtio = device;
     uint32_t where, length;
+    pci_msix_config_written(&virtio->msix, offset, size);
+    if (pci_msix_enabled(&virtio->msix))
+        pci_set_interrupt(&virtio->function, false);
     if (touches_window(virtio, offset, size) && window(virtio, &where, &length))
         bar_write(virtio, where, length,
             pci_config_get(&virtio->function, virtio->access_capability + CAPABILITY_SIZE, 4));
+}
+
+static uint64_t msix_read(void *device, uint64_t address, unsigned size)
+{
+    return pci_msix_read(&((struct virtio *)device)->msix, address, size);
+}
+
+static void msix_write(void *device, uint64_t address, unsigned size, uint64_t value)
+{
+    pci_msix_write(&((struct virtio *)device)->msix, address, size, value);
 }
 
 /* ---- Making ---------------------------------------------------------------------------------- */
@@ -402,6 +449,8 @@ int virtio_init(struct virtio *virtio, const struct virtio_type *type, const cha
     function->device = virtio;
     function->bar[0] =
         (struct pci_bar){.size = VIRTIO_BAR_SIZE, .read = bar_read, .write = bar_write};
+    function->bar[1] =
+        (struct pci_bar){.size = PCI_MSIX_BAR_SIZE, .read = msix_read, .write = msix_write};
     pci_config_set(function, PCI_SUBSYSTEM_VENDOR, 2, 0x1af4);
     pci_config_set(function, PCI_SUBSYSTEM, 2, (uint16_t)(0x40 + type->id));
     unsigned notify;
@@ -411,7 +460,8 @@ int virtio_init(struct virtio *virtio, const struct virtio_type *type, const cha
         !add_capability(function, CFG_ISR, VIRTIO_ISR_OFFSET, 1, 0) ||
         (type->config_size &&
             !add_capability(function, CFG_DEVICE, VIRTIO_DEVICE_OFFSET, type->config_size, 0)) ||
-        !(virtio->access_capability = add_capability(function, CFG_PCI, 0, 0, 4)))
+        !(virtio->access_capability = add_capability(function, CFG_PCI, 0, 0, 4)) ||
+        !pci_msix_init(&virtio->msix, function, 1, type->queues + 1))
         return error_set(error, "%s: no room for its PCI capabilities", name);
     pci_config_set(function, notify + CAPABILITY_SIZE, 4, VIRTIO_NOTIFY_MULTIPLIER);
     unsigned at = virtio->access_capability;
@@ -432,9 +482,12 @@ void virtio_save(const struct virtio *virtio, struct buffer *out)
     buffer_put_u32(out, virtio->accepted_select);
     buffer_put_u64(out, virtio->accepted);
     buffer_put_u16(out, virtio->queue_select);
+    buffer_put_u16(out, virtio->config_vector);
+    pci_msix_save(&virtio->msix, out);
     for (unsigned i = 0; i < virtio->type->queues; i++) {
         const struct virtio_queue *queue = &virtio->queue[i];
         buffer_put_u16(out, queue->size);
+        buffer_put_u16(out, queue->vector);
         buffer_put_u8(out, queue->enabled);
         buffer_put_u64(out, queue->descriptors);
         buffer_put_u64(out, queue->available);
@@ -454,9 +507,12 @@ void virtio_restore(struct virtio *virtio, struct reader *in)
     virtio->accepted_select = reader_get_u32(in);
     virtio->accepted = reader_get_u64(in);
     virtio->queue_select = reader_get_u16(in);
+    virtio->config_vector = reader_get_u16(in);
+    pci_msix_restore(&virtio->msix, in);
     for (unsigned i = 0; i < virtio->type->queues; i++) {
         struct virtio_queue *queue = &virtio->queue[i];
         queue->size = reader_get_u16(in);
+        queue->vector = reader_get_u16(in);
         queue->enabled = reader_get_u8(in) & 1;
         queue->descriptors = reader_get_u64(in);
         queue->available = reader_get_u64(in);

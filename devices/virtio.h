@@ -3,7 +3,8 @@
  * sections 2.6, 2.7 and 4.1): what every virtio device is built on.
  *
  * Modern only (no legacy interface). Features of the transport: VERSION_1, RING_INDIRECT_DESC,
- * RING_EVENT_IDX. Interrupts are INTx with the ISR status; MSI-X vectors read as "none".
+ * RING_EVENT_IDX. Interrupts are MSI-X messages where the driver has enabled them, with one vector
+ * for each queue and one for the configuration, else INTx with the ISR status.
  *
  * All requests that a notification makes available are done inside that notification (or held,
  * where they are room for what is to come), so a device's behaviour depends on nothing but the
@@ -12,12 +13,13 @@
  * guest memory no more.
  *
  * BAR 0 (memory, 16 KiB): common configuration at 0, ISR at 0x1000, device-specific configuration
- * at 0x2000, notifications at 0x3000 (4 bytes a queue).
+ * at 0x2000, notifications at 0x3000 (4 bytes a queue). BAR 1: the MSI-X table.
  */
 #ifndef DEVICES_VIRTIO_H
 #define DEVICES_VIRTIO_H
 
 #include "devices/pci.h"
+#include "devices/pci_msix.h"
 
 /* Guest RAM as devices reach it. */
 struct guest_memory {
@@ -37,6 +39,7 @@ enum {
     VIRTIO_DEVICE_OFFSET = 0x2000,
     VIRTIO_NOTIFY_OFFSET = 0x3000,
     VIRTIO_NOTIFY_MULTIPLIER = 4,
+    VIRTIO_NO_VECTOR = 0xffff,
 };
 
 enum {
@@ -72,6 +75,7 @@ struct virtio_queue {
     uint64_t descriptors, available, used; /* GPA */
     uint16_t next_available;               /* index of the next entry to take */
     uint16_t next_used;
+    uint16_t vector;    /* MSI-X, or VIRTIO_NO_VECTOR */
     uint16_t signalled; /* value of next_used at the last interrupt decision */
 };
 
@@ -102,6 +106,8 @@ struct virtio {
     uint64_t accepted;
     uint16_t queue_select;
     uint8_t generation;
+    uint16_t config_vector;
+    struct pci_msix msix;
     struct virtio_queue queue[VIRTIO_MAX_QUEUES];
     struct virtio_chain chain; /* the one being served */
 };
@@ -124,7 +130,8 @@ uint64_t virtio_copy_to(const struct virtio *virtio, const struct virtio_chain *
 /* Tells the memory's owner of bytes written into the chain without virtio_copy_to. */
 void virtio_wrote(const struct virtio *virtio, uint64_t gpa, uint64_t size);
 
-void virtio_reset(struct virtio *virtio);
+void virtio_reset(struct virtio *virtio);     /* by the driver */
+void virtio_bus_reset(struct virtio *virtio); /* by the reset line: MSI-X as well */
 void virtio_save(const struct virtio *virtio, struct buffer *out);
 void virtio_restore(struct virtio *virtio, struct reader *in);
 void virtio_describe(const struct virtio *virtio, struct buffer *out);
@@ -132,6 +139,7 @@ void virtio_describe(const struct virtio *virtio, struct buffer *out);
 /* virtio_queue.c: serves the queue until it is empty or broken. */
 void virtio_serve(struct virtio *virtio, unsigned queue);
 bool virtio_has_chain(const struct virtio *virtio, unsigned queue); /* has the driver left any? */
-void virtio_interrupt(struct virtio *virtio, uint8_t isr); /* raises INTx with these ISR bits */
+void virtio_interrupt_queue(struct virtio *virtio, unsigned queue); /* buffers were used */
+void virtio_interrupt_config(struct virtio *virtio);                /* the configuration changed */
 
 #endif

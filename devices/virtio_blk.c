@@ -260,7 +260,7 @@ struct virtio *virtio_blk_transport(struct virtio_blk *blk)
 
 static void blk_reset(void *device)
 {
-    virtio_reset(&((struct virtio_blk *)device)->virtio);
+    virtio_bus_reset(&((struct virtio_blk *)device)->virtio);
 }
 
 static void blk_save(const void *device, struct buffer *out)

@@ -141,7 +141,7 @@ struct virtio *virtio_net_transport(struct virtio_net *net)
 
 static void net_reset(void *device)
 {
-    virtio_reset(&((struct virtio_net *)device)->virtio);
+    virtio_bus_reset(&((struct virtio_net *)device)->virtio);
 }
 
 static void net_save(const void *device, struct buffer *out)

@@ -187,7 +187,7 @@ void virtio_serve(struct virtio *virtio, unsigned number)
     }
     bool unreadable = false;
     if (!broken && wants_interrupt(virtio, queue, &unreadable))
-        virtio_interrupt(virtio, 1);
+        virtio_interrupt_queue(virtio, number);
     if (broken || unreadable)
         virtio_broken(virtio);
 }

@@ -70,7 +70,7 @@ struct virtio *virtio_rng_transport(struct virtio_rng *rng)
 
 static void rng_reset(void *device)
 {
-    virtio_reset(&((struct virtio_rng *)device)->virtio);
+    virtio_bus_reset(&((struct virtio_rng *)device)->virtio);
 }
 
 static void rng_save(const void *device, struct buffer *out)

@@ -300,6 +300,12 @@ static void destroy_pci_host(void *object)
     pci_destroy(object);
 }
 
+static void take_message(void *context, uint64_t address, uint32_t data)
+{
+    struct machine *machine = context;
+    apic_receive_msi(machine->apic, address, data);
+}
+
 static int create_pci(
     struct machine *machine, const struct machine_options *options, struct error *error)
 {
@@ -308,6 +314,7 @@ static int create_pci(
         .ports = &machine->ports,
         .mmio = &machine->mmio,
         .reset_requested = reset_requested,
+        .message = take_message,
         .machine = machine,
     };
     for (unsigned i = 0; i < sizeof config.irq / sizeof config.irq[0]; i++)

@@ -43,7 +43,9 @@ static void bars_are_sized_and_moved(void **state)
     config_set(d, 2, 0x10, 4, UINT32_MAX);
     assert_int_equal(config_get(d, 2, 0x10, 4), 0xffffc000);
     config_set(d, 2, 0x14, 4, UINT32_MAX);
-    assert_int_equal(config_get(d, 2, 0x14, 4), 0);
+    assert_int_equal(config_get(d, 2, 0x14, 4), 0xfffff000); /* the MSI-X table */
+    config_set(d, 2, 0x18, 4, UINT32_MAX);
+    assert_int_equal(config_get(d, 2, 0x18, 4), 0);
     config_set(d, 2, 0x10, 4, 0xe8004000);
     config_set(d, 2, 4, 2, 2);
     assert_null(bus_find(&d->mmio, first));
@@ -65,6 +67,12 @@ static void capabilities_form_a_list(void **state)
     assert_true(config_get(d, 2, 6, 2) & 0x10);
     for (unsigned at = config_get(d, 2, 0x34, 1); at; at = config_get(d, 2, at + 1, 1)) {
         assert_true(at >= 0x40 && at % 4 == 0 && ++seen < 10);
+        if (config_get(d, 2, at, 1) == 0x11) { /* MSI-X: two vectors, table in BAR 1 */
+            assert_int_equal(config_get(d, 2, at + 2, 2), 1);
+            assert_int_equal(config_get(d, 2, at + 4, 4), 1);
+            assert_int_equal(config_get(d, 2, at + 8, 4), 0x801);
+            continue;
+        }
         assert_int_equal(config_get(d, 2, at, 1), 9);
         found |= 1u << config_get(d, 2, at + 3, 1);
         if (config_get(d, 2, at + 3, 1) == 2)
