@@ -118,6 +118,8 @@ void check_encoder_note(
 size_t check_encoder_size(const struct check_encoder *encoder);
 /* Appends the raw payload to `out`; the encoder is to be started anew. */
 void check_encoder_finish(struct check_encoder *encoder, struct buffer *out);
+/* Bytes of notes in a raw payload that an encoder has finished. */
+size_t check_notes_size(const uint8_t *raw, size_t size);
 
 /* ---- Decoder ---- */
 

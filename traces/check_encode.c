@@ -241,3 +241,12 @@ void check_encoder_finish(struct check_encoder *encoder, struct buffer *out)
     if (out->failed)
         encoder->failed = true;
 }
+
+size_t check_notes_size(const uint8_t *raw, size_t size)
+{
+    struct reader in;
+    if (size < CHECKS_PREFIX_SIZE)
+        return 0;
+    reader_init(&in, raw + 16 + 4 * COLUMN_NOTES, 4);
+    return reader_get_u32(&in);
+}

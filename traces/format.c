@@ -5,6 +5,8 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "traces/check_codec.h"
+
 #define THOROUGH_LEVEL 6
 #define THOROUGH_MAX   (256 * 1024) /* bytes of inputs */
 #define THOROUGH_MIN   512          /* below, setting up costs more than it gains */
@@ -146,12 +148,14 @@ bool chunk_payload_intact(
 
 /*
  * Checks are compressed thoroughly: they are most of a trace, and the disk thread has the time (40
- * ns an event). Boot files and bulk data are not, so that sectors do not outrun the disk thread.
+ * ns an event). Boot files and bulk data are not, so that sectors do not outrun the disk thread;
+ * nor are notes when they are most of a chunk: digests do not compress, however long one searches.
  */
 static int compress(enum trace_chunk_kind kind, const uint8_t *raw, uint8_t *out, int raw_size)
 {
-    bool thorough =
-        kind == TRACE_CHUNK_CHECKS || (kind == TRACE_CHUNK_INPUTS && raw_size <= THOROUGH_MAX);
+    size_t size = (size_t)raw_size;
+    bool thorough = (kind == TRACE_CHUNK_CHECKS && check_notes_size(raw, size) <= size / 2) ||
+                    (kind == TRACE_CHUNK_INPUTS && raw_size <= THOROUGH_MAX);
     if (thorough && raw_size >= THOROUGH_MIN)
         return LZ4_compress_HC(
             (const char *)raw, (char *)out, raw_size, raw_size - 1, THOROUGH_LEVEL);
