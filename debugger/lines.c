@@ -2,6 +2,7 @@
 #include "debugger/symbols.h"
 
 #include <dwarf.h>
+#include <gelf.h>
 #include <string.h>
 
 bool symbols_unit(
@@ -183,36 +184,53 @@ unsigned symbols_line_addresses(const struct symbols *symbols, const char *file,
     return search.count;
 }
 
+/* Up to `size` bytes of code as the file has them, at one of its addresses; how many there were. */
+static size_t read_code(Elf *elf, uint64_t address, uint8_t *bytes, size_t size)
+{
+    Elf_Scn *section = NULL;
+    while ((section = elf_nextscn(elf, section))) {
+        GElf_Shdr header;
+        Elf_Data *data;
+        if (!gelf_getshdr(section, &header) || header.sh_type != SHT_PROGBITS ||
+            address < header.sh_addr || address - header.sh_addr >= header.sh_size ||
+            !(header.sh_flags & SHF_ALLOC) || !(data = elf_rawdata(section, NULL)) || !data->d_buf)
+            continue;
+        uint64_t offset = address - header.sh_addr;
+        size_t left = offset < data->d_size ? data->d_size - offset : 0;
+        size = left < size ? left : size;
+        memcpy(bytes, (const uint8_t *)data->d_buf + offset, size);
+        return size;
+    }
+    return 0;
+}
+
+/* Bytes of "push %rbp; mov %rsp, %rbp", perhaps after ENDBR64; 0 for a function without. */
+static unsigned frame_setup_size(const struct module *module, uint64_t function)
+{
+    static const uint8_t endbr[] = {0xf3, 0x0f, 0x1e, 0xfa};
+    static const uint8_t setup[] = {0x55, 0x48, 0x89, 0xe5};
+    uint8_t code[sizeof endbr + sizeof setup];
+    size_t size = read_code(module->elf, function - module->bias, code, sizeof code);
+    unsigned at = size >= sizeof endbr && memcmp(code, endbr, sizeof endbr) == 0 ? sizeof endbr : 0;
+    bool has = size >= at + sizeof setup && memcmp(code + at, setup, sizeof setup) == 0;
+    return has ? at + (unsigned)sizeof setup : 0;
+}
+
 uint64_t symbols_after_prologue(const struct symbols *symbols, uint64_t function)
 {
     const struct module *module;
     Dwarf_Die unit;
-    Dwarf_Lines *lines;
-    size_t count;
+    struct source_line line;
     const struct symbol *symbol = symbols_at(symbols, function);
     uint64_t end = symbol && symbol->size ? symbol->address + symbol->size : function + 64;
-    if (!symbols_unit(symbols, function, &module, &unit) ||
-        dwarf_getsrclines(&unit, &lines, &count) < 0)
+    if (!symbols_unit(symbols, function, &module, &unit))
         return function;
-    ptrdiff_t row = find_row(lines, count, function - module->bias);
-    /* Optimized code: the body begins at once, with a second line at the same address. */
-    struct source_line body, opening;
-    if (row < 0 || !describe_row(lines, count, (size_t)row, module->bias, &body))
+    /* Without a frame to set up, arguments are where they belong from the first instruction on. */
+    unsigned setup = frame_setup_size(module, function);
+    if (setup == 0 || !symbols_line(symbols, function + setup, &line))
         return function;
-    for (size_t i = (size_t)row; i-- > 0;) {
-        if (!describe_row(lines, count, i, module->bias, &opening) || opening.start != body.start)
-            break;
-        if (opening.line != body.line)
-            return function;
-    }
-    for (size_t next = (size_t)row + 1; next < count; next++) {
-        struct source_line line;
-        if (!describe_row(lines, count, next, module->bias, &line) || line.start >= end)
-            break;
-        if (line.statement && line.line && line.start > function)
-            return line.start;
-    }
-    return function;
+    bool inside_line = line.start != function + setup;
+    return inside_line && line.end < end ? line.end : function + setup;
 }
 
 bool symbols_function(const struct symbols *symbols, uint64_t address, const struct module **module,

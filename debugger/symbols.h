@@ -87,7 +87,7 @@ bool symbols_line(const struct symbols *symbols, uint64_t address, struct source
  */
 unsigned symbols_line_addresses(const struct symbols *symbols, const char *file, int line,
     uint64_t *addresses, unsigned max, int *found);
-/* Where a function's body begins, after its prologue: its second line entry, or its start. */
+/* Where a function's body begins: after its frame is set up and that line is over, or its start. */
 uint64_t symbols_after_prologue(const struct symbols *symbols, uint64_t function);
 
 /* The DIE of a function whose code covers the address; inlined functions are not told apart. */
