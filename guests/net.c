@@ -22,7 +22,7 @@
 #include "lib/virtio_net.h"
 
 enum { WRONG_DATA = 3, NO_NIC = 4, NO_PEER = 6 };
-enum { HZ = 100, WINDOW = 48, TIMEOUT = HZ / 10, OVERTAKEN = 8, LINGER = HZ / 5, GONE = 3 * HZ };
+enum { HZ = 100, WINDOW = 48, TIMEOUT = HZ / 10, OVERTAKEN = 24, LINGER = HZ / 5, GONE = 3 * HZ };
 enum { ETHERNET = 14, IPV4 = 20, UDP = 8, LONGEST = 1400, FLOWS = 16, MAGIC = 0x74656e68 };
 enum { FLAG_DATA = 1, FLAG_DONE = 2 };
 
