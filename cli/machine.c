@@ -11,7 +11,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "devices/raid/raid.h"
 #include "devices/uart.h"
+#include "vmm/disk.h"
 #include "vmm/panic.h"
 #include "vmm/probe.h"
 
@@ -373,6 +375,24 @@ struct byte_sink cli_machine_console(struct cli_machine *setup)
     return (struct byte_sink){.put = console_put, .target = setup};
 }
 
+/* Arrays that begin without one of their members go on, but not without a word. */
+static void tell_degraded(const struct machine *machine, const struct machine_config *config)
+{
+    for (unsigned i = 0; i < config->disk_count; i++) {
+        struct raid_array *array = machine->disk[i] ? disk_array(machine->disk[i]) : NULL;
+        if (!array || !raid_degraded(array))
+            continue;
+        const struct raid_superblock *status = raid_status(array);
+        for (unsigned member = 0; member < status->geometry.members; member++) {
+            if (status->member[member].state != RAID_MEMBER_ACTIVE)
+                fprintf(stderr,
+                    "hindsight: disk%u: RAID %u begins without member %u: see 'hindsight raid "
+                    "status', rebuild it soon\n",
+                    i, (unsigned)status->geometry.level, member);
+        }
+    }
+}
+
 int cli_machine_create(struct cli_machine *setup, struct input_source *source, struct error *error)
 {
     const struct machine_options options = {
@@ -386,8 +406,10 @@ int cli_machine_create(struct cli_machine *setup, struct input_source *source, s
         .line_target = setup,
     };
     setup->machine = machine_create(&options, error);
-    if (setup->machine && live_attach(setup->live, setup->machine, error) == 0)
+    if (setup->machine && live_attach(setup->live, setup->machine, error) == 0) {
+        tell_degraded(setup->machine, &setup->config);
         return 0;
+    }
     close_console(setup);
     return -1;
 }
