@@ -23,6 +23,22 @@ static int peek(struct replay_source *replay, struct trace_input *input, struct 
     return result < 0 ? -1 : result;
 }
 
+static int damaged(struct replay_source *replay, const struct machine *machine, struct error *error)
+{
+    replay->damaged = true;
+    return error_set(error, "an input record after event %" PRIu64 " is damaged", machine->event);
+}
+
+/* Virtual time goes on by so many units, as read from a record. */
+static int advance(struct replay_source *replay, struct reader *reader, uint64_t unit)
+{
+    uint64_t units = reader_get_varint(reader);
+    if (reader->failed || units > (TIMER_IDLE - 1 - replay->last_time) / unit)
+        return -1;
+    replay->last_time += units * unit;
+    return 0;
+}
+
 static void consume(struct replay_source *replay)
 {
     struct trace_input input;
@@ -53,7 +69,11 @@ static uint64_t replay_clock(struct input_source *source, struct machine *machin
     }
     struct reader reader;
     reader_init(&reader, input.payload, input.size);
-    replay->last_time += reader_get_varint(&reader) * replay->clock_unit;
+    if (advance(replay, &reader, replay->clock_unit) < 0) {
+        damaged(replay, machine, &error);
+        machine_fail(machine, &error);
+        return replay->last_time;
+    }
     consume(replay);
     /* Where the engine counts as the recording did, its time must be the recorded one. */
     if (machine->counts_time && machine_time(machine) != replay->last_time) {
@@ -73,10 +93,13 @@ static int decode_delivery(struct replay_source *replay, struct machine *machine
     *delivery = (struct delivery){.kind = (enum input_kind)input->kind};
     if (input->kind == INPUT_TIME) {
         delivery->at_deadline = input->size == 0;
+        if (!delivery->at_deadline && advance(replay, &reader, 1) < 0)
+            return damaged(replay, machine, error);
+        if (delivery->at_deadline && clock_next_deadline(&machine->clock) == TIMER_IDLE)
+            return diverge(
+                replay, error, "the recorded run fires a timer where none is armed in this one");
         if (delivery->at_deadline)
             replay->last_time = clock_next_deadline(&machine->clock);
-        else
-            replay->last_time += reader_get_varint(&reader);
         delivery->time = replay->last_time;
     } else {
         delivery->device = (uint32_t)reader_get_varint(&reader);
@@ -88,11 +111,8 @@ static int decode_delivery(struct replay_source *replay, struct machine *machine
         }
         reader_get(&reader, delivery->data, delivery->size);
     }
-    if (reader.failed) {
-        replay->damaged = true;
-        return error_set(
-            error, "an input record after event %" PRIu64 " is damaged", machine->event);
-    }
+    if (reader.failed)
+        return damaged(replay, machine, error);
     consume(replay);
     return 1;
 }
@@ -204,7 +224,7 @@ static int replay_plan(struct input_source *source, struct machine *machine, str
     return 0;
 }
 
-/* Called by the run loop when it stopped for the plan's landing, to pass over its record. */
+/* A stop that the recorded run did not have is no landing. */
 static int replay_landing(struct input_source *source, struct machine *machine,
     const struct vcpu_exit *exit, struct error *error)
 {
