@@ -151,9 +151,18 @@ static int restore_sectors(struct disk_config *config, char *value, struct error
         if (count == DISK_MAX_FILES || config_parse_size(part, &config->sectors[count], error) < 0)
             return error_set(error, "a disk of the trace has too many or bad sizes");
     }
-    if (count <= config->has_spare)
+    config->members = count;
+    return 0;
+}
+
+/* The sizes that were read are those of the members and of the spare behind them. */
+static int check_restored(struct disk_config *config, struct error *error)
+{
+    if (config->members <= config->has_spare)
         return error_set(error, "a disk of the trace has no files");
-    config->members = count - config->has_spare;
+    config->members -= config->has_spare;
+    if (config->members > RAID_MAX_MEMBERS || (!config->is_array && config->members > 1))
+        return error_set(error, "a disk of the trace has too many files");
     return 0;
 }
 
@@ -182,7 +191,5 @@ int disk_config_restore(const char *text, struct disk_config *config, struct err
                        : error_set(error, "'%s' is not KEY=VALUE", item);
     }
     free(copy);
-    if (result == 0 && config->members == 0)
-        result = error_set(error, "a disk of the trace has no files");
-    return result;
+    return result < 0 ? -1 : check_restored(config, error);
 }
