@@ -119,10 +119,8 @@ static int run_fork(struct cli_machine *setup, const struct request *request)
         .pace = setup->config.pace,
     };
     struct fork *fork = fork_open(&options, &damaged, &error);
-    if (!fork) {
-        error_prefix(&error, "%s", request->trace);
+    if (!fork)
         return cli_fail(damaged ? STATUS_DAMAGED : STATUS_ERROR, &error);
-    }
     return go(setup, fork, request, &gate);
 }
 

@@ -226,6 +226,7 @@ static void add_config(struct trace_config *to, const struct recorder_options *o
     config_write(options->config, &text);
     buffer_put_u8(&text, 0);
     if (text.failed) {
+        buffer_free(&text);
         to->failed = true;
         return;
     }

@@ -415,8 +415,10 @@ int checkpoints_take(struct checkpoints *checkpoints, struct error *error)
     }
     checkpoints->used += sizeof *checkpoint + checkpoint->state.capacity;
     insert(checkpoints, checkpoint);
-    if (take_pages(checkpoints, checkpoint, error) < 0)
+    if (take_pages(checkpoints, checkpoint, error) < 0) {
+        drop(checkpoints, checkpoint);
         return -1;
+    }
     checkpoints->current = checkpoint;
     memset(checkpoints->dirty, 0, (checkpoints->page_count + 7) / 8);
     struct checkpoint *victim;
@@ -500,15 +502,4 @@ unsigned checkpoints_count(const struct checkpoints *checkpoints)
 uint64_t checkpoints_bytes(const struct checkpoints *checkpoints)
 {
     return checkpoints->used;
-}
-
-bool checkpoints_at(
-    const struct checkpoints *checkpoints, unsigned number, struct position *position)
-{
-    const struct checkpoint *checkpoint = checkpoints->first;
-    for (unsigned i = 0; checkpoint && i < number; i++)
-        checkpoint = checkpoint->next;
-    if (checkpoint)
-        *position = checkpoint->position;
-    return checkpoint != NULL;
 }
