@@ -63,11 +63,6 @@ void ioapic_set_line(void *context, unsigned input, bool level)
         send(ioapic, entry);
 }
 
-struct irq_line ioapic_line(struct ioapic *ioapic, unsigned input)
-{
-    return (struct irq_line){.set = ioapic_set_line, .controller = ioapic, .input = input};
-}
-
 void ioapic_ended(void *context, uint8_t vector)
 {
     struct ioapic *ioapic = context;

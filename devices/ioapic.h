@@ -30,7 +30,6 @@ struct device ioapic_device(struct ioapic *ioapic);
 
 /* Input 0 to 23 is asserted or not; has the type of irq_line.set. */
 void ioapic_set_line(void *ioapic, unsigned input, bool level);
-struct irq_line ioapic_line(struct ioapic *ioapic, unsigned input);
 /* A processor ended a level-triggered interrupt; has the type of apic_config.ended. */
 void ioapic_ended(void *ioapic, uint8_t vector);
 

@@ -253,11 +253,6 @@ struct pci_function *virtio_blk_function(struct virtio_blk *blk)
     return &blk->virtio.function;
 }
 
-struct virtio *virtio_blk_transport(struct virtio_blk *blk)
-{
-    return &blk->virtio;
-}
-
 static void blk_reset(void *device)
 {
     virtio_bus_reset(&((struct virtio_blk *)device)->virtio);

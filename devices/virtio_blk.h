@@ -45,7 +45,5 @@ struct virtio_blk *virtio_blk_create(const struct virtio_blk_config *config, str
 void virtio_blk_destroy(struct virtio_blk *blk);                  /* NULL is fine */
 struct pci_function *virtio_blk_function(struct virtio_blk *blk); /* for pci_add */
 struct device virtio_blk_device(struct virtio_blk *blk);
-/* The transport, for tests and the debugger. */
-struct virtio *virtio_blk_transport(struct virtio_blk *blk);
 
 #endif

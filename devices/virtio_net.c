@@ -134,11 +134,6 @@ struct pci_function *virtio_net_function(struct virtio_net *net)
     return &net->virtio.function;
 }
 
-struct virtio *virtio_net_transport(struct virtio_net *net)
-{
-    return &net->virtio;
-}
-
 static void net_reset(void *device)
 {
     virtio_bus_reset(&((struct virtio_net *)device)->virtio);

@@ -32,7 +32,6 @@ struct virtio_net *virtio_net_create(const struct virtio_net_config *config, str
 void virtio_net_destroy(struct virtio_net *net);                  /* NULL is fine */
 struct pci_function *virtio_net_function(struct virtio_net *net); /* for pci_add */
 struct device virtio_net_device(struct virtio_net *net);
-struct virtio *virtio_net_transport(struct virtio_net *net);
 
 /* Has the driver given a buffer for a frame? */
 bool virtio_net_can_receive(const struct virtio_net *net);

@@ -63,11 +63,6 @@ struct pci_function *virtio_rng_function(struct virtio_rng *rng)
     return &rng->virtio.function;
 }
 
-struct virtio *virtio_rng_transport(struct virtio_rng *rng)
-{
-    return &rng->virtio;
-}
-
 static void rng_reset(void *device)
 {
     virtio_bus_reset(&((struct virtio_rng *)device)->virtio);

@@ -38,9 +38,6 @@ int checkpoints_restore(struct checkpoints *checkpoints, struct position at, str
 
 unsigned checkpoints_count(const struct checkpoints *checkpoints);
 uint64_t checkpoints_bytes(const struct checkpoints *checkpoints);
-/* By number, in order of position. */
-bool checkpoints_at(
-    const struct checkpoints *checkpoints, unsigned number, struct position *position);
 
 static inline int position_compare(struct position a, struct position b)
 {

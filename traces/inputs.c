@@ -57,14 +57,6 @@ void trace_inputs_restore(struct trace_inputs *inputs, const struct trace_cursor
     inputs->at = *cursor;
 }
 
-uint64_t trace_inputs_end_event(const struct trace_inputs *inputs)
-{
-    const struct trace_reader *reader = inputs->reader;
-    if (inputs->at.chunk >= reader->info.chunks)
-        return reader->info.end_event;
-    return reader->chunks[inputs->at.chunk].end_event;
-}
-
 /* Makes the chunk at the cursor the loaded one, passing those that are used up. 1, 0 or an error */
 static int load_next(struct trace_inputs *inputs, struct error *error)
 {

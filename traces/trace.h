@@ -379,8 +379,6 @@ int trace_inputs_peek(struct trace_inputs *inputs, struct trace_input *out, stru
 void trace_inputs_seek(struct trace_inputs *inputs, uint64_t event);
 void trace_inputs_save(const struct trace_inputs *inputs, struct trace_cursor *cursor);
 void trace_inputs_restore(struct trace_inputs *inputs, const struct trace_cursor *cursor);
-/* Events up to this one, not included, have their inputs in the chunk being read. */
-uint64_t trace_inputs_end_event(const struct trace_inputs *inputs);
 
 struct trace_checks;
 

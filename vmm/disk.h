@@ -32,7 +32,7 @@ int disk_config_parse(const char *text, struct disk_config *config, struct error
 void disk_config_write(const struct disk_config *config, struct buffer *out);
 int disk_config_restore(const char *text, struct disk_config *config, struct error *error);
 void disk_config_free(struct disk_config *config);
-/* Opens nothing: finds out the sizes of the images. */
+/* Finds out the sizes of the images; leaves none open. */
 int disk_config_measure(struct disk_config *config, struct error *error);
 
 struct disk;
@@ -53,8 +53,6 @@ struct device disk_controller_device(struct disk *disk);
 struct disk_store;
 /* Stores of the disk's images, for checkpoints; NULL past the last. */
 struct disk_store *disk_image_store(struct disk *disk, unsigned index);
-/* The array, or NULL. */
-struct raid_array *disk_array(struct disk *disk);
 
 /* Kinds of notes in the trace's checks. */
 enum note_kind {

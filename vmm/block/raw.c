@@ -249,11 +249,6 @@ struct raid_member raw_member(struct raw_file *file)
     return (struct raid_member){.ops = &raw_ops, .object = file};
 }
 
-const char *raw_path(const struct raw_file *file)
-{
-    return file->path;
-}
-
 const char *raw_error(const struct raw_file *file)
 {
     return file->error.text;

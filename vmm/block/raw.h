@@ -33,7 +33,6 @@ int raw_make(const char *path, uint64_t sectors, bool replace, struct error *err
 void raw_close(struct raw_file *file); /* NULL is fine */
 /* Valid until raw_close. */
 struct raid_member raw_member(struct raw_file *file);
-const char *raw_path(const struct raw_file *file);
 /* The last failure, one line; empty when there was none. */
 const char *raw_error(const struct raw_file *file);
 
