@@ -36,8 +36,8 @@ enum replay_outcome {
 };
 
 /*
- * Opens the trace and builds its machine at 0.0. *result becomes 0, or -1 with TRACE_DAMAGED told
- * apart in *damaged. NULL on failure.
+ * Opens the trace and builds its machine at 0.0. NULL on failure; *damaged then tells a damaged
+ * trace (exit status 4) from other failures.
  */
 struct replay *replay_open(
     const char *path, const struct replay_options *options, bool *damaged, struct error *error);

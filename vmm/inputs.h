@@ -33,10 +33,10 @@ enum input_kind {
     INPUT_LANDING = 2,    /* async: the machine stopped in mid-stretch */
     INPUT_TIME = 3,       /* async: virtual time moved on; timers fire */
     INPUT_CONSOLE = 4,    /* async: bytes for a serial port */
-    INPUT_MODEM = 5,      /* async: modem lines of a serial port */
+    INPUT_MODEM = 5,      /* async: modem lines of a serial port; not recorded so far */
     INPUT_SECTORS = 6,    /* sync: what a disk member answered to a read */
     INPUT_MEMBER = 7,     /* sync: result of a member operation that failed */
-    INPUT_DISK_EVENT = 8, /* async: member failed or replaced, rebuild step */
+    INPUT_DISK_EVENT = 8, /* async: an action on a disk; not recorded so far */
     INPUT_ENTROPY = 9,    /* sync: random bytes */
     INPUT_PACKET = 10,    /* async: a network frame */
     INPUT_LINK = 11,      /* sync: the host link that a sent frame left by; which links live */
