@@ -467,3 +467,8 @@ struct disk_store *disk_image_store(struct disk *disk, unsigned index)
 {
     return index < disk->files ? &disk->file[index].store : NULL;
 }
+
+struct raid_array *disk_array(struct disk *disk)
+{
+    return disk->array;
+}

@@ -53,6 +53,8 @@ struct device disk_controller_device(struct disk *disk);
 struct disk_store;
 /* Stores of the disk's images, for checkpoints; NULL past the last. */
 struct disk_store *disk_image_store(struct disk *disk, unsigned index);
+/* The array, or NULL. */
+struct raid_array *disk_array(struct disk *disk);
 
 /* Kinds of notes in the trace's checks. */
 enum note_kind {
