@@ -32,7 +32,7 @@ record_spin()
 }
 
 # Seconds at 100 Hz. The PIT's ticks are what the landings are for; one that is late swallows the next.
-record_spin "loops=${LOOPS:-400000000}"
+record_spin "loops=${LOOPS:-100000000}"
 grep -q '^spin: result [0-9a-f]* after [1-9][0-9]* ticks' "$work/console" || fail "spin: no result or no ticks"
 count=$(landings "$work/spin.hst")
 [ "${count:-0}" -ge 10 ] || fail "spin: only ${count:-0} landings in seconds of computation"
