@@ -6,7 +6,7 @@ packages=(
     build-essential cmake ninja-build pkg-config git
     clang clang-format libclang-rt-14-dev
     libcapstone-dev liblz4-dev libxxhash-dev libreadline-dev libdw-dev libelf-dev libcmocka-dev
-    gdb python3 tmux
+    gdb e2fsprogs python3 tmux
 )
 
 missing=()
