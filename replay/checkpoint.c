@@ -298,6 +298,13 @@ static struct checkpoint *least_useful(const struct checkpoints *checkpoints)
     return best;
 }
 
+static void thin_out(struct checkpoints *checkpoints)
+{
+    struct checkpoint *victim;
+    while (checkpoints->used > checkpoints->budget && (victim = least_useful(checkpoints)))
+        drop(checkpoints, victim);
+}
+
 /* ---- Public ---- */
 
 /* Numbers the pages of the disk images' stores behind RAM; returns how many pages there are. */
@@ -421,9 +428,7 @@ int checkpoints_take(struct checkpoints *checkpoints, struct error *error)
     }
     checkpoints->current = checkpoint;
     memset(checkpoints->dirty, 0, (checkpoints->page_count + 7) / 8);
-    struct checkpoint *victim;
-    while (checkpoints->used > checkpoints->budget && (victim = least_useful(checkpoints)))
-        drop(checkpoints, victim);
+    thin_out(checkpoints);
     return 0;
 }
 
@@ -488,10 +493,124 @@ int checkpoints_restore(struct checkpoints *checkpoints, struct position at, str
     source->landing_loaded = false;
     source->diverged = false;
     trace_inputs_restore(source->inputs, &checkpoint->cursor);
+    if (position_compare(machine_position(machine), at) != 0 ||
+        machine->engine->retired != checkpoint->retired)
+        return error_set(error, "a checkpoint is damaged: it is of another position");
     /* What the restore itself wrote is not the guest's. */
     int result = collect_dirty(checkpoints, error);
     memset(checkpoints->dirty, 0, (checkpoints->page_count + 7) / 8);
     return result;
+}
+
+/* ---- As bytes ---- */
+
+void checkpoints_encode(const struct checkpoints *checkpoints, unsigned number, struct buffer *out)
+{
+    const struct checkpoint *checkpoint = checkpoints->first;
+    while (number-- > 0)
+        checkpoint = checkpoint->next;
+    buffer_put_u64(out, checkpoint->position.event);
+    buffer_put_u64(out, checkpoint->position.insn);
+    buffer_put_u64(out, checkpoint->retired);
+    buffer_put_u64(out, checkpoint->last_time);
+    buffer_put_u64(out, checkpoint->cursor.chunk);
+    buffer_put_u64(out, checkpoint->cursor.offset);
+    buffer_put_u64(out, checkpoint->cursor.position.event);
+    buffer_put_u64(out, checkpoint->cursor.position.insn);
+    buffer_put_u64(out, checkpoint->state.size);
+    buffer_put(out, checkpoint->state.data, checkpoint->state.size);
+    for (const struct version *version = checkpoint->versions; version; version = version->next) {
+        buffer_put_u64(out, version->page);
+        buffer_put_u16(out, version->size);
+        buffer_put(out, version->data, version->size);
+    }
+}
+
+static bool page_is_whole(const uint8_t *data, size_t size)
+{
+    char page[PAGE_SIZE];
+    return size == 0 || size == PAGE_SIZE ||
+           (size < PAGE_SIZE && LZ4_decompress_safe((const char *)data, page, (int)size,
+                                    (int)PAGE_SIZE) == (int)PAGE_SIZE);
+}
+
+static bool decode_versions(
+    struct checkpoints *checkpoints, struct checkpoint *checkpoint, struct reader *in)
+{
+    while (reader_left(in)) {
+        uint64_t page = reader_get_u64(in);
+        size_t size = reader_get_u16(in);
+        const uint8_t *data = reader_take(in, size);
+        if (in->failed || page >= checkpoints->page_count || !page_is_whole(data, size))
+            return false;
+        /* Twice the same page in one checkpoint would leave the order to chance. */
+        const struct version *newest = checkpoints->newest[page];
+        if (newest && newest->owner == checkpoint)
+            return false;
+        struct version *version = malloc(sizeof *version + size);
+        if (!version)
+            return false;
+        *version = (struct version){.page = page, .size = (uint16_t)size, .owner = checkpoint};
+        memcpy(version->data, data, size);
+        checkpoints->used += sizeof *version + size;
+        version->next = checkpoint->versions;
+        checkpoint->versions = version;
+        link_version(checkpoints, version);
+    }
+    return true;
+}
+
+static bool decode_state(struct checkpoint *checkpoint, struct reader *in)
+{
+    checkpoint->position.event = reader_get_u64(in);
+    checkpoint->position.insn = reader_get_u64(in);
+    checkpoint->retired = reader_get_u64(in);
+    checkpoint->last_time = reader_get_u64(in);
+    checkpoint->cursor.chunk = reader_get_u64(in);
+    checkpoint->cursor.offset = reader_get_u64(in);
+    checkpoint->cursor.position.event = reader_get_u64(in);
+    checkpoint->cursor.position.insn = reader_get_u64(in);
+    uint64_t size = reader_get_u64(in);
+    const uint8_t *state = size <= reader_left(in) ? reader_take(in, (size_t)size) : NULL;
+    if (state)
+        buffer_put(&checkpoint->state, state, (size_t)size);
+    return state && !in->failed && !checkpoint->state.failed;
+}
+
+int checkpoints_decode(
+    struct checkpoints *checkpoints, const uint8_t *data, size_t size, struct error *error)
+{
+    struct reader in;
+    struct checkpoint *checkpoint = calloc(1, sizeof *checkpoint), *last = checkpoints->last;
+    if (!checkpoint)
+        return error_set(error, "out of memory for a checkpoint");
+    reader_init(&in, data, size);
+    bool good = decode_state(checkpoint, &in) &&
+                position_compare(checkpoint->position, last->position) > 0 &&
+                checkpoint->retired >= last->retired &&
+                checkpoint->position.event <= checkpoints->source->last_event;
+    if (!good) {
+        buffer_free(&checkpoint->state);
+        free(checkpoint);
+        return error_set(error, "a checkpoint in it cannot be one of this trace");
+    }
+    checkpoints->used += sizeof *checkpoint + checkpoint->state.capacity;
+    insert(checkpoints, checkpoint);
+    if (!decode_versions(checkpoints, checkpoint, &in)) {
+        drop(checkpoints, checkpoint);
+        return error_set(error, "a checkpoint in it has pages that this machine does not have");
+    }
+    thin_out(checkpoints);
+    return 0;
+}
+
+bool checkpoints_is_start(const struct checkpoints *checkpoints, const uint8_t *data, size_t size)
+{
+    struct buffer own = {0};
+    checkpoints_encode(checkpoints, 0, &own);
+    bool same = !own.failed && own.size == size && memcmp(own.data, data, size) == 0;
+    buffer_free(&own);
+    return same;
 }
 
 unsigned checkpoints_count(const struct checkpoints *checkpoints)

@@ -39,6 +39,15 @@ int checkpoints_restore(struct checkpoints *checkpoints, struct position at, str
 unsigned checkpoints_count(const struct checkpoints *checkpoints);
 uint64_t checkpoints_bytes(const struct checkpoints *checkpoints);
 
+/* Checkpoint `number` as bytes; they hold for this trace on a machine of the same build. */
+void checkpoints_encode(const struct checkpoints *checkpoints, unsigned number, struct buffer *out);
+/* Adds one behind the last, from bytes that may be anything; on an error nothing is added. Pages
+ * that it needs lie in those added before it, in order. */
+int checkpoints_decode(
+    struct checkpoints *checkpoints, const uint8_t *data, size_t size, struct error *error);
+/* Are these the bytes of the checkpoint at the start? */
+bool checkpoints_is_start(const struct checkpoints *checkpoints, const uint8_t *data, size_t size);
+
 static inline int position_compare(struct position a, struct position b)
 {
     if (a.event != b.event)

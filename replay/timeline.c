@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "replay/cache.h"
 #include "replay/walk.h"
 
 #define DEFAULT_CACHE (512ull << 20)
@@ -41,6 +42,12 @@ static void log_console(void *context, const uint8_t *bytes, size_t count)
     struct timeline *timeline = context;
     if (timeline->machine)
         printed_add(&timeline->printed, timeline->machine->event + 1, bytes, count);
+}
+
+static int take_checkpoint(struct timeline *timeline, struct error *error)
+{
+    timeline->is_new = timeline->cache_path != NULL;
+    return checkpoints_take(timeline->checkpoints, error);
 }
 
 /* ---- Running forward ---- */
@@ -104,7 +111,7 @@ static int advance(struct timeline *timeline, struct position until, uint64_t re
                 *how = ADVANCE_REACHED;
                 return 0;
             }
-            if (checkpoints_take(timeline->checkpoints, error) < 0)
+            if (take_checkpoint(timeline, error) < 0)
                 return -1;
             continue;
         default:
@@ -210,7 +217,7 @@ static int approach(
             return -1;
         if (*how != ADVANCE_REACHED)
             return 0;
-        if (checkpoints_take(timeline->checkpoints, error) < 0)
+        if (take_checkpoint(timeline, error) < 0)
             return -1;
     }
     return advance(timeline, POSITION_END, retired, how, error);
@@ -417,6 +424,38 @@ void timeline_interrupt(struct timeline *timeline)
     machine_request_stop(timeline->machine);
 }
 
+/* ---- Checkpoints in a file ---- */
+
+/* A file that does not fit is no reason not to open the trace. */
+static int load_cache(
+    struct timeline *timeline, const char *trace_path, const char *path, struct error *error)
+{
+    if (!path)
+        return 0;
+    timeline->cache_path = strdup(path);
+    if (!timeline->cache_path)
+        return error_set(error, "out of memory");
+    timeline->identity = cache_identity(trace_path, timeline_trace(timeline));
+    if (cache_load(path, timeline->identity, timeline->checkpoints, &timeline->printed,
+            &timeline->cache_message) < 0)
+        timeline->is_new = true;
+    return 0;
+}
+
+const char *timeline_cache_message(const struct timeline *timeline)
+{
+    return timeline->cache_message.text;
+}
+
+int timeline_keep(struct timeline *timeline, struct error *error)
+{
+    if (!timeline->cache_path)
+        return 0;
+    timeline->is_new = false;
+    return cache_save(
+        timeline->cache_path, timeline->identity, timeline->checkpoints, &timeline->printed, error);
+}
+
 /* ---- Opening ---- */
 
 struct timeline *timeline_open(
@@ -442,7 +481,8 @@ struct timeline *timeline_open(
     uint64_t cache = options && options->cache_bytes ? options->cache_bytes : DEFAULT_CACHE;
     timeline->checkpoints = checkpoints_create(timeline->machine, timeline->source, cache, error);
     if (!timeline->checkpoints || machine_observe(timeline->machine, &observer, error) < 0 ||
-        checkpoints_take(timeline->checkpoints, error) < 0) {
+        checkpoints_take(timeline->checkpoints, error) < 0 ||
+        load_cache(timeline, path, options ? options->cache_path : NULL, error) < 0) {
         timeline_close(timeline);
         return NULL;
     }
@@ -451,8 +491,12 @@ struct timeline *timeline_open(
 
 void timeline_close(struct timeline *timeline)
 {
+    struct error ignored;
     if (!timeline)
         return;
+    if (timeline->is_new)
+        timeline_keep(timeline, &ignored);
+    free(timeline->cache_path);
     checkpoints_destroy(timeline->checkpoints);
     replay_close(timeline->replay);
     printed_free(&timeline->printed);
@@ -513,7 +557,7 @@ int timeline_digest(struct timeline *timeline, uint64_t *digest, struct error *e
 
 int timeline_checkpoint(struct timeline *timeline, struct error *error)
 {
-    return checkpoints_take(timeline->checkpoints, error);
+    return take_checkpoint(timeline, error);
 }
 
 void timeline_cache(const struct timeline *timeline, unsigned *checkpoints, uint64_t *bytes)

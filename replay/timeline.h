@@ -23,13 +23,19 @@
 struct timeline;
 
 struct timeline_options {
-    uint64_t cache_bytes; /* for checkpoints; 0: 512 MiB */
+    uint64_t cache_bytes;   /* for checkpoints; 0: 512 MiB */
+    const char *cache_path; /* a file to keep them in from session to session; NULL: none */
 };
 
 /* *damaged tells a damaged trace (exit status 4) from other failures. */
 struct timeline *timeline_open(
     const char *path, const struct timeline_options *options, bool *damaged, struct error *error);
+/* Writes the file of checkpoints as timeline_keep() does, if there are new ones. */
 void timeline_close(struct timeline *timeline);
+/* Why the file of checkpoints, or a part of it, is not used: one line, "" when it is. */
+const char *timeline_cache_message(const struct timeline *timeline);
+/* Writes the checkpoints into the file now; 0 when there is none. */
+int timeline_keep(struct timeline *timeline, struct error *error);
 
 /* For reading state: registers through engine->ops->export_state, memory, devices. */
 struct machine *timeline_machine(struct timeline *timeline);

@@ -24,7 +24,10 @@ struct timeline {
     struct machine *machine;
     struct replay_source *source;
     struct checkpoints *checkpoints;
-    char *cache_path;
+    char *cache_path;  /* NULL: none */
+    uint64_t identity; /* of the trace, for the file at cache_path */
+    struct error cache_message;
+    bool is_new; /* there are checkpoints that the file does not have */
     struct printed printed;
 
     /* The run under way. */
