@@ -16,13 +16,16 @@
 
 static const char help[] =
     "Usage: hindsight debug TRACE.hst [-ex COMMAND]... [-x FILE]... [--batch] [--cache SIZE]\n"
+    "                       [--warm | --cache-file FILE]\n"
     "Walk through a recorded run in both directions. 'help' inside lists the commands.\n\n"
     "  -ex, --eval-command COMMAND  execute it first; may be given more than once\n"
     "  -x, --command FILE           execute the file's commands first\n"
     "  --batch                      end after these; status 1 when one of them failed\n"
-    "  --cache SIZE                 memory for checkpoints, 512M by default\n";
+    "  --cache SIZE                 memory for checkpoints, 512M by default\n"
+    "  --warm                       keep checkpoints in TRACE.hst.cache for the next session\n"
+    "  --cache-file FILE            keep them in this file\n";
 
-enum { OPTION_EX = 1, OPTION_X, OPTION_BATCH, OPTION_CACHE };
+enum { OPTION_EX = 1, OPTION_X, OPTION_BATCH, OPTION_CACHE, OPTION_WARM, OPTION_CACHE_FILE };
 enum { MAX_SCRIPTS = 256 };
 
 struct script {
@@ -189,6 +192,8 @@ static int run(const char *path, const struct debugger_options *options,
         error_prefix(&error, "%s", path);
         return cli_fail(damaged ? STATUS_DAMAGED : STATUS_ERROR, &error);
     }
+    if (*debugger_cache_message(debugger))
+        fprintf(stderr, "%s\n", debugger_cache_message(debugger));
     debugger_set_flush(debugger, write_out, NULL);
     struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
     sigaction(SIGINT, &action, NULL);
@@ -206,6 +211,8 @@ static int run(const char *path, const struct debugger_options *options,
         interact(debugger);
         result = 0;
     }
+    if (debugger_keep_cache(debugger, &error) < 0)
+        fprintf(stderr, "%s\n", error.text);
     debugger_close(debugger);
     return result < 0 ? STATUS_ERROR : STATUS_OK;
 }
@@ -219,11 +226,14 @@ int cli_debug(int argc, char **argv)
         {"command", required_argument, NULL, OPTION_X},
         {"batch", no_argument, NULL, OPTION_BATCH},
         {"cache", required_argument, NULL, OPTION_CACHE},
+        {"warm", no_argument, NULL, OPTION_WARM},
+        {"cache-file", required_argument, NULL, OPTION_CACHE_FILE},
         {0},
     };
     struct script scripts[MAX_SCRIPTS];
     unsigned count = 0;
-    bool batch = false;
+    bool batch = false, warm = false;
+    char beside[4096];
     struct debugger_options debug = {.color = isatty(STDOUT_FILENO) && !getenv("NO_COLOR")};
     struct error error;
     int option;
@@ -244,11 +254,22 @@ int cli_debug(int argc, char **argv)
             if (config_parse_size(optarg, &debug.cache_bytes, &error) < 0)
                 return cli_usage("debug", "--cache %s", error.text);
             break;
+        case OPTION_WARM:
+            warm = true;
+            break;
+        case OPTION_CACHE_FILE:
+            debug.cache_path = optarg;
+            break;
         default:
             return cli_usage("debug", "bad option");
         }
     }
     if (optind + 1 != argc)
         return cli_usage("debug", "give one trace");
+    if (warm && !debug.cache_path) {
+        if (snprintf(beside, sizeof beside, "%s.cache", argv[optind]) >= (int)sizeof beside)
+            return cli_usage("debug", "the name of the trace is too long");
+        debug.cache_path = beside;
+    }
     return run(argv[optind], &debug, scripts, count, batch);
 }

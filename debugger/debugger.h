@@ -17,8 +17,9 @@ struct timeline;
 struct symbols;
 
 struct debugger_options {
-    uint64_t cache_bytes; /* for checkpoints; 0: the timeline's default */
-    bool color;           /* escape sequences in the output */
+    uint64_t cache_bytes;   /* for checkpoints; 0: the timeline's default */
+    const char *cache_path; /* a file to keep them in from session to session; NULL: none */
+    bool color;             /* escape sequences in the output */
 };
 
 /*
@@ -28,6 +29,10 @@ struct debugger_options {
  */
 struct debugger *debugger_open(
     const char *path, const struct debugger_options *options, bool *damaged, struct error *error);
+/* Why the file at cache_path is not used: one line, or "". */
+const char *debugger_cache_message(const struct debugger *debugger);
+/* Writes that file; closing does it too, but says nothing when it fails. */
+int debugger_keep_cache(struct debugger *debugger, struct error *error);
 void debugger_close(struct debugger *debugger);
 
 /*

@@ -215,7 +215,8 @@ static void greet(struct debugger *debugger)
 struct debugger *debugger_open(
     const char *path, const struct debugger_options *options, bool *damaged, struct error *error)
 {
-    const struct timeline_options timeline = {.cache_bytes = options->cache_bytes};
+    const struct timeline_options timeline = {
+        .cache_bytes = options->cache_bytes, .cache_path = options->cache_path};
     struct debugger *debugger = calloc(1, sizeof *debugger);
     *damaged = false;
     if (!debugger) {
@@ -234,6 +235,16 @@ struct debugger *debugger_open(
     greet(debugger);
     load_kernel(debugger);
     return debugger;
+}
+
+const char *debugger_cache_message(const struct debugger *debugger)
+{
+    return timeline_cache_message(debugger->timeline);
+}
+
+int debugger_keep_cache(struct debugger *debugger, struct error *error)
+{
+    return timeline_keep(debugger->timeline, error);
 }
 
 void debugger_close(struct debugger *debugger)

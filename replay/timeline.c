@@ -449,7 +449,7 @@ const char *timeline_cache_message(const struct timeline *timeline)
 
 int timeline_keep(struct timeline *timeline, struct error *error)
 {
-    if (!timeline->cache_path)
+    if (!timeline->is_new)
         return 0;
     timeline->is_new = false;
     return cache_save(
@@ -494,8 +494,7 @@ void timeline_close(struct timeline *timeline)
     struct error ignored;
     if (!timeline)
         return;
-    if (timeline->is_new)
-        timeline_keep(timeline, &ignored);
+    timeline_keep(timeline, &ignored);
     free(timeline->cache_path);
     checkpoints_destroy(timeline->checkpoints);
     replay_close(timeline->replay);

@@ -30,11 +30,11 @@ struct timeline_options {
 /* *damaged tells a damaged trace (exit status 4) from other failures. */
 struct timeline *timeline_open(
     const char *path, const struct timeline_options *options, bool *damaged, struct error *error);
-/* Writes the file of checkpoints as timeline_keep() does, if there are new ones. */
+/* Writes the file of checkpoints as timeline_keep() does. */
 void timeline_close(struct timeline *timeline);
 /* Why the file of checkpoints, or a part of it, is not used: one line, "" when it is. */
 const char *timeline_cache_message(const struct timeline *timeline);
-/* Writes the checkpoints into the file now; 0 when there is none. */
+/* Writes the checkpoints into their file now if there are new ones, and if there is a file. */
 int timeline_keep(struct timeline *timeline, struct error *error);
 
 /* For reading state: registers through engine->ops->export_state, memory, devices. */
