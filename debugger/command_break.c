@@ -125,6 +125,47 @@ static int set_console_watch(struct debugger *debugger, const char *text, struct
     return 0;
 }
 
+/* "sector:LBA[,COUNT][@DISK]" */
+int parse_sectors(struct debugger *debugger, const char *text, uint64_t *sector, uint64_t *count,
+    uint64_t *disk, struct error *error)
+{
+    char lba[128];
+    const char *at = strchr(text, '@'), *comma = strchr(text, ',');
+    size_t length = strcspn(text, ",@");
+    *count = 1;
+    *disk = 0;
+    snprintf(lba, sizeof lba, "%.*s", (int)length, text);
+    if (session_number(debugger, lba, sector, error) < 0 ||
+        (at && session_number(debugger, at + 1, disk, error) < 0))
+        return -1;
+    if (comma && (!at || comma < at)) {
+        snprintf(lba, sizeof lba, "%.*s", (int)strcspn(comma + 1, "@"), comma + 1);
+        if (session_number(debugger, lba, count, error) < 0)
+            return -1;
+    }
+    if (!trace_reader_setting(timeline_trace(debugger->timeline), "disk"))
+        return error_set(error, "the recorded machine has no disk");
+    if (*count == 0 || *disk > 63)
+        return error_set(error, "sector:LBA[,COUNT][@DISK]: a count from 1 on, a disk from 0 on");
+    return 0;
+}
+
+static int set_disk_watch(struct debugger *debugger, const char *text, struct error *error)
+{
+    uint64_t sector, count, disk;
+    if (parse_sectors(debugger, text + strlen("sector:"), &sector, &count, &disk, error) < 0)
+        return -1;
+    struct point *point = new_point(debugger, POINT_DISK, text, error);
+    if (!point)
+        return -1;
+    point->addresses[0] = sector;
+    point->address_count = 1;
+    point->length = count;
+    point->event_value = disk;
+    print(debugger, "Watchpoint %u: %s\n", point->number, text);
+    return 0;
+}
+
 /* What to watch: a place in memory, or *ADDRESS of 8 bytes. */
 static int find_watched(struct debugger *debugger, const char *text, uint64_t *address,
     uint64_t *length, struct type *type, struct error *error)
@@ -161,7 +202,7 @@ static int set_watch(
     if (strncmp(arguments, "console:", 8) == 0)
         return set_console_watch(debugger, arguments + 8, error);
     if (strncmp(arguments, "sector:", 7) == 0)
-        return error_set(error, "watch %s: this trace has no notes of disk sectors", arguments);
+        return set_disk_watch(debugger, arguments, error);
     if (split(arguments, &text, &condition, error) < 0)
         return -1;
     bool physical = strncmp(text, "phys:", 5) == 0;
@@ -202,29 +243,30 @@ COMMAND(awatch)
 
 /* ---- Catchpoints ---- */
 
-static int catch_exception(struct debugger *debugger, const char *arguments, struct error *error)
+/* "exception [VECTOR]" */
+static int catch_exception(
+    struct debugger *debugger, const char *text, const char *arguments, struct error *error)
 {
-    uint64_t vector, gate[2];
-    char text[64];
-    if (session_number(debugger, arguments, &vector, error) < 0)
+    uint64_t vector = 0;
+    if (*arguments && session_number(debugger, arguments, &vector, error) < 0)
         return -1;
-    const struct vcpu_state *state = &debugger->view.state;
-    if (vector > 255 || vector * 16 + 15 > state->idt.limit ||
-        !view_read(&debugger->view, state->idt.base + vector * 16, gate, sizeof gate) ||
-        !(gate[0] >> 47 & 1))
-        return error_set(error,
-            "vector %" PRIu64 " has no gate in the IDT here: seek to where the guest has set it up",
-            vector);
-    snprintf(text, sizeof text, "exception %" PRIu64, vector);
-    struct point *point = new_point(debugger, POINT_BREAK, text, error);
+    if (vector > 31)
+        return error_set(error, "exceptions have vectors 0 to 31, not %" PRIu64, vector);
+    struct point *point = new_point(debugger, POINT_EXCEPTION, text, error);
     if (!point)
         return -1;
-    point->addresses[0] =
-        (gate[0] & 0xffff) | (gate[0] >> 32 & 0xffff0000) | (gate[1] & 0xffffffff) << 32;
-    point->address_count = 1;
-    print(debugger, "Catchpoint %u: %s, handler ", point->number, text);
-    print_address(debugger, point->addresses[0]);
-    print(debugger, "\n");
+    point->match_address = *arguments;
+    point->event_address = vector;
+    print(debugger, "Catchpoint %u: %s\n", point->number, text);
+    return 0;
+}
+
+static int catch_mode(struct debugger *debugger, struct error *error)
+{
+    struct point *point = new_point(debugger, POINT_MODE, "mode", error);
+    if (!point)
+        return -1;
+    print(debugger, "Catchpoint %u: mode\n", point->number);
     return 0;
 }
 
@@ -249,14 +291,17 @@ COMMAND(catch)
     uint32_t kinds;
     next_word(&rest, word, sizeof word);
     if (strcmp(word, "exception") == 0)
-        return catch_exception(debugger, rest, error);
+        return catch_exception(debugger, arguments, rest, error);
+    if (strcmp(word, "mode") == 0)
+        return catch_mode(debugger, error);
     if (strcmp(word, "event") == 0)
         next_word(&rest, word, sizeof word);
     if (strcmp(word, "irq") == 0)
         strcpy(word, "interrupt");
     if (!event_kinds_by_name(word, &kinds))
-        return error_set(error, "catch: exception VECTOR, interrupt [VECTOR], pio [PORT], mmio "
-                                "[ADDRESS], hlt, console, landing, time, disk or all");
+        return error_set(error,
+            "catch: exception [VECTOR], mode, interrupt [VECTOR], pio [PORT], mmio "
+            "[ADDRESS], hlt, console, landing, time, disk or all");
     if (*rest && session_number(debugger, rest, &number, error) < 0)
         return -1;
     struct point *point = new_point(debugger, POINT_EVENT, arguments, error);
@@ -399,7 +444,10 @@ void points_describe(struct debugger *debugger)
         [POINT_RWATCH] = "read watch",
         [POINT_AWATCH] = "access watch",
         [POINT_EVENT] = "catchpoint",
-        [POINT_CONSOLE] = "console"};
+        [POINT_CONSOLE] = "console",
+        [POINT_EXCEPTION] = "catchpoint",
+        [POINT_MODE] = "catchpoint",
+        [POINT_DISK] = "disk watch"};
     if (debugger->point_count == 0) {
         print(debugger, "No breakpoints, watchpoints or catchpoints.\n");
         return;

@@ -149,6 +149,31 @@ static int go_to_write(struct debugger *debugger, uint64_t address, uint64_t len
     return run_report(debugger, &result, error);
 }
 
+static int go_to_sector_write(struct debugger *debugger, const char *text, struct error *error)
+{
+    uint64_t sector, count, disk;
+    struct run_result result = {.why = TIMELINE_DONE};
+    if (parse_sectors(debugger, text, &sector, &count, &disk, error) < 0)
+        return -1;
+    const struct timeline_condition condition = {.kind = CONDITION_DISK,
+        .address = sector,
+        .length = count,
+        .disk = (unsigned)disk,
+        .member = TIMELINE_WHOLE_DISK,
+        .disk_access = TIMELINE_DISK_WRITE};
+    int status = timeline_run(debugger->timeline, BACKWARD, &condition, 1, &result.stop, error);
+    debugger_moved(debugger);
+    if (status < 0)
+        return -1;
+    if (result.stop.why == TIMELINE_CONDITION)
+        print(debugger, "Written from sector %" PRIu64 " on by event %" PRIu64 ", after this:\n",
+            result.stop.address, result.stop.event.ordinal);
+    else if (result.stop.why == TIMELINE_START)
+        print(debugger, "The guest has not written there since the start.\n");
+    result.why = result.stop.why == TIMELINE_CONDITION ? TIMELINE_DONE : result.stop.why;
+    return run_report(debugger, &result, error);
+}
+
 COMMAND(last_write)
 {
     struct value value;
@@ -156,8 +181,7 @@ COMMAND(last_write)
     if (!*arguments)
         return error_set(error, "last-write: give a variable or *ADDRESS");
     if (strncmp(arguments, "sector:", 7) == 0)
-        return error_set(
-            error, "last-write %s: this trace has no notes of disk sectors", arguments);
+        return go_to_sector_write(debugger, arguments + 7, error);
     if (strncmp(arguments, "phys:", 5) == 0) {
         if (session_number(debugger, arguments + 5, &address, error) < 0)
             return -1;

@@ -92,14 +92,16 @@ static void write_points(const struct debugger *debugger, FILE *file)
         [POINT_RWATCH] = "rwatch",
         [POINT_AWATCH] = "awatch",
         [POINT_EVENT] = "catch",
-        [POINT_CONSOLE] = "watch console:"};
+        [POINT_CONSOLE] = "watch console:",
+        [POINT_EXCEPTION] = "catch",
+        [POINT_MODE] = "catch",
+        [POINT_DISK] = "watch"};
     for (unsigned i = 0; i < debugger->point_count; i++) {
         const struct point *point = &debugger->points[i];
         const char *name =
             point->kind == POINT_BREAK && point->temporary ? "tbreak" : names[point->kind];
-        bool exception = strncmp(point->text, "exception ", 10) == 0;
         bool console = point->kind == POINT_CONSOLE;
-        fprintf(file, "%s%s%s%s%s", exception ? "catch" : name, console ? "\"" : " ",
+        fprintf(file, "%s%s%s%s%s", name, console ? "\"" : " ",
             strcmp(point->text, "here") == 0 ? "" : point->text, console ? "\"" : "", "");
         if (strcmp(point->text, "here") == 0)
             fprintf(file, "*0x%" PRIx64, point->addresses[0]);

@@ -50,7 +50,8 @@ static const struct command commands[] = {
     {"Moving backward", "reverse-continue", "rc", command_reverse_continue, "[COUNT]",
         "Goes back to the last stop before here. A watchpoint stops before the write.",
         "reverse-continue", COMPLETE_NONE, true},
-    {"Moving backward", "last-write", "lw", command_last_write, "VARIABLE|*ADDRESS|phys:ADDRESS",
+    {"Moving backward", "last-write", "lw", command_last_write,
+        "VARIABLE|*ADDRESS|phys:ADDRESS|sector:LBA",
         "Goes back to the instruction that last wrote there, before it is executed.",
         "last-write free_list.head", COMPLETE_SYMBOL, false},
 
@@ -79,13 +80,15 @@ static const struct command commands[] = {
     {"Stopping", "watch", "wa", command_watch, "EXPRESSION [if CONDITION]",
         "Stops when the value of a variable or *(TYPE *)ADDRESS changes; going backward, before "
         "the "
-        "write. phys:ADDRESS watches physical memory, console:\"TEXT\" what the guest prints.",
+        "write. phys:ADDRESS watches physical memory, console:\"TEXT\" what the guest prints, "
+        "sector:LBA[,COUNT][@DISK] what it reads and writes on a disk.",
         "watch nodes[31].owner", COMPLETE_SYMBOL, false},
     {"Stopping", "rwatch", "", command_rwatch, "EXPRESSION [if CONDITION]",
         "Stops when it is read.", "rwatch free_list.head", COMPLETE_SYMBOL, false},
     {"Stopping", "awatch", "", command_awatch, "EXPRESSION [if CONDITION]",
         "Stops when it is read or written.", "awatch free_list.head", COMPLETE_SYMBOL, false},
-    {"Stopping", "catch", "", command_catch, "exception VECTOR|interrupt [VECTOR]|KIND [ADDRESS]",
+    {"Stopping", "catch", "", command_catch,
+        "exception [VECTOR]|mode|interrupt [VECTOR]|KIND [ADDRESS]",
         "Stops at events: an exception's handler, an interrupt's delivery, a port access (pio, "
         "pio-in, "
         "pio-out), mmio, hlt, console, time, disk, all.",

@@ -72,11 +72,10 @@ static bool accept(void *context, struct timeline *timeline)
     return value != 0;
 }
 
-/* An event's value is known to the point, not to the timeline's condition. */
-static bool value_matches(const struct point *point, const struct timeline_stop *stop)
+/* Is it about places in memory or on a disk? */
+static bool by_address(const struct point *point)
 {
-    return point->kind != POINT_EVENT || !point->match_value ||
-           stop->event.value == point->event_value;
+    return point->kind <= POINT_AWATCH || point->kind == POINT_DISK;
 }
 
 static void fill(const struct point *point, unsigned which, struct asked *asked,
@@ -89,14 +88,21 @@ static void fill(const struct point *point, unsigned which, struct asked *asked,
         [POINT_AWATCH] = CONDITION_ACCESS,
         [POINT_EVENT] = CONDITION_EVENT,
         [POINT_CONSOLE] = CONDITION_CONSOLE,
+        [POINT_EXCEPTION] = CONDITION_EXCEPTION,
+        [POINT_MODE] = CONDITION_MODE,
+        [POINT_DISK] = CONDITION_DISK,
     };
     *condition = (struct timeline_condition){
         .kind = kinds[point->kind],
         .physical = point->physical,
-        .address = point->kind == POINT_EVENT ? point->event_address : point->addresses[which],
+        .address = by_address(point) ? point->addresses[which] : point->event_address,
         .length = point->kind == POINT_BREAK ? 1 : point->length,
         .event_kinds = point->event_kinds,
         .match_address = point->match_address,
+        .match_value = point->match_value,
+        .value = point->event_value,
+        .disk = (unsigned)point->event_value,
+        .member = TIMELINE_WHOLE_DISK,
         .text = point->text,
         .accept = point->condition ? accept : NULL,
         .context = asked,
@@ -118,8 +124,7 @@ static int arm(struct debugger *debugger, const struct timeline_condition *extra
         memcpy(armed->conditions, extras, extra_count * sizeof *extras);
     for (unsigned i = 0; i < debugger->point_count; i++) {
         struct point *point = &debugger->points[i];
-        bool by_address = point->kind != POINT_EVENT && point->kind != POINT_CONSOLE;
-        unsigned places = by_address ? point->address_count : 1;
+        unsigned places = by_address(point) ? point->address_count : 1;
         armed->asked[i] = (struct asked){debugger, point};
         for (unsigned j = 0; point->enabled && j < places; j++) {
             if (armed->count == TIMELINE_MAX_CONDITIONS)
@@ -133,12 +138,9 @@ static int arm(struct debugger *debugger, const struct timeline_condition *extra
 }
 
 /* Does this hit stop, or is it ignored, or a write of what was there already? */
-static bool hit_counts(
-    struct debugger *debugger, struct point *point, const struct timeline_stop *stop)
+static bool hit_counts(struct debugger *debugger, struct point *point)
 {
     uint64_t now;
-    if (!value_matches(point, stop))
-        return false;
     if (has_value(point) && point->old_known && session_look(debugger, NULL) == 0 &&
         read_watched(debugger, point, &now) && now == point->old)
         return false;
@@ -178,7 +180,7 @@ int run_go(struct debugger *debugger, enum direction direction,
             return 0;
         }
         result->point = armed.points[result->stop.condition];
-        if (hit_counts(debugger, result->point, &result->stop))
+        if (hit_counts(debugger, result->point))
             return 0;
     }
 }
@@ -232,6 +234,18 @@ static void report_point(struct debugger *debugger, const struct run_result *res
     else if (point->kind == POINT_BREAK)
         print(debugger, "\n%s %u, ", point->temporary ? "Temporary breakpoint" : "Breakpoint",
             point->number);
+    else if (point->kind == POINT_EXCEPTION) {
+        print(debugger, "\nCatchpoint %u, exception %u, error code 0x%x, at ", point->number,
+            result->stop.vector, result->stop.error);
+        print_address(debugger, result->stop.rip);
+        print(debugger, "\n");
+    } else if (point->kind == POINT_MODE)
+        print(debugger, "\nCatchpoint %u, the CPU's mode changes\n", point->number);
+    else if (point->kind == POINT_DISK)
+        print(debugger,
+            "\nWatchpoint %u, %s of %s, from sector %" PRIu64 " on (event %" PRIu64 ")\n",
+            point->number, result->stop.is_write ? "write" : "read", point->text,
+            result->stop.address, event->ordinal);
     else if (point->kind == POINT_CONSOLE)
         print(debugger, "\nCatchpoint %u, console text \"%s\" (event %" PRIu64 ")\n", point->number,
             point->text, event->ordinal);

@@ -31,6 +31,9 @@ enum point_kind {
     POINT_AWATCH,
     POINT_EVENT,
     POINT_CONSOLE,
+    POINT_EXCEPTION, /* vector event_value if match_value */
+    POINT_MODE,
+    POINT_DISK, /* `length` sectors from addresses[0] on, of disk event_value */
 };
 
 /* A breakpoint, watchpoint or catchpoint. Strings are owned. */
@@ -171,6 +174,9 @@ int run_report(struct debugger *debugger, const struct run_result *result, struc
 void points_look(struct debugger *debugger);
 void point_free(struct point *point);
 void points_describe(struct debugger *debugger);
+/* "LBA[,COUNT][@DISK]" */
+int parse_sectors(struct debugger *debugger, const char *text, uint64_t *sector, uint64_t *count,
+    uint64_t *disk, struct error *error);
 int display_all(struct debugger *debugger, struct error *error);
 
 /* ---- commands.c ---- */

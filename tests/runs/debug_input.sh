@@ -67,9 +67,10 @@ says 'the past cannot be changed' 'set var ticks = 1'
 says 'the past cannot be changed' 'set $rax = 1'
 says 'no frame 99|there is no frame' 'frame 99'
 says 'no caller' 'finish'
-says 'no gate in the IDT|not mapped' 'catch exception 3'
+says 'vectors 0 to 31' 'catch exception 77'
 says 'The condition of breakpoint 1 cannot be told: no symbol' 'break guest_main if nothing == 1' 'continue'
-says 'no notes of disk sectors' 'watch sector:12'
+says 'machine has no disk' 'watch sector:12'
+says 'machine has no disk' 'last-write sector:12'
 says 'No such file' 'source /nonexistent/file'
 echo "source $work/self" >"$work/self"
 says 'too deeply' "source $work/self"
