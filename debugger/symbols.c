@@ -56,6 +56,12 @@ static int by_address(const void *a, const void *b)
     return strcmp(left->name, right->name);
 }
 
+static void sort(struct symbols *symbols)
+{
+    if (symbols->count)
+        qsort(symbols->list, symbols->count, sizeof *symbols->list, by_address);
+}
+
 /* ---- ELF ---- */
 
 static uint64_t section_end(Elf *elf, size_t index)
@@ -183,7 +189,7 @@ static int add_module(struct symbols *symbols, struct module *module, struct err
     } else if (is_elf ? open_elf(module, error) == 0 && add_elf_symbols(symbols, module, error) == 0
                       : add_list(symbols, module, error) == 0) {
         symbols->modules[symbols->module_count++] = module;
-        qsort(symbols->list, symbols->count, sizeof *symbols->list, by_address);
+        sort(symbols);
         return 0;
     }
     symbols->count = before;
@@ -250,7 +256,7 @@ void symbols_move(struct symbols *symbols, unsigned module, uint64_t bias)
         }
     }
     moved->bias = bias;
-    qsort(symbols->list, symbols->count, sizeof *symbols->list, by_address);
+    sort(symbols);
 }
 
 /* ---- Lookups ---- */
