@@ -55,9 +55,14 @@ static inline void keep_output(void *target, const uint8_t *bytes, size_t count)
     buffer_put(target, bytes, count);
 }
 
-/* At 0.0, with the source that the machine takes its inputs from: NULL is the recorder's own. */
-static inline void session_start(struct session *session, const char *engine, const char *guest,
-    const char *command_line, struct input_source *(*wrap)(struct input_source *))
+/*
+ * At 0.0, with the source that the machine takes its inputs from (NULL is the recorder's own), and
+ * a configuration that `configure` has changed (NULL: has not).
+ */
+static inline void session_start_with(struct session *session, const char *engine,
+    const char *guest, const char *command_line,
+    struct input_source *(*wrap)(struct input_source *),
+    void (*configure)(struct machine_config *config))
 {
     struct error error = {""};
     *session = (struct session){.engine = engine};
@@ -70,6 +75,8 @@ static inline void session_start(struct session *session, const char *engine, co
     session->config.pace = PACE_FAST;
     session->config.start_time = 1000000000;
     strcpy(session->config.command_line, command_line);
+    if (configure)
+        configure(&session->config);
     load_guest(guest, &session->kernel);
     session->live = live_create(NULL, PACE_FAST, &error);
     assert_non_null(session->live);
@@ -94,6 +101,12 @@ static inline void session_start(struct session *session, const char *engine, co
         fail_msg("%s", error.text);
     assert_int_equal(recorder_attach(session->recorder, session->machine, &error), 0);
     assert_int_equal(live_attach(session->live, session->machine, &error), 0);
+}
+
+static inline void session_start(struct session *session, const char *engine, const char *guest,
+    const char *command_line, struct input_source *(*wrap)(struct input_source *))
+{
+    session_start_with(session, engine, guest, command_line, wrap, NULL);
 }
 
 static inline void session_run(struct session *session, uint64_t until)
