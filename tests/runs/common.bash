@@ -53,7 +53,7 @@ first_engine()
 hindsight()
 {
     status=0
-    timeout -k 5 90 "$HINDSIGHT" "$@" >"$work/out" 2>"$work/err" </dev/null || status=$?
+    timeout -k 5 "${LIMIT:-90}" "$HINDSIGHT" "$@" >"$work/out" 2>"$work/err" </dev/null || status=$?
     [ "$status" -ne 124 ] || fail "hindsight $*: hangs"
     case $status in
     132 | 134 | 135 | 136 | 137 | 139) fail "hindsight $*: crashed, status $status" ;;

@@ -20,4 +20,6 @@ autorun()
     initramfs "$work/autorun:/autorun" "$@"
 }
 
+# A boot takes seconds, on a busy host a minute.
+LIMIT=600
 machine=(--engine soft --memory 256M --kernel "$cache/vmlinuz" --initrd "$work/initrd")

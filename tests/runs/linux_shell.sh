@@ -31,3 +31,18 @@ grep -q 'panicked.*: Kernel panic - not syncing: VFS: Unable to mount root' "$wo
     fail "a panic: its text is not told"
 identical "$work/panic.hst"
 echo "a panic ends the run with its text and status 1"
+
+with()
+{
+    refused 1 "$1" run --engine soft --serial null "${@:2}"
+}
+head -c 3000000 "$cache/vmlinuz" >"$work/short"
+with 'truncated' --kernel "$work/short" --memory 256M
+head -c 600 "$cache/vmlinuz" >"$work/short"
+with 'truncated' --kernel "$work/short" --memory 256M
+with 'give more with --memory' --kernel "$cache/vmlinuz" --memory 32M
+truncate -s 250M "$work/large"
+with 'does not fit' --kernel "$cache/vmlinuz" --memory 256M --initrd "$work/large"
+rm "$work/large"
+refused 2 'at most 2047' run --kernel "$cache/vmlinuz" --append "$(printf '%2048s' x)"
+echo "what cannot boot is refused"
