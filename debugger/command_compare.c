@@ -48,6 +48,8 @@ static int parse_pattern(const char **text, uint8_t *pattern, size_t *size, stru
 static unsigned find_in(struct debugger *debugger, const uint8_t *data, uint64_t size,
     uint64_t address, const uint8_t *pattern, size_t length, unsigned found)
 {
+    if (size == 0)
+        return found;
     const uint8_t *at = data, *end = data + size;
     while (found < MAX_MATCHES && (at = memmem(at, (size_t)(end - at), pattern, length))) {
         print_address(debugger, address + (uint64_t)(at - data));
