@@ -41,6 +41,12 @@ static void walk(uint64_t cache, unsigned moves, uint64_t seed)
     for (unsigned i = 0; i < moves; i++) {
         random_move(timeline, total, &seed);
         check_here(timeline);
+        unsigned count;
+        uint64_t bytes;
+        timeline_cache(timeline, &count, &bytes);
+        if (cache && bytes > cache)
+            fail_msg("%u checkpoints take %llu bytes of %llu", count, (unsigned long long)bytes,
+                (unsigned long long)cache);
     }
     timeline_close(timeline);
 }
