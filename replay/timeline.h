@@ -23,7 +23,9 @@
 struct timeline;
 
 struct timeline_options {
-    uint64_t cache_bytes;   /* for checkpoints; 0: 512 MiB */
+    /* For checkpoints; 0: 512 MiB. The one at the start and the last one are kept in any case:
+     * twice what the guest's RAM compresses to. */
+    uint64_t cache_bytes;
     const char *cache_path; /* a file to keep them in from session to session; NULL: none */
 };
 
