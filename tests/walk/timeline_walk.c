@@ -16,7 +16,7 @@ struct stop {
     uint64_t digest;
 };
 
-static void fail(const char *what, const struct error *error)
+_Noreturn static void fail(const char *what, const struct error *error)
 {
     fprintf(stderr, "timeline_walk: %s: %s\n", what, error->text);
     exit(1);
@@ -83,9 +83,10 @@ static unsigned compare_straight(const char *path, const struct stop *stops, uns
     struct machine *machine = replay_machine(replay);
     for (unsigned i = 0; i < moves; i++) {
         uint64_t digest;
-        if (replay_run(replay, stops[i].position, &outcome, &damaged, &error) < 0 ||
-            machine_digest(machine, &digest, &error) < 0)
+        if (replay_run(replay, stops[i].position, &outcome, &damaged, &error) < 0)
             fail("replay", &error);
+        if (machine_digest(machine, &digest, &error) < 0)
+            fail("digest", &error);
         if (digest == stops[i].digest &&
             position_compare(machine_position(machine), stops[i].position) == 0)
             continue;

@@ -107,6 +107,10 @@ static int connect_unix(const char *path)
     return fd;
 }
 
+/* More than fits in a socket's address: 108 bytes. */
+#define FORTY    "0123456789012345678901234567890123456789"
+#define TOO_LONG "unix:/tmp/" FORTY FORTY FORTY
+
 static void bad_specs_are_refused(void **state)
 {
     (void)state;
@@ -114,9 +118,7 @@ static void bad_specs_are_refused(void **state)
         "null:", "file:", "unix:", "tcp:", "tcp:localhost",
         "tcp:localhost:", "tcp:localhost:1,loud", "exec:", "dev:", "dev:/dev/null",
         "dev:/nonexistent", "file:/nonexistent/file", "unix:/nonexistent/socket",
-        "unix:/nonexistent/socket,server",
-        "unix:/tmp/0123456789012345678901234567890123456789012345678901234567890123456789012345678"
-        "9012345678901234567890123456789012345678901234567890123456789"};
+        "unix:/nonexistent/socket,server", TOO_LONG};
     for (size_t i = 0; i < sizeof specs / sizeof specs[0]; i++) {
         struct error error = {{0}};
         assert_null(serial_open(specs[i], &error));
