@@ -42,7 +42,8 @@ bool cli_print(const struct buffer *text)
         fprintf(stderr, "hindsight: out of memory\n");
         return false;
     }
-    fwrite(text->data, 1, text->size, stdout);
+    if (text->size)
+        fwrite(text->data, 1, text->size, stdout);
     if (fflush(stdout) == 0)
         return true;
     perror("hindsight: standard output");
