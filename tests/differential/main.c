@@ -203,9 +203,9 @@ fail:
 static int worker_create(struct worker *worker)
 {
     struct error error = {0};
-    worker->native = native_create(&error);
+    worker->native = native_side_create(&error);
     if (worker->native && worker->options->native_only)
-        worker->second = native_create(&error);
+        worker->second = native_side_create(&error);
     else if (worker->native)
         worker->soft = soft_side_create(&error);
     if (worker->native && (worker->soft || worker->second))
@@ -217,8 +217,8 @@ static int worker_create(struct worker *worker)
 
 static void worker_destroy(struct worker *worker)
 {
-    native_destroy(worker->native);
-    native_destroy(worker->second);
+    native_side_destroy(worker->native);
+    native_side_destroy(worker->second);
     soft_side_destroy(worker->soft);
 }
 

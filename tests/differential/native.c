@@ -245,7 +245,7 @@ static void stop_child(struct native *native)
     native->child = 0;
 }
 
-struct native *native_create(struct error *error)
+struct native *native_side_create(struct error *error)
 {
     struct native *native = calloc(1, sizeof *native);
     if (!native) {
@@ -268,11 +268,11 @@ struct native *native_create(struct error *error)
         goto fail;
     return native;
 fail:
-    native_destroy(native);
+    native_side_destroy(native);
     return NULL;
 }
 
-void native_destroy(struct native *native)
+void native_side_destroy(struct native *native)
 {
     if (!native)
         return;

@@ -13,8 +13,8 @@ enum { BATCH = 256 };
 
 struct native;
 
-struct native *native_create(struct error *error);
-void native_destroy(struct native *native);
+struct native *native_side_create(struct error *error);
+void native_side_destroy(struct native *native);
 /* Shared with the child: BATCH cases to fill, the memory they begin with, their outcomes. */
 struct test_case *native_cases(struct native *native);
 uint8_t *native_memory(struct native *native);

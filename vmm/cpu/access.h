@@ -17,7 +17,7 @@ static inline uint8_t *cpu_direct(
     const struct tlb_entry *entry = &cpu->tlb[kind][linear / PAGE_SIZE % TLB_ENTRIES];
     if (__builtin_expect(((linear + size - 1) & ~(PAGE_SIZE - 1)) != entry->page, 0))
         return NULL;
-    return (uint8_t *)entry->host + (linear & (PAGE_SIZE - 1));
+    return (uint8_t *)(uintptr_t)(linear + entry->addend);
 }
 
 #define DEFINE_ACCESSORS(bits)                                                        \

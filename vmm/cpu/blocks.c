@@ -6,6 +6,7 @@
 
 #include "vmm/cpu/decode.h"
 #include "vmm/cpu/execute.h"
+#include "vmm/cpu/native/native.h"
 
 enum { CODE_PAGES = 1 << 16, LINE_SHIFT = 6 };
 
@@ -70,6 +71,8 @@ void blocks_flush(struct cpu *cpu)
     memset(cache->heads, 0, sizeof cache->heads);
     cache->page_count = 1;
     cache->used = 0;
+    if (cpu->native)
+        native_flush(cpu->native);
     tlb_flush_writes(cpu);
 }
 
@@ -115,6 +118,7 @@ static void drop(struct cpu *cpu, struct block *block)
     *link = block->hash_next;
     block->dropped = true;
     block->entry_count = BLOCK_NO_ENTRY;
+    native_drop(block);
     if (block == cpu->running)
         cpu->stop_requested = true;
 }
@@ -248,6 +252,9 @@ struct block *blocks_build(struct cpu *cpu, uint64_t gpa, uint64_t rip, unsigned
     block->count = count;
     block->entry_count = block->may_break ? BLOCK_NO_ENTRY : count;
     block->bytes = (uint16_t)offset;
+    block->first = block->ops[0].exec;
+    if (cpu->native && mode == BLOCK_CODE64 && !block->may_break && !checks)
+        block->ops[0].exec = exec_warm;
     cache->used += (sizeof *block + (count + checks + 1) * sizeof(struct op) + 63) & ~63ull;
     insert(cpu, block);
     return block;

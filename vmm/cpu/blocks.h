@@ -53,6 +53,11 @@ struct block {
     bool dropped;
     bool may_break; /* a breakpoint may be set on its first instruction */
     struct block *hash_next, *page_next;
+    /* Host code, when there is any (native/native.h): its entry, the entry behind the charge to
+     * `countdown`, the way out of those refused, and displacements of the jumps to other blocks. */
+    uint8_t *native, *native_body, *native_refuse, *native_links[2];
+    op_exec first; /* ops[0].exec without native code */
+    unsigned heat; /* times entered by the dispatcher */
     /* count, one more where registers are looked for (match.c), and a last one that leaves unless
      * the block ends in a transfer */
     struct op ops[];

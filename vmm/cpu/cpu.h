@@ -10,6 +10,7 @@
  *   mmu.c         paging, TLB, memory access of every kind (access.h has the inline hit path)
  *   segments.c, transfer.c, exceptions.c, control.c, msr.c, io.c    the system instructions
  *   match.c       stops at given registers
+ *   native/       host code for blocks that run often
  *   x87*.c, mmx.c, sse*.c    floating point and SIMD, on the host's own instructions
  *
  * Rules that every instruction handler keeps:
@@ -41,6 +42,8 @@ struct block_cache; /* blocks.c */
 struct block;
 struct op;
 struct simd_code; /* generated host code */
+struct native;    /* native/native.h */
+struct native_target;
 
 typedef void (*insn_handler)(struct cpu *cpu, const struct insn *insn);
 
@@ -102,9 +105,9 @@ enum { TLB_ENTRIES = 1024, TLB_BANKS = 2 };
 #define TLB_SLOW 2ull
 struct tlb_entry {
     uint64_t page;
-    uintptr_t host; /* host address of the page (direct entries) */
-    uint64_t gpa;   /* guest-physical address of the page */
-    uint64_t flags; /* mmu.c's own */
+    uint64_t addend; /* host address of RAM less its linear address */
+    uint64_t gpa;    /* guest-physical address of the page */
+    uint64_t flags;  /* mmu.c's own */
 };
 
 enum { TLB_LARGE_MARKS = 1024 };
@@ -163,8 +166,22 @@ struct cpu {
     struct engine engine; /* first: a struct engine * is a struct cpu * */
     struct memory *memory;
 
+    /*
+     * The dispatcher (execute.c). A block's instructions are charged to `countdown` when it is
+     * entered; `current->remaining` of them, counted from the instruction under way, are given back
+     * when a fault or an exit leaves it. What native code touches comes first (native/native.h).
+     */
+    int64_t countdown;  /* instructions left in the slice after the block under way */
+    uint64_t block_rip; /* RIP of the first instruction of the block under way */
+    uint64_t code_page; /* in native code: linear address of the page it is of */
+    struct tlb_entry (*tlb)[TLB_ENTRIES]; /* by access kind: the bank of the present CPL */
+    struct native_target *targets;        /* of indirect branches; NULL without native code */
+    uint64_t kept;   /* a value that native code keeps across an address check */
+    uint16_t flags;  /* the arithmetic flags, see flags_to_rflags() */
+    bool sse_ready;  /* neither CR0 nor CR4 forbids SSE; set by the dispatcher */
+    bool mxcsr_live; /* the host's MXCSR is the guest's, and newer than s.fpu.mxcsr */
+
     struct vcpu_state s; /* while running, s.rflags lacks the arithmetic bits: see `flags` */
-    uint16_t flags;      /* the arithmetic flags, see flags_to_rflags() */
     bool jumped;         /* the handler has set s.rip to the next instruction */
 
     /* Derived from s by cpu_mode_changed(). */
@@ -174,19 +191,11 @@ struct cpu {
     uint8_t cpl;
     bool alignment_check; /* CR0.AM, RFLAGS.AC and CPL 3: unaligned data accesses raise #AC */
 
-    /*
-     * The dispatcher (execute.c). A block's instructions are charged to `countdown` when it is
-     * entered; `current->remaining` of them, counted from the instruction under way, are given back
-     * when a fault or an exit leaves it.
-     */
-    int64_t countdown;        /* instructions left in the slice after the block under way */
     uint64_t slice_end;       /* engine.retired when the countdown is used up */
-    uint64_t block_rip;       /* RIP of the first instruction of the block under way */
     uint64_t zero;            /* always 0: stands for absent address parts */
     const struct op *current; /* the instruction under way where it may raise; else NULL */
     struct block *running;    /* the block under way; NULL outside */
 
-    struct tlb_entry (*tlb)[TLB_ENTRIES]; /* by access kind: the bank of the present CPL */
     struct tlb_entry tlb_banks[TLB_BANKS][ACCESS_KINDS][TLB_ENTRIES];
     struct tlb_log tlb_log;
 
@@ -221,6 +230,7 @@ struct cpu {
 
     struct block_cache *blocks;
     struct simd_code *simd;
+    struct native *native; /* NULL: blocks are only interpreted */
 
     struct breakpoint *breakpoints;
     unsigned breakpoint_count;

@@ -7,6 +7,7 @@
 #include "vmm/cpu/decode_table.h"
 #include "vmm/cpu/dispatch.h"
 #include "vmm/cpu/integer.h"
+#include "vmm/cpu/native/native.h"
 #include "vmm/cpu/system.h"
 
 enum {
@@ -39,7 +40,7 @@ static inline void run_handler(struct cpu *cpu, const struct op *op)
     op->insn.handler(cpu, &op->insn);
 }
 
-const struct op *exec_generic(struct cpu *cpu, const struct op *op)
+bool exec_handler(struct cpu *cpu, const struct op *op)
 {
     run_handler(cpu, op);
     if (UNLIKELY(cpu->stop_requested | cpu->jumped | (cpu->write_count != 0))) {
@@ -47,17 +48,29 @@ const struct op *exec_generic(struct cpu *cpu, const struct op *op)
         if (!cpu->jumped)
             cpu->s.rip += op->insn.length;
         cpu->jumped = false;
-        return NULL;
+        return false;
     }
-    NEXT();
+    return true;
 }
 
-const struct op *exec_generic_end(struct cpu *cpu, const struct op *op)
+void exec_last_handler(struct cpu *cpu, const struct op *op)
 {
     run_handler(cpu, op);
     if (!cpu->jumped)
         cpu->s.rip += op->insn.length;
     cpu->jumped = false;
+}
+
+const struct op *exec_generic(struct cpu *cpu, const struct op *op)
+{
+    if (UNLIKELY(!exec_handler(cpu, op)))
+        return NULL;
+    NEXT();
+}
+
+const struct op *exec_generic_end(struct cpu *cpu, const struct op *op)
+{
+    exec_last_handler(cpu, op);
     return NULL;
 }
 
@@ -333,6 +346,7 @@ static unsigned block_mode(struct cpu *cpu)
     cpu->alignment_check = cpu->cpl == 3 && cpu->s.rflags & FLAG_AC && cpu->s.cr0 & CR0_AM;
     if (cpu->alignment_check)
         mode |= BLOCK_ALIGN;
+    cpu->sse_ready = !(cpu->s.cr0 & (CR0_EM | CR0_TS)) && (cpu->s.cr4 & CR4_OSFXSR);
     if (mode & BLOCK_CODE32 && cpu->stack_size == 4 && cpu->s.cr0 & CR0_PE &&
         !segment[SEG_CS].base && segment[SEG_CS].limit == 0xffffffff &&
         flat_data(&segment[SEG_DS]) && flat_data(&segment[SEG_ES]) && flat_data(&segment[SEG_SS]) &&
@@ -409,6 +423,8 @@ static void advance(struct cpu *cpu, uint64_t end)
     uint64_t left = end - cpu->engine.retired;
     cpu->countdown = left < SLICE ? (int64_t)left : SLICE;
     cpu->slice_end = cpu->engine.retired + (uint64_t)cpu->countdown;
+    if (cpu->native && cpu->native->full)
+        blocks_flush(cpu);
     struct block *block = find_block(cpu, mode);
     /* A stop is wanted already when fetching changed a watched page table. */
     if (!block || block->count > cpu->countdown || cpu->stop_requested ||

@@ -62,6 +62,11 @@ static inline bool block_enter(struct cpu *cpu, struct block *block, int64_t del
     return true;
 }
 
+/* The instruction of `op` by its handler. False: the dispatcher has to look at what it did. */
+bool exec_handler(struct cpu *cpu, const struct op *op);
+/* The last one of a block: RIP is where the guest goes on. */
+void exec_last_handler(struct cpu *cpu, const struct op *op);
+
 /* Any instruction, by its handler. */
 const struct op *exec_generic(struct cpu *cpu, const struct op *op);
 /* ... the last of a block. */

@@ -50,11 +50,11 @@ static inline struct simd_result run(struct cpu *cpu, const struct op *op, const
     COMPUTE_MEMORY(name, ready, __VA_ARGS__)
 
 COMPUTE(plain, true, (void)result)
-COMPUTE(arithmetic, cpu->simd->live, (void)result)
-COMPUTE(compare, cpu->simd->live, cpu_set_arithmetic(cpu, result.rax))
+COMPUTE(arithmetic, cpu->mxcsr_live, (void)result)
+COMPUTE(compare, cpu->mxcsr_live, cpu_set_arithmetic(cpu, result.rax))
 /* CVTSS2SI, CVTSD2SI and the truncating ones */
-COMPUTE_REGISTER(convert_32, cpu->simd->live, REG(uint64_t, op->reg) = (uint32_t)result.rax)
-COMPUTE_REGISTER(convert_64, cpu->simd->live, REG(uint64_t, op->reg) = result.rax)
+COMPUTE_REGISTER(convert_32, cpu->mxcsr_live, REG(uint64_t, op->reg) = (uint32_t)result.rax)
+COMPUTE_REGISTER(convert_64, cpu->mxcsr_live, REG(uint64_t, op->reg) = result.rax)
 
 /* ---- Moves ---------------------------------------------------------------------------------- */
 

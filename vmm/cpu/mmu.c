@@ -10,6 +10,7 @@ enum {
     ENTRY_LARGE = 1 << 2,
     ENTRY_GIGANTIC = 1 << 3,
     ENTRY_WATCHED = 1 << 4,
+    ENTRY_RAM = 1 << 5,
 };
 
 #define PAGE_MASK  (~(PAGE_SIZE - 1))
@@ -145,6 +146,8 @@ static __attribute__((noinline)) const struct tlb_entry *fill(
                      (translation.gigantic ? ENTRY_GIGANTIC : 0);
     const uint8_t *host = memory_at(cpu->memory, translation.gpa, PAGE_SIZE);
     bool slow = !host;
+    if (host)
+        flags |= ENTRY_RAM;
     if (kind != ACCESS_EXECUTE && watch_page(cpu, page, translation.gpa)) {
         flags |= ENTRY_WATCHED;
         slow = true;
@@ -155,7 +158,7 @@ static __attribute__((noinline)) const struct tlb_entry *fill(
         cpu_mark_written(cpu, host);
     *entry = (struct tlb_entry){
         .page = page | (slow ? TLB_SLOW : 0),
-        .host = (uintptr_t)host,
+        .addend = (uintptr_t)host - page,
         .gpa = translation.gpa,
         .flags = flags,
     };
@@ -226,8 +229,8 @@ static void load_piece(
     uint64_t gpa = entry->gpa + offset;
     if (entry->flags & ENTRY_WATCHED)
         watch_access(cpu, linear, gpa, size, false);
-    if (entry->host) {
-        memcpy(data, (const uint8_t *)entry->host + offset, size);
+    if (entry->flags & ENTRY_RAM) {
+        memcpy(data, (const uint8_t *)(uintptr_t)(linear + entry->addend), size);
         return;
     }
     while (size) {
@@ -248,8 +251,8 @@ static void store_piece(struct cpu *cpu, const struct tlb_entry *entry, uint64_t
     bool slow = entry->page != (linear & PAGE_MASK);
     if (entry->flags & ENTRY_WATCHED)
         watch_access(cpu, linear, gpa, size, true);
-    if (entry->host) {
-        memcpy((uint8_t *)entry->host + offset, data, size);
+    if (entry->flags & ENTRY_RAM) {
+        memcpy((uint8_t *)(uintptr_t)(linear + entry->addend), data, size);
         if (slow)
             blocks_memory_written(cpu, gpa, size);
         return;
@@ -298,7 +301,7 @@ static void load_span(
 }
 
 /*
- * Writing code may flush write entries, the second page's among them; host, GPA and flags of an
+ * Writing code may flush write entries, the second page's among them; addend, GPA and flags of an
  * entry emptied so still hold.
  */
 static void store_span(

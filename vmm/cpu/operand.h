@@ -103,7 +103,7 @@ static inline uint8_t *direct(
     /* When the access crosses, its last byte's page never is in the first byte's entry. */
     if (__builtin_expect(((linear + size - 1) & ~(PAGE_SIZE - 1)) != entry->page, 0))
         return NULL;
-    return (uint8_t *)entry->host + (linear & (PAGE_SIZE - 1));
+    return (uint8_t *)(uintptr_t)(linear + entry->addend);
 }
 
 static inline uint64_t memory_load(struct cpu *cpu, uint64_t linear, unsigned size)

@@ -189,11 +189,11 @@ void simd_destroy(struct simd_code *simd)
 
 void simd_leave(struct cpu *cpu)
 {
-    if (!cpu->simd->live)
+    if (!cpu->mxcsr_live)
         return;
     cpu->s.fpu.mxcsr = host_store_mxcsr();
     host_load_mxcsr(cpu->simd->host_mxcsr);
-    cpu->simd->live = false;
+    cpu->mxcsr_live = false;
 }
 
 static void rotate(struct fpu_state *fpu, unsigned by)

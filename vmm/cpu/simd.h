@@ -112,7 +112,6 @@ struct simd_code {
     const uint8_t *recover;        /* where a trapped thunk continues (simd_trap.c) */
     uint8_t *memory;
     size_t size, used;
-    bool live;             /* the host's MXCSR is the guest's, and newer than s.fpu.mxcsr */
     uint32_t host_mxcsr;   /* what the host's own code runs with */
     uint16_t host_control; /* x87 control word, likewise */
 };
@@ -276,11 +275,11 @@ static inline uint32_t host_store_mxcsr(void)
 static inline struct simd_result simd_run_mxcsr(
     struct cpu *cpu, const uint8_t *code, void *destination, const void *source)
 {
-    if (UNLIKELY(!cpu->simd->live)) {
+    if (UNLIKELY(!cpu->mxcsr_live)) {
         if ((cpu->s.fpu.mxcsr & 0x1f80) != 0x1f80)
             return simd_run_unmasked(cpu, code, destination, source);
         host_load_mxcsr(cpu->s.fpu.mxcsr);
-        cpu->simd->live = true;
+        cpu->mxcsr_live = true;
     }
     return simd_at(code)(destination, source, NULL, NULL);
 }

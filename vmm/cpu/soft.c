@@ -4,6 +4,7 @@
 
 #include "vmm/cpu/blocks.h"
 #include "vmm/cpu/dispatch.h"
+#include "vmm/cpu/native/native.h"
 #include "vmm/cpuid.h"
 
 static struct cpu *cpu_of(struct engine *engine)
@@ -18,6 +19,7 @@ static void soft_destroy(struct engine *engine)
         return;
     blocks_destroy(cpu->blocks);
     simd_destroy(cpu->simd);
+    native_destroy(cpu->native);
     free(cpu->breakpoints);
     free(cpu->written);
     free(cpu);
@@ -304,6 +306,8 @@ struct engine *soft_create(struct memory *memory, struct error *error)
     cpu->memory = memory;
     cpu->blocks = blocks_create(memory, error);
     cpu->simd = cpu->blocks ? simd_create(error) : NULL;
+    cpu->native = native_create();
+    cpu->targets = cpu->native ? cpu->native->targets : NULL;
     cpu->written = calloc(1, (memory->size / PAGE_SIZE + 7) / 8);
     vcpu_reset(&reset);
     if (!cpu->written)

@@ -513,7 +513,7 @@ static inline void random_tlb(void)
     for (unsigned kind = 0; kind < ACCESS_KINDS; kind++) {
         struct tlb_entry *entry = &test.cpu->tlb[kind][page / PAGE_SIZE % TLB_ENTRIES];
         entry->page = random_below(2) ? page : 1;
-        entry->host = (uintptr_t)page;
+        entry->addend = 0; /* the guest address is the host address */
     }
 }
 
