@@ -48,16 +48,21 @@ int memory_create(struct memory *memory, const struct memory_backend *backends, 
     struct error *error);
 void memory_destroy(struct memory *memory);
 
+static inline uint8_t *memory_region_at(
+    const struct memory_region *region, uint64_t gpa, uint64_t size)
+{
+    uint64_t offset = gpa - region->gpa;
+    if (offset < region->size && size <= region->size - offset)
+        return region->host + offset;
+    return NULL;
+}
+
 /* The host address of [gpa, gpa + size), or NULL when any of it is not RAM. */
 static inline uint8_t *memory_at(const struct memory *memory, uint64_t gpa, uint64_t size)
 {
-    for (unsigned i = 0; i < 2; i++) {
-        const struct memory_region *region = &memory->region[i];
-        if (gpa >= region->gpa && gpa - region->gpa < region->size &&
-            size <= region->size - (gpa - region->gpa))
-            return region->host + (gpa - region->gpa);
-    }
-    return NULL;
+    uint8_t *host = memory_region_at(&memory->region[0], gpa, size);
+    return __builtin_expect(host != NULL, 1) ? host
+                                             : memory_region_at(&memory->region[1], gpa, size);
 }
 
 /* Copies that cross regions; false (nothing done) when any byte is not RAM. */

@@ -92,10 +92,11 @@ static struct code_page *code_page_find(const struct cpu *cpu, uint64_t gpa)
     return &cache->pages[cache->page_index[page]];
 }
 
-bool blocks_page_has_code(const struct cpu *cpu, uint64_t gpa)
+bool blocks_page_has_code(const struct cpu *cpu, const uint8_t *host)
 {
-    const struct code_page *page = code_page_find(cpu, gpa);
-    return page && page->lines;
+    const struct block_cache *cache = cpu->blocks;
+    uint64_t page = (uint64_t)(host - cpu->memory->host) / PAGE_SIZE;
+    return cache->page_index[page] && cache->pages[cache->page_index[page]].lines;
 }
 
 static uint64_t line_mask(unsigned first, unsigned last)

@@ -351,8 +351,9 @@ static inline void cpu_mark_written(struct cpu *cpu, const uint8_t *host)
 
 /* ---- Code cache and watchpoints (blocks.c, soft.c) ------------------------------------------- */
 
-/* Does this page (GPA) hold decoded instructions? Then stores to it take the slow path. */
-bool blocks_page_has_code(const struct cpu *cpu, uint64_t gpa);
+/* Does this page of RAM (host address) hold decoded instructions? Then stores to it take the slow
+ * path. */
+bool blocks_page_has_code(const struct cpu *cpu, const uint8_t *host);
 /* RAM at [gpa, gpa+size) was written: decoded instructions there are dropped; the dispatcher leaves
  * a dropped block that is being executed after the current instruction. */
 void blocks_memory_written(struct cpu *cpu, uint64_t gpa, uint64_t size);

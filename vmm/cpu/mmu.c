@@ -11,6 +11,7 @@ enum {
     ENTRY_GIGANTIC = 1 << 3,
     ENTRY_WATCHED = 1 << 4,
     ENTRY_RAM = 1 << 5,
+    ENTRY_STORABLE = 1 << 6, /* of a read: stores are allowed, and D is set */
 };
 
 #define PAGE_MASK  (~(PAGE_SIZE - 1))
@@ -126,33 +127,52 @@ static uint32_t fault_code(const struct cpu *cpu, uint32_t reason, enum access_k
     return code;
 }
 
+/* Walks the tables for one access, or raises its page fault; sets A and D. Returns flags. */
+static uint64_t walk(struct cpu *cpu, uint64_t linear, enum access_kind kind, bool user,
+    bool implicit, struct translation *translation)
+{
+    int reason = paging_walk(cpu, linear, translation);
+    uint32_t denied = reason > 0 ? (uint32_t)reason : 0;
+    if (reason == 0)
+        denied = paging_check(cpu, translation, kind, user, implicit);
+    if (reason != 0 || denied)
+        cpu_raise_page_fault(cpu, linear, fault_code(cpu, denied, kind, user));
+    paging_set_accessed(cpu, translation, kind == ACCESS_WRITE);
+    bool storable = kind == ACCESS_READ && translation->dirty &&
+                    !paging_check(cpu, translation, ACCESS_WRITE, user, implicit);
+    return (translation->global ? ENTRY_GLOBAL : 0) | (translation->large ? ENTRY_LARGE : 0) |
+           (translation->gigantic ? ENTRY_GIGANTIC : 0) | (storable ? ENTRY_STORABLE : 0);
+}
+
 /* Translates for one access, or raises its page fault; sets A and D; fills the entry. */
 static __attribute__((noinline)) const struct tlb_entry *fill(
     struct cpu *cpu, uint64_t linear, enum access_kind kind, bool user, bool implicit)
 {
-    struct translation translation;
-    int reason = paging_walk(cpu, linear, &translation);
-    uint32_t denied = reason > 0 ? (uint32_t)reason : 0;
-    if (reason == 0)
-        denied = paging_check(cpu, &translation, kind, user, implicit);
-    if (reason != 0 || denied)
-        cpu_raise_page_fault(cpu, linear, fault_code(cpu, denied, kind, user));
-    paging_set_accessed(cpu, &translation, kind == ACCESS_WRITE);
+    const unsigned number = linear / PAGE_SIZE % TLB_ENTRIES;
+    struct tlb_entry *entry = &cpu->tlb_banks[user][kind][number];
+    const struct tlb_entry *read = &cpu->tlb_banks[user][ACCESS_READ][number];
+    struct translation translation = {0};
+    uint64_t page = linear & PAGE_MASK, flags;
 
-    struct tlb_entry *entry = &cpu->tlb_banks[user][kind][linear / PAGE_SIZE % TLB_ENTRIES];
-    uint64_t page = linear & PAGE_MASK;
-    uint64_t flags = (entry->flags & ENTRY_LOGGED) | (translation.global ? ENTRY_GLOBAL : 0) |
-                     (translation.large ? ENTRY_LARGE : 0) |
-                     (translation.gigantic ? ENTRY_GIGANTIC : 0);
+    /* A store after a load needs no second walk: nothing would be set by it. */
+    if (kind == ACCESS_WRITE && (read->page & ~TLB_SLOW) == page &&
+        (read->flags & ENTRY_STORABLE)) {
+        translation.gpa = read->gpa;
+        flags = read->flags & (ENTRY_GLOBAL | ENTRY_LARGE | ENTRY_GIGANTIC);
+    } else {
+        flags = walk(cpu, linear, kind, user, implicit, &translation);
+    }
+    flags |= entry->flags & ENTRY_LOGGED;
     const uint8_t *host = memory_at(cpu->memory, translation.gpa, PAGE_SIZE);
     bool slow = !host;
     if (host)
         flags |= ENTRY_RAM;
-    if (kind != ACCESS_EXECUTE && watch_page(cpu, page, translation.gpa)) {
+    if (kind != ACCESS_EXECUTE && (cpu->watching || (cpu->s.dr7 & 0xff)) &&
+        watch_page(cpu, page, translation.gpa)) {
         flags |= ENTRY_WATCHED;
         slow = true;
     }
-    if (kind == ACCESS_WRITE && host && blocks_page_has_code(cpu, translation.gpa))
+    if (kind == ACCESS_WRITE && host && blocks_page_has_code(cpu, host))
         slow = true;
     if (kind == ACCESS_WRITE && host)
         cpu_mark_written(cpu, host);
@@ -315,9 +335,39 @@ static void store_span(
 
 /* ---- The interface --------------------------------------------------------------------------- */
 
+/* 1, 2, 4 or 8 bytes */
+static inline void copy_small(void *to, const void *from, unsigned size)
+{
+    if (size == 8)
+        memcpy(to, from, 8);
+    else if (size == 4)
+        memcpy(to, from, 4);
+    else if (size == 2)
+        memcpy(to, from, 2);
+    else
+        memcpy(to, from, 1);
+}
+
+/* Translates; the host address if the access can be direct after all, as after most misses. */
+static inline uint8_t *become_direct(
+    struct cpu *cpu, uint64_t linear, unsigned size, enum access_kind kind)
+{
+    if (linear % PAGE_SIZE > PAGE_SIZE - size)
+        return NULL;
+    const struct tlb_entry *entry = translate(cpu, linear, kind, cpu->cpl == 3, false);
+    if (entry->page != (linear & PAGE_MASK))
+        return NULL;
+    return (uint8_t *)(uintptr_t)(linear + entry->addend);
+}
+
 uint64_t cpu_load_slow(struct cpu *cpu, uint64_t linear, unsigned size)
 {
     uint64_t value = 0;
+    const uint8_t *host = become_direct(cpu, linear, size, ACCESS_READ);
+    if (host) {
+        copy_small(&value, host, size);
+        return value;
+    }
     struct span span = translate_span(cpu, linear, size, ACCESS_READ, cpu->cpl == 3, false);
     load_span(cpu, &span, linear, (uint8_t *)&value, size);
     return value;
@@ -325,6 +375,11 @@ uint64_t cpu_load_slow(struct cpu *cpu, uint64_t linear, unsigned size)
 
 void cpu_store_slow(struct cpu *cpu, uint64_t linear, unsigned size, uint64_t value)
 {
+    uint8_t *host = become_direct(cpu, linear, size, ACCESS_WRITE);
+    if (host) {
+        copy_small(host, &value, size);
+        return;
+    }
     struct span span = translate_span(cpu, linear, size, ACCESS_WRITE, cpu->cpl == 3, false);
     store_span(cpu, &span, linear, (const uint8_t *)&value, size);
 }

@@ -34,12 +34,27 @@ static uint64_t read_entry(const struct cpu *cpu, uint64_t gpa, unsigned size)
     return entry;
 }
 
-static void add_entry(struct translation *translation, uint64_t gpa, uint64_t entry)
+/* What the entries used have in common, and what any of them has. */
+struct bits {
+    uint64_t all, any;
+};
+
+static inline void add_entry(
+    struct translation *translation, struct bits *bits, uint64_t gpa, uint64_t entry)
 {
     translation->entry[translation->count++] = gpa;
-    translation->user &= (entry & PTE_US) != 0;
-    translation->writable &= (entry & PTE_RW) != 0;
-    translation->no_execute |= (entry & PTE_NX) != 0;
+    bits->all &= entry;
+    bits->any |= entry;
+}
+
+static inline void set_rights(
+    struct translation *translation, const struct bits *bits, uint64_t last_entry)
+{
+    translation->user = bits->all & PTE_US;
+    translation->writable = bits->all & PTE_RW;
+    translation->accessed = bits->all & PTE_A;
+    translation->no_execute = bits->any & PTE_NX;
+    translation->dirty = last_entry & PTE_D;
 }
 
 static bool global_page(const struct cpu *cpu, uint64_t entry)
@@ -49,6 +64,7 @@ static bool global_page(const struct cpu *cpu, uint64_t entry)
 
 static int walk_legacy(const struct cpu *cpu, uint64_t linear, struct translation *translation)
 {
+    struct bits bits = {UINT64_MAX, 0};
     translation->entry_size = 4;
     uint64_t at = (cpu->s.cr3 & 0xfffff000) + (linear >> 22 & 0x3ff) * 4;
     uint64_t entry = read_entry(cpu, at, 4);
@@ -57,18 +73,20 @@ static int walk_legacy(const struct cpu *cpu, uint64_t linear, struct translatio
     if ((entry & PTE_PS) && (cpu->s.cr4 & CR4_PSE)) {
         if (entry & (1 << 21))
             return PF_PRESENT | PF_RESERVED;
-        add_entry(translation, at, entry);
+        add_entry(translation, &bits, at, entry);
+        set_rights(translation, &bits, entry);
         translation->gpa = (entry & 0xffc00000) | (entry >> 13 & 0xff) << 32 | (linear & 0x3ff000);
         translation->large = true;
         translation->global = global_page(cpu, entry);
         return 0;
     }
-    add_entry(translation, at, entry);
+    add_entry(translation, &bits, at, entry);
     at = (entry & 0xfffff000) + (linear >> 12 & 0x3ff) * 4;
     entry = read_entry(cpu, at, 4);
     if (!(entry & PTE_P))
         return -1;
-    add_entry(translation, at, entry);
+    add_entry(translation, &bits, at, entry);
+    set_rights(translation, &bits, entry);
     translation->gpa = entry & 0xfffff000;
     translation->global = global_page(cpu, entry);
     return 0;
@@ -79,6 +97,7 @@ static int walk_legacy(const struct cpu *cpu, uint64_t linear, struct translatio
 static int walk_wide(const struct cpu *cpu, uint64_t linear, struct translation *translation,
     uint64_t table, unsigned shift, uint64_t reserved)
 {
+    struct bits bits = {UINT64_MAX, 0};
     for (;; shift -= 9) {
         uint64_t at = table + (linear >> shift & 0x1ff) * 8;
         uint64_t entry = read_entry(cpu, at, 8);
@@ -94,11 +113,12 @@ static int walk_wide(const struct cpu *cpu, uint64_t linear, struct translation 
             forbidden |= RESERVED_2M;
         if (entry & forbidden)
             return PF_PRESENT | PF_RESERVED;
-        add_entry(translation, at, entry);
+        add_entry(translation, &bits, at, entry);
         if (!maps) {
             table = entry & PTE_ADDRESS;
             continue;
         }
+        set_rights(translation, &bits, entry);
         uint64_t inside = (1ull << shift) - 1;
         translation->gpa = ((entry & PTE_ADDRESS & ~inside) | (linear & inside)) & ~0xfffull;
         translation->large = shift != 12;
@@ -110,7 +130,8 @@ static int walk_wide(const struct cpu *cpu, uint64_t linear, struct translation 
 
 int paging_walk(const struct cpu *cpu, uint64_t linear, struct translation *translation)
 {
-    *translation = (struct translation){.user = true, .writable = true, .entry_size = 8};
+    *translation =
+        (struct translation){.user = true, .writable = true, .accessed = true, .entry_size = 8};
     uint64_t no_nx = cpu->s.efer & EFER_NXE ? 0 : PTE_NX;
     if (!(cpu->s.cr0 & CR0_PG)) {
         translation->gpa = linear & 0xfffff000;
@@ -171,6 +192,8 @@ static void set_bits(struct cpu *cpu, uint64_t gpa, uint8_t bits)
 
 void paging_set_accessed(struct cpu *cpu, const struct translation *translation, bool dirty)
 {
+    if (translation->accessed && (translation->dirty || !dirty))
+        return;
     for (unsigned i = 0; i < translation->count; i++) {
         bool last = i + 1 == translation->count;
         set_bits(cpu, translation->entry[i], last && dirty ? PTE_A | PTE_D : PTE_A);

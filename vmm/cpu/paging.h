@@ -24,6 +24,8 @@ struct translation {
     bool global;        /* G with CR4.PGE */
     bool large;         /* mapped by a page larger than 4 KiB */
     bool gigantic;      /* mapped by a 1 GiB page */
+    bool accessed;      /* A is set in all entries used */
+    bool dirty;         /* D is set in the last one */
     unsigned count;     /* of table entries used, the last one maps the page */
     uint64_t entry[4];  /* their addresses */
     uint8_t entry_size; /* 4 or 8 bytes */
