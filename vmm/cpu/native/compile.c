@@ -304,7 +304,7 @@ const struct translation_form *native_form(const struct insn *insn)
         if (form)
             return form;
     }
-    return NULL;
+    return native_sse_form(insn);
 }
 
 static bool escapes(const struct translation_form *form, const struct insn *insn)

@@ -37,6 +37,7 @@ struct compile {
     const struct insn *insn;
     const struct translation_form *form;
     unsigned number;    /* of `op` in the block */
+    bool sse_checked;   /* cpu->sse_ready was looked at */
     bool rax_busy;      /* memory_at_linear() uses it */
     bool flags_in_cpu;  /* cpu->flags is what the guest's flags are, as far as they matter */
     bool flags_in_host; /* ... the host's RFLAGS are */
@@ -64,6 +65,8 @@ struct translation_form {
 /* The forms of each group, ended by a NULL handler. */
 extern const struct translation_form native_alu_forms[], native_shift_forms[], native_bit_forms[],
     native_move_forms[], native_stack_forms[], native_branch_forms[];
+/* Of an SSE instruction, or NULL. */
+const struct translation_form *native_sse_form(const struct insn *insn);
 /* What op needs; NULL: its handler is called. */
 const struct translation_form *native_form(const struct insn *insn);
 

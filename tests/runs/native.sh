@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Native code changes nothing: what one way of executing records, every other replays identically,
+# with the same number of instructions. HINDSIGHT_NATIVE=off interprets everything, eager translates
+# each block when it is first entered, and by default some are translated in mid-run.
+source "$(dirname "$0")/common.bash"
+ways=(off default eager)
+
+# in_way WAY ARGUMENT...: hindsight, executing so.
+in_way()
+{
+    export HINDSIGHT_NATIVE=$1
+    hindsight "${@:2}"
+    unset HINDSIGHT_NATIVE
+}
+
+# The virtual time at the end tells the number of instructions.
+end_of()
+{
+    hindsight dump "$1" --from end
+    tail -n 1 "$work/out"
+}
+
+# crosswise NAME ARGUMENT...: every way records, every way replays.
+crosswise()
+{
+    local name=$1 way again wanted=
+    shift
+    for way in "${ways[@]}"; do
+        in_way "$way" record --engine soft --pace fast "$@" -o "$work/$way.hst"
+        for again in "${ways[@]}"; do
+            in_way "$again" replay "$work/$way.hst"
+            [ "$status" -eq 0 ] || fail "$name recorded $way, replayed $again: status $status"
+            grep -q '^identical' "$work/out" || fail "$name recorded $way, replayed $again"
+        done
+    done
+    echo "$name: identical each way"
+}
+
+# deterministic NAME ARGUMENT...: nothing comes from outside, so the recordings are the same, too.
+deterministic()
+{
+    local wanted got way
+    crosswise "$@"
+    wanted=$(end_of "$work/off.hst")
+    for way in "${ways[@]}"; do
+        got=$(end_of "$work/$way.hst")
+        [ "$got" = "$wanted" ] || fail "$1: ends at '$got', not at '$wanted'"
+    done
+}
+
+for guest in hello ports cpu_faults cpu_gates cpu_paging cpu_smc cpu_step; do
+    deterministic "$guest" --kernel "$GUESTS/$guest.elf"
+done
+deterministic compute --kernel "$GUESTS/compute.elf" --append limit=100000
+deterministic spin --kernel "$GUESTS/spin.elf" --append "loops=3000000 hz=1000"
+deterministic pio --kernel "$GUESTS/pio.elf" --append "count=2000 in=1 port=0x2f0 ring=3"
+crosswise crash --kernel "$GUESTS/crash.elf" --append "ticks=400 hz=20000"
+crosswise clock --kernel "$GUESTS/clock.elf" --append ticks=30
+
+( source "$here/linux.bash" ) >/dev/null || exit 0
+source "$here/linux.bash"
+initramfs
+crosswise linux "${machine[@]:2}" --append "console=ttyS0 run=poweroff,-f"
