@@ -105,11 +105,12 @@ static int detour_plan(struct input_source *source, struct machine *machine, str
     return detour->inner->ops->plan(detour->inner, machine, plan, error);
 }
 
-static int detour_landed(
-    struct input_source *source, struct machine *machine, uint64_t insns, struct error *error)
+static int detour_landed(struct input_source *source, struct machine *machine,
+    const struct landing *landing, uint64_t insns, struct error *error)
 {
     struct detour *detour = (struct detour *)source;
     (void)machine;
+    (void)landing;
     (void)error;
     detour->landed++;
     detour->insns = insns;
