@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "vmm/digest.h"
+#include "vmm/repeat.h"
 
 static int set_pages(
     struct landing *landing, const uint64_t *gpas, unsigned count, struct error *error)
@@ -77,6 +78,15 @@ static bool pages_match(struct machine *machine, struct landing *landing)
     return true;
 }
 
+/* In front of the first iteration the software CPU has RF clear, and nothing excuses another value
+ * there. */
+static bool is_between_iterations(const struct machine *machine, const struct vcpu_state *state)
+{
+    struct repeat repeat;
+    return (state->rflags & FLAG_RF) && repeat_at_rip(&machine->memory, state, &repeat) &&
+           repeat.left;
+}
+
 int landing_matches(struct machine *machine, struct landing *landing, struct error *error)
 {
     struct vcpu_state state;
@@ -85,6 +95,8 @@ int landing_matches(struct machine *machine, struct landing *landing, struct err
         return 0;
     if (engine->ops->export_state(engine, &state, error) < 0)
         return -1;
+    if (is_between_iterations(machine, &state))
+        state.rflags = (state.rflags & ~FLAG_RF) | (landing->state.rflags & FLAG_RF);
     return vcpu_digest_full(&state) == vcpu_digest_full(&landing->state);
 }
 

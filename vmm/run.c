@@ -280,7 +280,7 @@ static int land_by_state(struct machine *machine, struct landing *landing, struc
         return landing->found
                    ? error_set(error, "a landing found before has another state this time")
                    : 0;
-    /* Equal but for RF, which an interrupt would push. */
+    /* Equal but perhaps for RF (landing.h), which an interrupt would push. */
     if (engine->ops->import_state(engine, &landing->state, error) < 0)
         return -1;
     return land(machine, landing, error);

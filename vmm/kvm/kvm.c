@@ -55,11 +55,63 @@ static void refuse_msr(struct kvm_engine *kvm)
     kvm->run->msr.error = 1;
 }
 
+/* Moves RIP on by `length` and clears RF. */
+static int clear_rf(struct kvm_engine *kvm, unsigned length, struct error *error)
+{
+    struct kvm_regs regs;
+    if (ioctl(kvm->vcpu, KVM_GET_REGS, &regs) < 0)
+        return error_set_errno(error, "kvm: cannot read the vCPU's registers");
+    regs.rip += length;
+    regs.rflags &= ~FLAG_RF;
+    if (ioctl(kvm->vcpu, KVM_SET_REGS, &regs) < 0)
+        return error_set_errno(error, "kvm: cannot set the vCPU's registers");
+    if (kvm->sync_regs)
+        kvm->run->s.regs.regs = regs;
+    return 0;
+}
+
+/*
+ * RF is set behind an IRET that took it from the stack, until the next instruction is complete, and
+ * between the iterations of a repeated string instruction (SDM volume 3, 17.3.1.1). KVM's differs:
+ *  - After the last iteration of one that it emulated it leaves RIP on it, with RCX 0 and RF set,
+ *    and moves on at the next entry. The architecture has no such boundary: it is finished here.
+ *  - Where it skips the exiting instruction without executing it, an RF from before may be left.
+ * The instruction is complete: RF is clear, unless it has iterations left.
+ *  - A fault that the host handles, as for a page not mapped yet, leaves RF set in the interrupted
+ *    guest (SDM volume 3, "Saving RIP, RSP, RFLAGS, and SSP", for EPT violations; a host that runs
+ *    the guest in its own ring 3 finds it so in the frame). On a kick it then cannot be told from
+ *    one that IRET set: no interrupt is injected there. At a repeated string instruction it is
+ *    cleared: whether one was begun cannot be told either, and clear is what AMD's processors have
+ *    at both places.
+ */
+static int settle_rf(struct kvm_engine *kvm, enum exit_kind kind, struct error *error)
+{
+    struct vcpu_state state;
+    struct repeat repeat;
+    if (kvm->sync_regs && !(kvm->run->s.regs.regs.rflags & FLAG_RF))
+        return 0;
+    if (kvm_state_export(kvm, &state, false, error) < 0)
+        return -1;
+    /* Setting registers would lose a pending exception, whose RF is that of the frame to come. */
+    if (!(state.rflags & FLAG_RF) || state.exception_pending)
+        return 0;
+    bool inside = kind != EXIT_HLT && repeat_at_rip(kvm->memory, &state, &repeat);
+    if (kvm->sync_regs && kind != EXIT_KICK && state.rip != kvm->exit_rip)
+        inside = false;
+    if (inside && !repeat.left)
+        return clear_rf(kvm, repeat.length, error);
+    if (kind != EXIT_KICK)
+        return inside ? 0 : clear_rf(kvm, 0, error);
+    kvm->rf_unknown = !inside;
+    return inside ? clear_rf(kvm, 0, error) : 0;
+}
+
 /* Translates the exit in kvm->run. 1: handled here, run on. */
 static int decode_exit(struct kvm_engine *kvm, struct vcpu_exit *exit, struct error *error)
 {
     struct kvm_run *run = kvm->run;
     *exit = (struct vcpu_exit){0};
+    kvm->exit_rip = run->s.regs.regs.rip;
     switch (run->exit_reason) {
     case KVM_EXIT_IO:
         kvm->element = 0;
@@ -73,7 +125,7 @@ static int decode_exit(struct kvm_engine *kvm, struct vcpu_exit *exit, struct er
     case KVM_EXIT_HLT:
         kvm->halted = true;
         exit->kind = EXIT_HLT;
-        return 0;
+        return settle_rf(kvm, EXIT_HLT, error);
     case KVM_EXIT_SHUTDOWN:
         exit->kind = EXIT_SHUTDOWN;
         return 0;
@@ -133,33 +185,6 @@ static int enter(struct kvm_engine *kvm, struct error *error)
     }
 }
 
-/*
- * After the last iteration of a repeated string instruction that it emulated KVM leaves RIP on it,
- * with RCX 0 and RF set, and moves on at the next entry. The architecture has no such boundary:
- * finish it here.
- */
-static int finish_repeat(struct kvm_engine *kvm, struct error *error)
-{
-    struct vcpu_state state;
-    struct repeat repeat;
-    struct kvm_regs regs;
-    if (kvm->sync_regs && !(kvm->run->s.regs.regs.rflags & FLAG_RF))
-        return 0;
-    if (kvm_state_export(kvm, &state, false, error) < 0)
-        return -1;
-    if (!(state.rflags & FLAG_RF) || !repeat_at_rip(kvm->memory, &state, &repeat) || repeat.left)
-        return 0;
-    if (ioctl(kvm->vcpu, KVM_GET_REGS, &regs) < 0)
-        return error_set_errno(error, "kvm: cannot read the vCPU's registers");
-    regs.rip += repeat.length;
-    regs.rflags &= ~FLAG_RF;
-    if (ioctl(kvm->vcpu, KVM_SET_REGS, &regs) < 0)
-        return error_set_errno(error, "kvm: cannot set the vCPU's registers");
-    if (kvm->sync_regs)
-        kvm->run->s.regs.regs = regs;
-    return 0;
-}
-
 static int kvm_run(struct engine *engine, const struct run_request *request, struct vcpu_exit *exit,
     struct error *error)
 {
@@ -169,6 +194,7 @@ static int kvm_run(struct engine *engine, const struct run_request *request, str
         report_access(kvm, exit);
         return 0;
     }
+    kvm->rf_unknown = false;
     kvm->thread = pthread_self();
     atomic_store(&kvm->in_run, true);
     int result;
@@ -189,7 +215,7 @@ static int kvm_run(struct engine *engine, const struct run_request *request, str
     }
     if (kvm->access_open)
         report_access(kvm, exit);
-    return exit->kind == EXIT_KICK ? finish_repeat(kvm, error) : 0;
+    return exit->kind == EXIT_KICK ? settle_rf(kvm, EXIT_KICK, error) : 0;
 }
 
 /*
@@ -219,7 +245,7 @@ static int kvm_complete(struct engine *engine, uint64_t value, struct error *err
     }
     if (errno != EINTR)
         return error_set_errno(error, "kvm: KVM_RUN failed while completing an access");
-    if (finish_repeat(kvm, error) < 0)
+    if (settle_rf(kvm, EXIT_PIO_IN, error) < 0)
         return -1;
     return ENGINE_DONE;
 }
@@ -236,6 +262,7 @@ static int kvm_export_core(struct engine *engine, struct vcpu_state *state, stru
 
 static int kvm_import(struct engine *engine, const struct vcpu_state *state, struct error *error)
 {
+    ((struct kvm_engine *)engine)->rf_unknown = false;
     return kvm_state_import((struct kvm_engine *)engine, state, error);
 }
 
@@ -245,6 +272,8 @@ static bool kvm_interruptible(struct engine *engine)
 {
     struct kvm_engine *kvm = (struct kvm_engine *)engine;
     struct vcpu_state state;
+    if (kvm->rf_unknown)
+        return false;
     if (kvm->sync_regs) {
         const struct kvm_sync_regs *regs = &kvm->run->s.regs;
         return (regs->regs.rflags & FLAG_IF) && !regs->events.interrupt.shadow &&
