@@ -145,6 +145,9 @@ struct engine_ops {
     /* A device, the debugger or a restore wrote [gpa, gpa + size) of RAM: decoded code is dropped.
      */
     void (*memory_changed)(struct engine *engine, uint64_t gpa, uint64_t size);
+    /* Another engine ran in the meantime: decoded code is dropped. What that engine wrote is in its
+     * own list of written pages, not in this one's. NULL: nothing is decoded. */
+    void (*forget_code)(struct engine *engine);
 };
 
 struct engine {
