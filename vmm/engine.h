@@ -44,7 +44,9 @@ enum exit_kind {
     EXIT_EXCEPTION,  /* BREAK_EXCEPTION: an exception has just been delivered */
     EXIT_MODE,       /* BREAK_MODE: the mode or the privilege level has just changed */
     EXIT_MATCH,      /* request.match: the next boundary where these registers stand */
-    EXIT_UNEMULATED, /* kvm: the host could not execute the instruction at RIP; nothing changed */
+    EXIT_UNEMULATED, /* kvm: the software CPU is to execute the instruction at RIP, of which nothing
+                        is done: the host could not, or left the state uncertain at a kick, which
+                        comes again behind it */
     EXIT_ERROR,      /* cannot go on: engine_run() returned -1 and the error names why */
     EXIT_KIND_COUNT
 };

@@ -80,11 +80,11 @@ static int clear_rf(struct kvm_engine *kvm, unsigned length, struct error *error
  *  - A fault that the host handles, as for a page not mapped yet, leaves RF set in the interrupted
  *    guest (SDM volume 3, "Saving RIP, RSP, RFLAGS, and SSP", for EPT violations; a host that runs
  *    the guest in its own ring 3 finds it so in the frame). On a kick it then cannot be told from
- *    one that IRET set: no interrupt is injected there. At a repeated string instruction it is
- *    cleared: whether one was begun cannot be told either, and clear is what AMD's processors have
- *    at both places.
+ *    one that IRET set: the software CPU executes the instruction, and the kick comes behind it,
+ *    where RF is certain. At a repeated string instruction it is cleared: whether an iteration is
+ *    done cannot be told either, and clear is what AMD's processors have at both places.
  */
-static int settle_rf(struct kvm_engine *kvm, enum exit_kind kind, struct error *error)
+static int settle_rf(struct kvm_engine *kvm, struct vcpu_exit *exit, struct error *error)
 {
     struct vcpu_state state;
     struct repeat repeat;
@@ -95,15 +95,19 @@ static int settle_rf(struct kvm_engine *kvm, enum exit_kind kind, struct error *
     /* Setting registers would lose a pending exception, whose RF is that of the frame to come. */
     if (!(state.rflags & FLAG_RF) || state.exception_pending)
         return 0;
+    const enum exit_kind kind = exit->kind;
     bool inside = kind != EXIT_HLT && repeat_at_rip(kvm->memory, &state, &repeat);
     if (kvm->sync_regs && kind != EXIT_KICK && state.rip != kvm->exit_rip)
         inside = false;
     if (inside && !repeat.left)
         return clear_rf(kvm, repeat.length, error);
-    if (kind != EXIT_KICK)
-        return inside ? 0 : clear_rf(kvm, 0, error);
-    kvm->rf_unknown = !inside;
-    return inside ? clear_rf(kvm, 0, error) : 0;
+    if (inside == (kind == EXIT_KICK))
+        return clear_rf(kvm, 0, error);
+    if (kind == EXIT_KICK) {
+        exit->kind = EXIT_UNEMULATED;
+        atomic_store(&kvm->kicked, 1);
+    }
+    return 0;
 }
 
 /* Translates the exit in kvm->run. 1: handled here, run on. */
@@ -125,7 +129,7 @@ static int decode_exit(struct kvm_engine *kvm, struct vcpu_exit *exit, struct er
     case KVM_EXIT_HLT:
         kvm->halted = true;
         exit->kind = EXIT_HLT;
-        return settle_rf(kvm, EXIT_HLT, error);
+        return settle_rf(kvm, exit, error);
     case KVM_EXIT_SHUTDOWN:
         exit->kind = EXIT_SHUTDOWN;
         return 0;
@@ -194,7 +198,6 @@ static int kvm_run(struct engine *engine, const struct run_request *request, str
         report_access(kvm, exit);
         return 0;
     }
-    kvm->rf_unknown = false;
     kvm->thread = pthread_self();
     atomic_store(&kvm->in_run, true);
     int result;
@@ -215,7 +218,7 @@ static int kvm_run(struct engine *engine, const struct run_request *request, str
     }
     if (kvm->access_open)
         report_access(kvm, exit);
-    return exit->kind == EXIT_KICK ? settle_rf(kvm, EXIT_KICK, error) : 0;
+    return exit->kind == EXIT_KICK ? settle_rf(kvm, exit, error) : 0;
 }
 
 /*
@@ -245,9 +248,8 @@ static int kvm_complete(struct engine *engine, uint64_t value, struct error *err
     }
     if (errno != EINTR)
         return error_set_errno(error, "kvm: KVM_RUN failed while completing an access");
-    if (settle_rf(kvm, EXIT_PIO_IN, error) < 0)
-        return -1;
-    return ENGINE_DONE;
+    struct vcpu_exit access = {.kind = EXIT_PIO_IN}; /* or any other */
+    return settle_rf(kvm, &access, error) < 0 ? -1 : ENGINE_DONE;
 }
 
 static int kvm_export(struct engine *engine, struct vcpu_state *state, struct error *error)
@@ -262,7 +264,6 @@ static int kvm_export_core(struct engine *engine, struct vcpu_state *state, stru
 
 static int kvm_import(struct engine *engine, const struct vcpu_state *state, struct error *error)
 {
-    ((struct kvm_engine *)engine)->rf_unknown = false;
     return kvm_state_import((struct kvm_engine *)engine, state, error);
 }
 
@@ -272,8 +273,6 @@ static bool kvm_interruptible(struct engine *engine)
 {
     struct kvm_engine *kvm = (struct kvm_engine *)engine;
     struct vcpu_state state;
-    if (kvm->rf_unknown)
-        return false;
     if (kvm->sync_regs) {
         const struct kvm_sync_regs *regs = &kvm->run->s.regs;
         return (regs->regs.rflags & FLAG_IF) && !regs->events.interrupt.shadow &&

@@ -26,7 +26,6 @@ struct kvm_engine {
     bool access_open;
     bool exit_waiting; /* completion already produced the next exit */
     uint64_t exit_rip; /* where the access was reported */
-    bool rf_unknown;   /* kicked where nobody can say whether RF is set */
 
     pthread_t thread; /* the one in run() */
     atomic_bool in_run;
