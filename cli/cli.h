@@ -16,6 +16,7 @@ enum {
     STATUS_USAGE = 2, /* the command line makes no sense */
     STATUS_DIVERGED = 3,
     STATUS_DAMAGED = 4, /* the trace is damaged */
+    STATUS_VERSION = 5, /* the trace is of another version of the machine */
 };
 
 int cli_debug(int argc, char **argv);
@@ -33,6 +34,8 @@ int cli_verify(int argc, char **argv);
 
 /* "hindsight: TEXT" on standard error; returns `status`. */
 int cli_fail(int status, const struct error *error);
+/* As cli_fail, for a trace that could not be opened to be replayed; returns which status it is. */
+int cli_fail_open(const char *path, bool any_version, bool damaged, const struct error *error);
 /* A usage error: the text, and where to find help. Returns STATUS_USAGE. */
 int cli_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Prints a help text to standard output; returns STATUS_OK. */

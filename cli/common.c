@@ -4,10 +4,30 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "replay/replay.h"
+
 int cli_fail(int status, const struct error *error)
 {
     fprintf(stderr, "hindsight: %s\n", error->text);
     return status;
+}
+
+static bool is_of_another_version(const char *path)
+{
+    struct trace_reader *reader;
+    if (trace_reader_open(&reader, path, NULL) < 0)
+        return false;
+    bool other = replay_machine_version(reader) != MACHINE_VERSION;
+    trace_reader_close(reader);
+    return other;
+}
+
+int cli_fail_open(const char *path, bool any_version, bool damaged, const struct error *error)
+{
+    if (damaged)
+        return cli_fail(STATUS_DAMAGED, error);
+    bool refused = !any_version && is_of_another_version(path);
+    return cli_fail(refused ? STATUS_VERSION : STATUS_ERROR, error);
 }
 
 int cli_usage(const char *command, const char *format, ...)

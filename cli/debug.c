@@ -23,9 +23,18 @@ static const char help[] =
     "  --batch                      end after these; status 1 when one of them failed\n"
     "  --cache SIZE                 memory for checkpoints, 512M by default\n"
     "  --warm                       keep checkpoints in TRACE.hst.cache for the next session\n"
-    "  --cache-file FILE            keep them in this file\n";
+    "  --cache-file FILE            keep them in this file\n"
+    "  --any-version                also when another version of the machine made the trace\n";
 
-enum { OPTION_EX = 1, OPTION_X, OPTION_BATCH, OPTION_CACHE, OPTION_WARM, OPTION_CACHE_FILE };
+enum {
+    OPTION_EX = 1,
+    OPTION_X,
+    OPTION_BATCH,
+    OPTION_CACHE,
+    OPTION_WARM,
+    OPTION_CACHE_FILE,
+    OPTION_ANY_VERSION
+};
 enum { MAX_SCRIPTS = 256 };
 
 struct script {
@@ -188,10 +197,8 @@ static int run(const char *path, const struct debugger_options *options,
     struct error error = {""};
     bool damaged;
     struct debugger *debugger = debugger_open(path, options, &damaged, &error);
-    if (!debugger) {
-        error_prefix(&error, "%s", path);
-        return cli_fail(damaged ? STATUS_DAMAGED : STATUS_ERROR, &error);
-    }
+    if (!debugger)
+        return cli_fail_open(path, options->any_version, damaged, &error);
     if (*debugger_cache_message(debugger))
         fprintf(stderr, "%s\n", debugger_cache_message(debugger));
     debugger_set_flush(debugger, write_out, NULL);
@@ -228,6 +235,7 @@ int cli_debug(int argc, char **argv)
         {"cache", required_argument, NULL, OPTION_CACHE},
         {"warm", no_argument, NULL, OPTION_WARM},
         {"cache-file", required_argument, NULL, OPTION_CACHE_FILE},
+        {"any-version", no_argument, NULL, OPTION_ANY_VERSION},
         {0},
     };
     struct script scripts[MAX_SCRIPTS];
@@ -259,6 +267,9 @@ int cli_debug(int argc, char **argv)
             break;
         case OPTION_CACHE_FILE:
             debug.cache_path = optarg;
+            break;
+        case OPTION_ANY_VERSION:
+            debug.any_version = true;
             break;
         default:
             return cli_usage("debug", "bad option");

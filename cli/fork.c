@@ -22,13 +22,14 @@ static const char help[] =
     "  --serial BACKEND       as for record; stdio by default\n"
     "  --pace real|fast       as for record\n"
     "  --no-checks            inputs alone\n"
-    "  --show                 show what had been printed before the position as well\n";
+    "  --show                 show what had been printed before the position as well\n"
+    "  --any-version          also when another version of the machine made the trace\n";
 
-enum { OPTION_AT = 1, OPTION_NO_CHECKS, OPTION_SHOW };
+enum { OPTION_AT = 1, OPTION_NO_CHECKS, OPTION_SHOW, OPTION_ANY_VERSION };
 
 struct request {
     const char *trace, *output, *at;
-    bool include_checks, show;
+    bool include_checks, show, any_version;
 };
 
 /* The serial port's output, held back until the machine is live. */
@@ -115,12 +116,13 @@ static int run_fork(struct cli_machine *setup, const struct request *request)
         .position = request->at,
         .live = live_source(setup->live),
         .include_checks = request->include_checks,
+        .any_version = request->any_version,
         .console = {.put = put_console, .target = &gate},
         .pace = setup->config.pace,
     };
     struct fork *fork = fork_open(&options, &damaged, &error);
     if (!fork)
-        return cli_fail(damaged ? STATUS_DAMAGED : STATUS_ERROR, &error);
+        return cli_fail_open(request->trace, request->any_version, damaged, &error);
     return go(setup, fork, request, &gate);
 }
 
@@ -132,6 +134,7 @@ int cli_fork(int argc, char **argv)
         {"pace", required_argument, NULL, CLI_PACE},
         {"no-checks", no_argument, NULL, OPTION_NO_CHECKS},
         {"show", no_argument, NULL, OPTION_SHOW},
+        {"any-version", no_argument, NULL, OPTION_ANY_VERSION},
         {0},
     };
     struct cli_machine setup;
@@ -150,6 +153,8 @@ int cli_fork(int argc, char **argv)
             request.include_checks = false;
         else if (option == OPTION_SHOW)
             request.show = true;
+        else if (option == OPTION_ANY_VERSION)
+            request.any_version = true;
         else if (option == '?')
             status = STATUS_USAGE;
         else if (cli_machine_option(&setup, option, optarg, &error) < 0)

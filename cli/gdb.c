@@ -26,9 +26,10 @@ static const char help[] =
     "hindsight's own commands ('monitor help').\n\n"
     "  --listen HOST:PORT|unix:PATH  127.0.0.1:1234 by default; port 0 takes a free one\n"
     "  --once                        end when the first gdb has gone\n"
-    "  --cache SIZE                  memory for checkpoints, 512M by default\n";
+    "  --cache SIZE                  memory for checkpoints, 512M by default\n"
+    "  --any-version                 also when another version of the machine made the trace\n";
 
-enum { OPTION_LISTEN = 1, OPTION_ONCE, OPTION_CACHE };
+enum { OPTION_LISTEN = 1, OPTION_ONCE, OPTION_CACHE, OPTION_ANY_VERSION };
 
 static struct gdbstub *volatile serving;
 static volatile sig_atomic_t stopping;
@@ -120,10 +121,8 @@ static int run(
     struct error error = {""};
     bool damaged;
     struct debugger *debugger = debugger_open(path, options, &damaged, &error);
-    if (!debugger) {
-        error_prefix(&error, "%s", path);
-        return cli_fail(damaged ? STATUS_DAMAGED : STATUS_ERROR, &error);
-    }
+    if (!debugger)
+        return cli_fail_open(path, options->any_version, damaged, &error);
     buffer_clear(debugger_output(debugger));
     struct gdbstub *stub = gdbstub_create(debugger, &error);
     int listener = !stub                             ? -1
@@ -153,6 +152,7 @@ int cli_gdb(int argc, char **argv)
         {"listen", required_argument, NULL, OPTION_LISTEN},
         {"once", no_argument, NULL, OPTION_ONCE},
         {"cache", required_argument, NULL, OPTION_CACHE},
+        {"any-version", no_argument, NULL, OPTION_ANY_VERSION},
         {0},
     };
     const char *where = "127.0.0.1:1234";
@@ -167,6 +167,8 @@ int cli_gdb(int argc, char **argv)
             where = optarg;
         else if (option == OPTION_ONCE)
             once = true;
+        else if (option == OPTION_ANY_VERSION)
+            debug.any_version = true;
         else if (option != OPTION_CACHE)
             return cli_usage("gdb", "bad option");
         else if (config_parse_size(optarg, &debug.cache_bytes, &error) < 0)

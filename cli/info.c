@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "replay/replay.h"
 #include "traces/trace.h"
 #include "vmm/event.h"
 #include "vmm/inputs.h"
@@ -43,10 +44,16 @@ static void print_text(const struct trace_reader *reader, const struct trace_inf
 {
     uint64_t events = info->end_event ? info->end_event - info->first_event : 0;
     buffer_printf(out, "format      version %u, x86-64\n", info->version);
+    unsigned machine = replay_machine_version(reader);
+    buffer_printf(out, "machine     version %u", machine);
+    if (machine != MACHINE_VERSION)
+        buffer_printf(out, ", not this build's %d: not to be replayed with it", MACHINE_VERSION);
+    buffer_printf(out, "\n");
     const char *key, *value;
     for (size_t i = 0; trace_reader_setting_at(reader, i, &key, &value); i++) {
         bool unlimited = strcmp(key, "max-time") == 0 && strtoull(value, NULL, 10) == UINT64_MAX;
-        buffer_printf(out, "%-11s %s\n", key, unlimited ? "none" : value);
+        if (strcmp(key, "machine") != 0)
+            buffer_printf(out, "%-11s %s\n", key, unlimited ? "none" : value);
     }
     struct trace_blob blob;
     for (size_t i = 0; trace_reader_blob_at(reader, i, &blob); i++)
@@ -86,7 +93,10 @@ static void json_total(struct buffer *out, const char *name, const struct trace_
 static void print_json(const struct trace_reader *reader, const struct trace_info *info,
     const struct trace_totals *totals, struct buffer *out)
 {
-    buffer_printf(out, "{\"version\": %u, \"settings\": {", info->version);
+    buffer_printf(out,
+        "{\"version\": %u, \"machine_version\": %u, \"replayable_machine_version\": %d, "
+        "\"settings\": {",
+        info->version, replay_machine_version(reader), MACHINE_VERSION);
     const char *key, *value;
     for (size_t i = 0; trace_reader_setting_at(reader, i, &key, &value); i++) {
         buffer_printf(out, "%s", i ? ", " : "");

@@ -15,13 +15,15 @@
 static const char help[] =
     "Usage: hindsight replay TRACE.hst [--engine kvm|soft] [--until POSITION] [--console]\n"
     "Run the trace again and compare every event with the recording.\n"
-    "Exit status: 0 identical, 3 diverged, 4 damaged trace, 2 usage, 1 other.\n\n"
+    "Exit status: 0 identical, 3 diverged, 4 damaged trace, 5 trace of another\n"
+    "machine version, 2 usage, 1 other.\n\n"
     "  --engine kvm|soft      what executes; by default the engine that recorded\n"
     "  --until POSITION       stop there: EVENT, EVENT.INSN, end, 50%, t=2.5s\n"
     "  --console              print what the guest prints\n"
-    "  --no-verify            do not compare\n";
+    "  --no-verify            do not compare\n"
+    "  --any-version          also when another version of the machine made the trace\n";
 
-enum { OPTION_ENGINE = 1, OPTION_UNTIL, OPTION_CONSOLE, OPTION_NO_VERIFY };
+enum { OPTION_ENGINE = 1, OPTION_UNTIL, OPTION_CONSOLE, OPTION_NO_VERIFY, OPTION_ANY_VERSION };
 
 static struct machine *volatile running;
 
@@ -83,7 +85,7 @@ static int replay_trace_file(
     bool damaged;
     struct replay *replay = replay_open(path, options, &damaged, &error);
     if (!replay)
-        return cli_fail(damaged ? STATUS_DAMAGED : STATUS_ERROR, &error);
+        return cli_fail_open(path, options->any_version, damaged, &error);
     struct position position = POSITION_END;
     if (until && position_parse(until, replay_trace(replay), &position, &error) < 0) {
         replay_close(replay);
@@ -122,6 +124,7 @@ int cli_replay(int argc, char **argv)
         {"until", required_argument, NULL, OPTION_UNTIL},
         {"console", no_argument, NULL, OPTION_CONSOLE},
         {"no-verify", no_argument, NULL, OPTION_NO_VERIFY},
+        {"any-version", no_argument, NULL, OPTION_ANY_VERSION},
         {0},
     };
     struct replay_options replay = {.verify = true};
@@ -144,6 +147,9 @@ int cli_replay(int argc, char **argv)
             break;
         case OPTION_NO_VERIFY:
             replay.verify = false;
+            break;
+        case OPTION_ANY_VERSION:
+            replay.any_version = true;
             break;
         default:
             return cli_usage("replay", "bad option");

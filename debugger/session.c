@@ -215,8 +215,9 @@ static void greet(struct debugger *debugger)
 struct debugger *debugger_open(
     const char *path, const struct debugger_options *options, bool *damaged, struct error *error)
 {
-    const struct timeline_options timeline = {
-        .cache_bytes = options->cache_bytes, .cache_path = options->cache_path};
+    const struct timeline_options timeline = {.cache_bytes = options->cache_bytes,
+        .cache_path = options->cache_path,
+        .any_version = options->any_version};
     struct debugger *debugger = calloc(1, sizeof *debugger);
     *damaged = false;
     if (!debugger) {

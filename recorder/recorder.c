@@ -141,13 +141,17 @@ static int record_value(struct input_source *source, struct machine *machine, en
 }
 
 /* The inner source replays (a fork on its way): its landing belongs into this trace, too. */
-static int record_landed(
-    struct input_source *source, struct machine *machine, uint64_t insns, struct error *error)
+static int record_landed(struct input_source *source, struct machine *machine,
+    const struct landing *landing, uint64_t insns, struct error *error)
 {
     struct recorder *recorder = (struct recorder *)source;
     const struct trace_position at = {.event = machine->event, .insn = insns};
-    trace_writer_input(recorder->writer, INPUT_LANDING, &at, NULL, 0);
-    return recorder->live->ops->landed(recorder->live, machine, insns, error);
+    buffer_clear(&recorder->scratch);
+    if (!landing->counted)
+        landing_save(landing, &recorder->scratch);
+    trace_writer_input(
+        recorder->writer, INPUT_LANDING, &at, recorder->scratch.data, recorder->scratch.size);
+    return recorder->live->ops->landed(recorder->live, machine, landing, insns, error);
 }
 
 static bool record_member_failed(
@@ -216,6 +220,7 @@ static int record_note(void *context, struct machine *machine, uint8_t kind, con
 static void add_config(struct trace_config *to, const struct recorder_options *options)
 {
     trace_config_set(to, "hindsight", "%s", HINDSIGHT_VERSION);
+    trace_config_set(to, "machine", "%d", MACHINE_VERSION);
     trace_config_set(to, "engine", "%s", options->engine);
     trace_config_set(to, "cpu", "%s", CPUID_MODEL);
     if (options->time_from_inputs)

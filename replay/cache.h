@@ -2,10 +2,11 @@
  * Checkpoints kept in a file beside the trace, so that the next session starts warm. Internal to
  * replay/.
  *
- * The file: magic, version, identity of the trace; then blocks, each with its size and XXH3-64:
- * what was printed, the checkpoint at the start, the further ones in order of position, an empty
- * one. The identity covers the checksums of all of the trace's chunks. The file is a copy of what a
- * replay can make again: one that does not fit, or the part behind a damaged block, is left out.
+ * The file: magic, version (of the file and of the machine), identity of the trace; then blocks,
+ * each with its size and XXH3-64: what was printed, the checkpoint at the start, the further ones
+ * in order of position, an empty one. The identity covers the checksums of all of the trace's
+ * chunks. The file is a copy of what a replay can make again: one that does not fit, or the part
+ * behind a damaged block, is left out.
  */
 #ifndef REPLAY_CACHE_H
 #define REPLAY_CACHE_H

@@ -47,11 +47,11 @@ static int fork_landing(struct input_source *source, struct machine *machine,
     return current->ops->landing(current, machine, exit, error);
 }
 
-static int fork_landed(
-    struct input_source *source, struct machine *machine, uint64_t insns, struct error *error)
+static int fork_landed(struct input_source *source, struct machine *machine,
+    const struct landing *landing, uint64_t insns, struct error *error)
 {
     struct input_source *current = ((struct fork *)source)->current;
-    return current->ops->landed ? current->ops->landed(current, machine, insns, error) : 0;
+    return current->ops->landed ? current->ops->landed(current, machine, landing, insns, error) : 0;
 }
 
 static int fork_value(struct input_source *source, struct machine *machine, enum input_kind kind,
@@ -126,6 +126,7 @@ struct fork *fork_open(const struct fork_options *options, bool *damaged, struct
     fork->live = options->live;
     const struct replay_options replay = {
         .engine = "soft",
+        .any_version = options->any_version,
         .console = options->console,
         .wrap = wrap,
         .wrap_context = fork,

@@ -19,6 +19,7 @@ struct fork_options {
     const char *position;      /* as text, for the new trace's header */
     struct input_source *live; /* borrowed; takes over at the position */
     bool include_checks;
+    bool any_version;         /* as in struct replay_options */
     struct byte_sink console; /* from power-on: the caller decides what of it to show */
     void (*line_changed)(void *target, const struct uart_line *line);
     void *line_target;

@@ -1,6 +1,9 @@
 #include "replay/replay.h"
 
+#include <ctype.h>
+#include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,6 +38,30 @@ struct replay {
 
 /* ---- Opening ---- */
 
+unsigned replay_machine_version(const struct trace_reader *trace)
+{
+    const char *text = trace_reader_setting(trace, "machine");
+    char *end;
+    if (!text)
+        return MACHINE_VERSION_UNSAID;
+    errno = 0;
+    unsigned long version = strtoul(text, &end, 10);
+    bool is_number = isdigit((unsigned char)*text) && *end == '\0' && errno == 0;
+    return is_number && version <= UINT_MAX ? (unsigned)version : 0;
+}
+
+static int check_version(const struct trace_reader *trace, struct error *error)
+{
+    unsigned version = replay_machine_version(trace);
+    const char *maker = trace_reader_setting(trace, "hindsight");
+    if (version == MACHINE_VERSION)
+        return 0;
+    return error_set(error,
+        "machine version %u made the trace, and this build has machine version %d: replay it with "
+        "the build that recorded it (hindsight %.32s), or try --any-version",
+        version, MACHINE_VERSION, maker ? maker : "of an unknown version");
+}
+
 static void *load_blob(
     struct replay *replay, const char *name, size_t *size, bool *damaged, struct error *error)
 {
@@ -65,8 +92,8 @@ static void *load_blob(
 /* Settings that describe the recording and not the machine. */
 static bool is_description(const char *key)
 {
-    static const char *const keys[] = {
-        "hindsight", "engine", "cpu", "kernel-name", "initrd-name", "host", "time", "forked-at"};
+    static const char *const keys[] = {"hindsight", "machine", "engine", "cpu", "kernel-name",
+        "initrd-name", "host", "time", "forked-at"};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         if (strcmp(key, keys[i]) == 0)
             return true;
@@ -216,6 +243,11 @@ struct replay *replay_open(
     if (result < 0) {
         *damaged = result == TRACE_DAMAGED;
         replay->reader = NULL;
+        replay_close(replay);
+        return NULL;
+    }
+    if (!options->any_version && check_version(replay->reader, error) < 0) {
+        error_prefix(error, "%s", path);
         replay_close(replay);
         return NULL;
     }

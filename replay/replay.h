@@ -15,7 +15,8 @@ struct replay_options {
         *engine; /* "kvm", "soft", or NULL: the one that recorded, soft when it is not usable */
     struct byte_sink console; /* what the guest prints again */
     struct byte_sink debug_console;
-    bool verify; /* compare with the checks where there are some */
+    bool verify;      /* compare with the checks where there are some */
+    bool any_version; /* also of a trace that another version of the machine made */
     /*
      * Puts a source between the machine and the replaying one (replay_inputs), before the machine
      * is made; NULL with the error set when it cannot. May be NULL.
@@ -34,6 +35,9 @@ enum replay_outcome {
                      */
     REPLAY_DIVERGED,
 };
+
+/* The MACHINE_VERSION that made the trace; 0 when what it says is no version. */
+unsigned replay_machine_version(const struct trace_reader *trace);
 
 /*
  * Opens the trace and builds its machine at 0.0. NULL on failure; *damaged then tells a damaged

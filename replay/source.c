@@ -196,6 +196,11 @@ static int load_landing(
         replay->damaged = true;
         return -1;
     }
+    if (input->position.insn) {
+        replay->landing.found = true;
+        replay->landing.insns = input->position.insn;
+        return 0;
+    }
     size_t at = find_found(replay, input->position.event);
     if (at < replay->found_count && replay->found[at].event == input->position.event) {
         replay->landing.found = true;
@@ -235,11 +240,10 @@ static int replay_landing(struct input_source *source, struct machine *machine,
     return 0;
 }
 
-static int replay_landed(
-    struct input_source *source, struct machine *machine, uint64_t insns, struct error *error)
+static int replay_landed(struct input_source *source, struct machine *machine,
+    const struct landing *landing, uint64_t insns, struct error *error)
 {
     struct replay_source *replay = (struct replay_source *)source;
-    const struct landing *landing = &replay->landing;
     consume(replay);
     replay->landing_loaded = false;
     if (landing->counted || landing->found)

@@ -467,8 +467,9 @@ struct timeline *timeline_open(
         error_set(error, "out of memory");
         return NULL;
     }
-    const struct replay_options replay = {
-        .engine = "soft", .console = {.put = log_console, .target = timeline}};
+    const struct replay_options replay = {.engine = "soft",
+        .console = {.put = log_console, .target = timeline},
+        .any_version = options && options->any_version};
     timeline->replay = replay_open(path, &replay, damaged, error);
     if (!timeline->replay) {
         timeline_close(timeline);

@@ -16,6 +16,20 @@
 #include "vmm/net/fault.h"
 #include "vmm/net/network.h"
 
+/*
+ * The version of the machine: of everything that decides how a given guest runs with given inputs,
+ * and of what the checks are compared by. A trace says which version made it, and no other replays
+ * it. Raise it with every change after which some recorded guest would run otherwise or some check
+ * would have another value: what an instruction or a device does, CPUID, the memory map and what
+ * the loader puts there, when interrupts are taken, virtual time, the fields of a digest, the
+ * meaning of an input. Not for what is only faster, not for options that old traces do not have,
+ * and not for the layout of the file, which has TRACE_VERSION.
+ *
+ *   1  all before traces said a version
+ *   2  digests cover RFLAGS.RF
+ */
+enum { MACHINE_VERSION = 2, MACHINE_VERSION_UNSAID = 1 };
+
 enum pace { PACE_REAL, PACE_FAST };
 
 enum { CONFIG_MAX_NICS = 4, CONFIG_MAX_DISKS = 4 };

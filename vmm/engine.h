@@ -44,7 +44,9 @@ enum exit_kind {
     EXIT_EXCEPTION,  /* BREAK_EXCEPTION: an exception has just been delivered */
     EXIT_MODE,       /* BREAK_MODE: the mode or the privilege level has just changed */
     EXIT_MATCH,      /* request.match: the next boundary where these registers stand */
-    EXIT_UNEMULATED, /* kvm: the host could not execute the instruction at RIP; nothing changed */
+    EXIT_UNEMULATED, /* kvm: the software CPU is to execute the instruction at RIP, of which nothing
+                        is done: the host could not, or left the state uncertain at a kick, which
+                        comes again behind it */
     EXIT_ERROR,      /* cannot go on: engine_run() returned -1 and the error names why */
     EXIT_KIND_COUNT
 };
@@ -145,6 +147,9 @@ struct engine_ops {
     /* A device, the debugger or a restore wrote [gpa, gpa + size) of RAM: decoded code is dropped.
      */
     void (*memory_changed)(struct engine *engine, uint64_t gpa, uint64_t size);
+    /* Another engine ran in the meantime: decoded code is dropped. What that engine wrote is in its
+     * own list of written pages, not in this one's. NULL: nothing is decoded. */
+    void (*forget_code)(struct engine *engine);
 };
 
 struct engine {

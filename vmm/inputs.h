@@ -65,7 +65,8 @@ struct delivery {
  * Where a landing is. The software CPU counts: `insns` after the last event. KVM cannot: then the
  * whole register state is kept, and digests of the pages written since `pages` was last cleared;
  * replay searches for the first boundary where both match. Having found it once in a session,
- * replay knows `insns` of such a landing, too.
+ * replay knows `insns` of such a landing, too; and a fork's trace holds both, because the state is
+ * not all the count's (vmm/landing.h says what is not).
  */
 struct landing {
     bool counted;
@@ -119,8 +120,8 @@ struct input_source_ops {
 
     /* The plan's landing was reached, `insns` after the last event, and is to be the next one. NULL
      * where plan() never gives one. */
-    int (*landed)(
-        struct input_source *source, struct machine *machine, uint64_t insns, struct error *error);
+    int (*landed)(struct input_source *source, struct machine *machine,
+        const struct landing *landing, uint64_t insns, struct error *error);
 
     /*
      * A device asks for a value: sectors, entropy, the outcome of a host operation. `produce` is

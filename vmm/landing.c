@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "vmm/digest.h"
+#include "vmm/repeat.h"
 
 static int set_pages(
     struct landing *landing, const uint64_t *gpas, unsigned count, struct error *error)
@@ -17,20 +18,46 @@ static int set_pages(
     return 0;
 }
 
-/* Every page of RAM: when the software CPU also wrote in this stretch, KVM's log is not enough. */
-static int all_pages(const struct machine *machine, uint64_t **gpas, unsigned *count)
+/* The two ascending lists as one, in `gpas`. */
+static int add_pages(uint64_t **gpas, unsigned *count, const uint64_t *more, unsigned more_count)
 {
-    free(*gpas);
-    *gpas = malloc(machine->memory.size / PAGE_SIZE * sizeof **gpas);
-    if (!*gpas)
+    uint64_t *both = malloc(((size_t)*count + more_count + 1) * sizeof *both);
+    if (!both)
         return -1;
-    *count = 0;
-    for (unsigned r = 0; r < 2; r++) {
-        const struct memory_region *region = &machine->memory.region[r];
-        for (uint64_t at = 0; at < region->size; at += PAGE_SIZE)
-            (*gpas)[(*count)++] = region->gpa + at;
+    unsigned n = 0, i = 0, j = 0;
+    while (i < *count || j < more_count) {
+        bool is_first = j == more_count || (i < *count && (*gpas)[i] <= more[j]);
+        uint64_t gpa = is_first ? (*gpas)[i++] : more[j++];
+        if (n == 0 || both[n - 1] != gpa)
+            both[n++] = gpa;
     }
+    free(*gpas);
+    *gpas = both;
+    *count = n;
     return 0;
+}
+
+/* What was written since the last landing, at least; each engine knows of its own writes. */
+static int take_dirty_pages(
+    struct machine *machine, uint64_t **gpas, unsigned *count, struct error *error)
+{
+    struct engine *const engine = machine->engine;
+    struct engine *const other = engine == machine->soft ? machine->home : machine->soft;
+    uint64_t *more;
+    unsigned more_count;
+    if (engine->ops->take_dirty_pages(engine, gpas, count, error) < 0)
+        return -1;
+    if (!machine->assisted || other == engine)
+        return 0;
+    int result = other->ops->take_dirty_pages(other, &more, &more_count, error);
+    if (result == 0) {
+        if (add_pages(gpas, count, more, more_count) < 0)
+            result = error_set(error, "out of memory for a landing");
+        free(more);
+    }
+    if (result < 0)
+        free(*gpas);
+    return result;
 }
 
 int landing_capture(struct machine *machine, struct landing *landing, struct error *error)
@@ -40,13 +67,9 @@ int landing_capture(struct machine *machine, struct landing *landing, struct err
     uint64_t *gpas;
     unsigned count;
     if (engine->ops->export_state(engine, &landing->state, error) < 0 ||
-        engine->ops->take_dirty_pages(engine, &gpas, &count, error) < 0)
+        take_dirty_pages(machine, &gpas, &count, error) < 0)
         return -1;
-    int result = 0;
-    if (machine->assisted && all_pages(machine, &gpas, &count) < 0)
-        result = error_set(error, "out of memory for a landing");
-    if (result == 0)
-        result = set_pages(landing, gpas, count, error);
+    int result = set_pages(landing, gpas, count, error);
     free(gpas);
     if (result == 0)
         result = digest_pages(&machine->memory, &landing->state, landing->pages, count, error);
@@ -77,6 +100,15 @@ static bool pages_match(struct machine *machine, struct landing *landing)
     return true;
 }
 
+/* In front of the first iteration the software CPU has RF clear, and nothing excuses another value
+ * there. */
+static bool is_between_iterations(const struct machine *machine, const struct vcpu_state *state)
+{
+    struct repeat repeat;
+    return (state->rflags & FLAG_RF) && repeat_at_rip(&machine->memory, state, &repeat) &&
+           repeat.left;
+}
+
 int landing_matches(struct machine *machine, struct landing *landing, struct error *error)
 {
     struct vcpu_state state;
@@ -85,6 +117,8 @@ int landing_matches(struct machine *machine, struct landing *landing, struct err
         return 0;
     if (engine->ops->export_state(engine, &state, error) < 0)
         return -1;
+    if (is_between_iterations(machine, &state))
+        state.rflags = (state.rflags & ~FLAG_RF) | (landing->state.rflags & FLAG_RF);
     return vcpu_digest_full(&state) == vcpu_digest_full(&landing->state);
 }
 

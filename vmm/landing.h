@@ -16,7 +16,14 @@
 int landing_capture(struct machine *machine, struct landing *landing, struct error *error);
 void landing_free(struct landing *landing);
 
-/* Does the machine (on an engine that exports its state) stand at the landing? 1, 0, or -1. */
+/*
+ * Does the machine, on the software CPU, stand at the landing? 1, 0, or -1.
+ *
+ * Everything is compared but for one bit at one kind of place: between two iterations of a repeated
+ * string instruction RFLAGS.RF is set here, as the manuals say (SDM volume 3, 17.3.1.1), while
+ * AMD's processors leave it clear there, and so may have the recording. A caller that goes on from
+ * a match imports the landing's state: an interrupt pushes RF.
+ */
 int landing_matches(struct machine *machine, struct landing *landing, struct error *error);
 
 /* Fixed layout, for the trace. */

@@ -245,8 +245,8 @@ int machine_switch_engine(struct machine *machine, struct engine *engine, struct
     if (old->ops->export_state(old, &state, error) < 0 ||
         engine->ops->import_state(engine, &state, error) < 0)
         return -1;
-    /* The other engine wrote to RAM in the meantime: nothing decoded before can be relied on. */
-    forget_code(machine, engine);
+    if (engine->ops->forget_code)
+        engine->ops->forget_code(engine);
     machine->engine = engine;
     machine->counted = machine->at_boundary && engine->ops->counts;
     machine->event_retired = engine->retired;

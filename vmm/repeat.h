@@ -1,6 +1,6 @@
 /*
- * Repeated port string instructions (REP INS, REP OUTS), where the engines need a common view of
- * what an instruction boundary is.
+ * Repeated string instructions, where the engines need a common view of what an instruction
+ * boundary is.
  */
 #ifndef VMM_REPEAT_H
 #define VMM_REPEAT_H
@@ -13,7 +13,8 @@ struct repeat {
     uint64_t left;   /* iterations still to do: RCX in the address size */
 };
 
-/* Is the instruction at RIP one? Looks at memory through the guest's page tables. */
+/* Is the instruction at RIP one? Looks at memory through the guest's page tables. Not told: whether
+ * iterations are done already. */
 bool repeat_at_rip(
     const struct memory *memory, const struct vcpu_state *state, struct repeat *found);
 

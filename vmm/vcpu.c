@@ -160,18 +160,10 @@ static uint8_t *pack_all(uint8_t *out, const struct vcpu_state *state)
     return out + sizeof state->fpu;
 }
 
-/* RFLAGS stands behind the 16 general registers and RIP. */
-static void forget_rf(uint8_t *packed)
-{
-    uint8_t *byte = packed + 17 * 8 + 2;
-    *byte &= (uint8_t) ~(FLAG_RF >> 16);
-}
-
 uint64_t vcpu_digest_core(const struct vcpu_state *state)
 {
     uint8_t packed[PACKED_MAXIMUM];
     const uint8_t *end = pack(packed, state, core_fields, CORE_COUNT);
-    forget_rf(packed);
     return XXH3_64bits(packed, (size_t)(end - packed));
 }
 
@@ -179,7 +171,6 @@ uint64_t vcpu_digest_full(const struct vcpu_state *state)
 {
     uint8_t packed[PACKED_MAXIMUM];
     const uint8_t *end = pack_all(packed, state);
-    forget_rf(packed);
     return XXH3_64bits(packed, (size_t)(end - packed));
 }
 

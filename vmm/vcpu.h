@@ -192,8 +192,7 @@ void vcpu_canonicalize_core(struct vcpu_state *state);
 /*
  * XXH3-64 digests. The core digest covers everything except the FPU image, the debug registers and
  * the MSRs after apic_base (what KVM hands over at every exit without further calls); the full
- * digest covers all. RFLAGS.RF is left out: between the iterations of a repeated string instruction
- * (SDM volume 3, 17.3.1.1) the engines set it at different moments.
+ * digest covers all.
  */
 uint64_t vcpu_digest_core(const struct vcpu_state *state);
 uint64_t vcpu_digest_full(const struct vcpu_state *state);

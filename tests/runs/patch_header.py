@@ -1,6 +1,7 @@
-"""Changes the version or architecture in a trace's file header and makes its checksum right again.
+"""Changes the version or architecture in a trace's file header, or the machine's version in its
+settings, and makes the checksums right again.
 
-Usage: patch_header.py IN OUT version|architecture   (offsets: docs/trace-format.md, file header)
+Usage: patch_header.py IN OUT version|architecture|machine   (offsets: docs/trace-format.md)
 """
 import ctypes
 import struct
@@ -11,10 +12,35 @@ OFFSETS = {"version": 8, "architecture": 10}
 xxhash = ctypes.CDLL("libxxhash.so.0")
 xxhash.XXH3_64bits.restype = ctypes.c_uint64
 xxhash.XXH3_64bits.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
+xxhash.XXH3_64bits_withSeed.restype = ctypes.c_uint64
+xxhash.XXH3_64bits_withSeed.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint64]
+
+
+def digest(content):
+    return xxhash.XXH3_64bits(bytes(content), len(content))
+
+
+def change_header(data, offset):
+    value, = struct.unpack_from("<H", data, offset)
+    struct.pack_into("<H", data, offset, value + 40)
+    struct.pack_into("<Q", data, 56, digest(data[:56]))
+
+
+def change_machine(data):
+    """The CONFIG chunk's header is at 64, its payload, which is raw, at 128."""
+    size, = struct.unpack_from("<I", data, 64 + 20)
+    payload = data[128:128 + size]
+    at = payload.index(b"\0machine=") + len(b"\0machine=")
+    payload[at] = ord("9")
+    data[128:128 + size] = payload
+    seed = digest(data[64:64 + 48])
+    struct.pack_into("<Q", data, 64 + 48, xxhash.XXH3_64bits_withSeed(bytes(payload), size, seed))
+    struct.pack_into("<Q", data, 64 + 56, digest(data[64:64 + 56]))
+
 
 data = bytearray(open(sys.argv[1], "rb").read())
-offset = OFFSETS[sys.argv[3]]
-value, = struct.unpack_from("<H", data, offset)
-struct.pack_into("<H", data, offset, value + 40)
-struct.pack_into("<Q", data, 56, xxhash.XXH3_64bits(bytes(data[:56]), 56))
+if sys.argv[3] == "machine":
+    change_machine(data)
+else:
+    change_header(data, OFFSETS[sys.argv[3]])
 open(sys.argv[2], "wb").write(data)

@@ -235,6 +235,11 @@ static void soft_memory_changed(struct engine *engine, uint64_t gpa, uint64_t si
     }
 }
 
+static void soft_forget_code(struct engine *engine)
+{
+    blocks_flush(cpu_of(engine));
+}
+
 static unsigned count_bits(const uint8_t *bits, uint64_t bytes)
 {
     unsigned count = 0;
@@ -290,6 +295,7 @@ static const struct engine_ops soft_ops = {
     .take_hit = soft_take_hit,
     .take_dirty_pages = soft_take_dirty_pages,
     .memory_changed = soft_memory_changed,
+    .forget_code = soft_forget_code,
 };
 
 struct engine *soft_create(struct memory *memory, struct error *error)

@@ -55,11 +55,67 @@ static void refuse_msr(struct kvm_engine *kvm)
     kvm->run->msr.error = 1;
 }
 
+/* Moves RIP on by `length` and clears RF. */
+static int clear_rf(struct kvm_engine *kvm, unsigned length, struct error *error)
+{
+    struct kvm_regs regs;
+    if (ioctl(kvm->vcpu, KVM_GET_REGS, &regs) < 0)
+        return error_set_errno(error, "kvm: cannot read the vCPU's registers");
+    regs.rip += length;
+    regs.rflags &= ~FLAG_RF;
+    if (ioctl(kvm->vcpu, KVM_SET_REGS, &regs) < 0)
+        return error_set_errno(error, "kvm: cannot set the vCPU's registers");
+    if (kvm->sync_regs)
+        kvm->run->s.regs.regs = regs;
+    return 0;
+}
+
+/*
+ * RF is set behind an IRET that took it from the stack, until the next instruction is complete, and
+ * between the iterations of a repeated string instruction (SDM volume 3, 17.3.1.1). KVM's differs:
+ *  - After the last iteration of one that it emulated it leaves RIP on it, with RCX 0 and RF set,
+ *    and moves on at the next entry. The architecture has no such boundary: it is finished here.
+ *  - Where it skips the exiting instruction without executing it, an RF from before may be left.
+ * The instruction is complete: RF is clear, unless it has iterations left.
+ *  - A fault that the host handles, as for a page not mapped yet, leaves RF set in the interrupted
+ *    guest (SDM volume 3, "Saving RIP, RSP, RFLAGS, and SSP", for EPT violations; a host that runs
+ *    the guest in its own ring 3 finds it so in the frame). On a kick it then cannot be told from
+ *    one that IRET set: the software CPU executes the instruction, and the kick comes behind it,
+ *    where RF is certain. At a repeated string instruction it is cleared: whether an iteration is
+ *    done cannot be told either, and clear is what AMD's processors have at both places.
+ */
+static int settle_rf(struct kvm_engine *kvm, struct vcpu_exit *exit, struct error *error)
+{
+    struct vcpu_state state;
+    struct repeat repeat;
+    if (kvm->sync_regs && !(kvm->run->s.regs.regs.rflags & FLAG_RF))
+        return 0;
+    if (kvm_state_export(kvm, &state, false, error) < 0)
+        return -1;
+    /* Setting registers would lose a pending exception, whose RF is that of the frame to come. */
+    if (!(state.rflags & FLAG_RF) || state.exception_pending)
+        return 0;
+    const enum exit_kind kind = exit->kind;
+    bool inside = kind != EXIT_HLT && repeat_at_rip(kvm->memory, &state, &repeat);
+    if (kvm->sync_regs && kind != EXIT_KICK && state.rip != kvm->exit_rip)
+        inside = false;
+    if (inside && !repeat.left)
+        return clear_rf(kvm, repeat.length, error);
+    if (inside == (kind == EXIT_KICK))
+        return clear_rf(kvm, 0, error);
+    if (kind == EXIT_KICK) {
+        exit->kind = EXIT_UNEMULATED;
+        atomic_store(&kvm->kicked, 1);
+    }
+    return 0;
+}
+
 /* Translates the exit in kvm->run. 1: handled here, run on. */
 static int decode_exit(struct kvm_engine *kvm, struct vcpu_exit *exit, struct error *error)
 {
     struct kvm_run *run = kvm->run;
     *exit = (struct vcpu_exit){0};
+    kvm->exit_rip = run->s.regs.regs.rip;
     switch (run->exit_reason) {
     case KVM_EXIT_IO:
         kvm->element = 0;
@@ -73,7 +129,7 @@ static int decode_exit(struct kvm_engine *kvm, struct vcpu_exit *exit, struct er
     case KVM_EXIT_HLT:
         kvm->halted = true;
         exit->kind = EXIT_HLT;
-        return 0;
+        return settle_rf(kvm, exit, error);
     case KVM_EXIT_SHUTDOWN:
         exit->kind = EXIT_SHUTDOWN;
         return 0;
@@ -133,33 +189,6 @@ static int enter(struct kvm_engine *kvm, struct error *error)
     }
 }
 
-/*
- * After the last iteration of a repeated string instruction that it emulated KVM leaves RIP on it,
- * with RCX 0 and RF set, and moves on at the next entry. The architecture has no such boundary:
- * finish it here.
- */
-static int finish_repeat(struct kvm_engine *kvm, struct error *error)
-{
-    struct vcpu_state state;
-    struct repeat repeat;
-    struct kvm_regs regs;
-    if (kvm->sync_regs && !(kvm->run->s.regs.regs.rflags & FLAG_RF))
-        return 0;
-    if (kvm_state_export(kvm, &state, false, error) < 0)
-        return -1;
-    if (!(state.rflags & FLAG_RF) || !repeat_at_rip(kvm->memory, &state, &repeat) || repeat.left)
-        return 0;
-    if (ioctl(kvm->vcpu, KVM_GET_REGS, &regs) < 0)
-        return error_set_errno(error, "kvm: cannot read the vCPU's registers");
-    regs.rip += repeat.length;
-    regs.rflags &= ~FLAG_RF;
-    if (ioctl(kvm->vcpu, KVM_SET_REGS, &regs) < 0)
-        return error_set_errno(error, "kvm: cannot set the vCPU's registers");
-    if (kvm->sync_regs)
-        kvm->run->s.regs.regs = regs;
-    return 0;
-}
-
 static int kvm_run(struct engine *engine, const struct run_request *request, struct vcpu_exit *exit,
     struct error *error)
 {
@@ -189,7 +218,7 @@ static int kvm_run(struct engine *engine, const struct run_request *request, str
     }
     if (kvm->access_open)
         report_access(kvm, exit);
-    return exit->kind == EXIT_KICK ? finish_repeat(kvm, error) : 0;
+    return exit->kind == EXIT_KICK ? settle_rf(kvm, exit, error) : 0;
 }
 
 /*
@@ -219,9 +248,8 @@ static int kvm_complete(struct engine *engine, uint64_t value, struct error *err
     }
     if (errno != EINTR)
         return error_set_errno(error, "kvm: KVM_RUN failed while completing an access");
-    if (finish_repeat(kvm, error) < 0)
-        return -1;
-    return ENGINE_DONE;
+    struct vcpu_exit access = {.kind = EXIT_PIO_IN}; /* or any other */
+    return settle_rf(kvm, &access, error) < 0 ? -1 : ENGINE_DONE;
 }
 
 static int kvm_export(struct engine *engine, struct vcpu_state *state, struct error *error)

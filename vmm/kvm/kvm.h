@@ -25,6 +25,7 @@ struct kvm_engine {
     unsigned element;
     bool access_open;
     bool exit_waiting; /* completion already produced the next exit */
+    uint64_t exit_rip; /* where the access was reported */
 
     pthread_t thread; /* the one in run() */
     atomic_bool in_run;

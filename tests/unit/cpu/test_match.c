@@ -160,10 +160,13 @@ static void test_stops_inside_a_repetition(void **context)
     (void)context;
     while (states[n].rip != GUEST_CODE + 50 || states[n].gpr[RCX] != 7)
         n++;
+    assert_true(states[n].rflags & FLAG_RF);
+    states[n].rflags &= ~FLAG_RF; /* as other CPUs have it there: not among what is compared */
     guest_create(&guest, code, sizeof code);
     assert_int_equal(run_to(&guest, &states[n], UINT64_MAX).kind, EXIT_MATCH);
     assert_int_equal(guest.engine->retired, n);
     guest_export(&guest, &found);
+    assert_true(found.rflags & FLAG_RF);
     assert_int_equal(found.rip, GUEST_CODE + 50);
     assert_int_equal(found.gpr[RCX], 7);
     assert_int_equal(found.gpr[RDI], 0x300100 + 13);

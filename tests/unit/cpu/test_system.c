@@ -479,6 +479,52 @@ static void iret_and_flags(void **state)
     assert_non_null(strstr(guest.error.text, "not implemented: return from a nested task: cf"));
 }
 
+/* PUSH flags, CS, GUEST_CODE + 15; IRET; NOP, NOP: four instructions up to behind the IRET. */
+static void start_iret_with_rf(bool guest_breakpoint)
+{
+    static const uint8_t code[] = {0x68, 0x02, 0x02, 0x01, 0x00, 0x6a, CODE0, 0x68,
+        (GUEST_CODE + 15) & 0xff, GUEST_CODE >> 8 & 0xff, GUEST_CODE >> 16, 0, 0xcf, 0xf4, 0xf4,
+        0x90, 0x90, 0xf4};
+    struct vcpu_exit exit;
+    guest_start(&guest, 0, code, sizeof code);
+    if (guest_breakpoint) { /* on the instruction that the IRET goes to */
+        guest.state.dr[0] = GUEST_CODE + 15;
+        guest.state.dr7 |= 1;
+    }
+    guest_import(&guest);
+    assert_int_equal(guest_try_run(&guest, 4, &exit), 0);
+    assert_int_equal(exit.kind, EXIT_BUDGET);
+    assert_int_equal(guest.state.rip, GUEST_CODE + 15);
+    assert_true(guest.state.rflags & FLAG_RF);
+}
+
+static void rf_from_iret_lasts_until_the_next_instruction_is_complete(void **state)
+{
+    (void)state;
+    struct vcpu_exit exit;
+    for (unsigned breakpoint = 0; breakpoint < 2; breakpoint++) {
+        start_iret_with_rf(breakpoint);
+        /* Exported and imported again there, as for a change of engine. */
+        guest_import(&guest);
+        assert_int_equal(guest_try_run(&guest, 1, &exit), 0);
+        assert_int_equal(exit.kind, EXIT_BUDGET);
+        assert_int_equal(guest.state.rip, GUEST_CODE + 16); /* the breakpoint was held off */
+        assert_false(guest.state.rflags & FLAG_RF);
+        /* An interrupt pushes RF as it stands. */
+        for (unsigned after = 0; after < 2; after++) {
+            start_iret_with_rf(breakpoint);
+            if (after)
+                assert_int_equal(guest_try_run(&guest, 1, &exit), 0);
+            assert_int_equal(guest.engine->ops->interrupt(guest.engine, ARRIVED, &guest.error), 0);
+            guest_run(&guest);
+            assert_int_equal(guest_vector(&guest), ARRIVED);
+            assert_int_equal(guest_stack(&guest, 0), GUEST_CODE + 15 + after);
+            assert_int_equal(guest_stack(&guest, 8), FLAG_ONE | FLAG_IF | (after ? 0 : FLAG_RF));
+            assert_false(guest.state.rflags & FLAG_RF);
+        }
+    }
+}
+
 static void external_interrupts(void **state)
 {
     (void)state;
@@ -520,6 +566,7 @@ int main(void)
         cmocka_unit_test(faults_while_delivering),
         cmocka_unit_test(exceptions_without_end),
         cmocka_unit_test(iret_and_flags),
+        cmocka_unit_test(rf_from_iret_lasts_until_the_next_instruction_is_complete),
         cmocka_unit_test(external_interrupts),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -105,11 +105,12 @@ static int detour_plan(struct input_source *source, struct machine *machine, str
     return detour->inner->ops->plan(detour->inner, machine, plan, error);
 }
 
-static int detour_landed(
-    struct input_source *source, struct machine *machine, uint64_t insns, struct error *error)
+static int detour_landed(struct input_source *source, struct machine *machine,
+    const struct landing *landing, uint64_t insns, struct error *error)
 {
     struct detour *detour = (struct detour *)source;
     (void)machine;
+    (void)landing;
     (void)error;
     detour->landed++;
     detour->insns = insns;
@@ -174,14 +175,36 @@ static struct position longest_stretch(void)
     return longest;
 }
 
-/* Makes a landing of where the replay is at the position, and searches it in a second replay. */
-static void search(struct position position)
+/* An interrupt at the landing pushes the landing's flags. The stack's memory is mapped one to one.
+ */
+static void take_interrupt(struct machine *machine, const struct landing *landing)
+{
+    enum { VECTOR = 32, RIP = 0, RFLAGS = 16 };
+    struct error error = {""};
+    struct vcpu_state state;
+    uint64_t rip, rflags;
+    struct engine *engine = machine->engine;
+    assert_true(engine->ops->interruptible(engine));
+    assert_int_equal(engine->ops->interrupt(engine, VECTOR, &error), 0);
+    assert_int_equal(engine->ops->export_state(engine, &state, &error), 0);
+    assert_true(memory_read(&machine->memory, state.gpr[RSP] + RIP, &rip, sizeof rip));
+    assert_true(memory_read(&machine->memory, state.gpr[RSP] + RFLAGS, &rflags, sizeof rflags));
+    assert_true(rip == landing->state.rip);
+    assert_true(rflags == landing->state.rflags);
+}
+
+/*
+ * Makes a landing of where the replay is at the position, with `flags` changed, and searches it in
+ * a second replay. Is it found?
+ */
+static bool finds(struct position position, uint64_t flags)
 {
     struct error error = {""};
     struct detour detour = {.source.ops = &detour_ops, .event = position.event};
     struct replay *replay = replay_to(position);
     assert_int_equal(landing_capture(replay_machine(replay), &detour.landing, &error), 0);
     assert_true(detour.landing.page_count > 0);
+    detour.landing.state.rflags ^= flags;
     replay_close(replay);
 
     replay = replay_to((struct position){position.event, 0});
@@ -192,11 +215,21 @@ static void search(struct position position)
     if (machine_run(machine, (struct position){position.event + 1, 0}, &error) != 0)
         fail_msg("%s", error.text);
     assert_int_equal(machine->stop, STOP_UNTIL);
-    assert_int_equal(detour.landed, 1);
-    assert_true(detour.insns == position.insn);
+    if (detour.landed) {
+        assert_int_equal(detour.landed, 1);
+        assert_true(detour.insns == position.insn);
+        if (detour.landing.state.rflags & FLAG_IF)
+            take_interrupt(machine, &detour.landing);
+    }
     machine->source = detour.inner;
     replay_close(replay);
     landing_free(&detour.landing);
+    return detour.landed;
+}
+
+static void search(struct position position)
+{
+    assert_true(finds(position, 0));
 }
 
 static bool same_registers(const struct vcpu_state *a, const struct vcpu_state *b)
@@ -235,6 +268,40 @@ static void places_in_other_computation_are_found(void **state)
         seed = seed * 6364136223846793005u + 1442695040888963407u;
         search((struct position){stretch.event, 1 + (seed >> 33) % (stretch.insn - 1)});
     }
+}
+
+static void between_iterations_rf_may_be_the_recording_cpus(void **state)
+{
+    (void)state;
+    record("repeat", "rounds=1 user=1 count=500 hz=19");
+    struct position stretch = longest_stretch();
+    unsigned inside = 0, outside = 0;
+    assert_true(stretch.insn > 3000);
+    for (uint64_t insn = 7; insn < stretch.insn; insn += 61) {
+        struct position position = {stretch.event, insn};
+        struct vcpu_state here;
+        state_at(position, &here);
+        bool between = here.rflags & FLAG_RF; /* no IRET sets it in this stretch */
+        inside += between;
+        outside += !between;
+        assert_true(finds(position, 0));
+        assert_true(finds(position, FLAG_RF) == between);
+        assert_false(finds(position, FLAG_NT));
+    }
+    assert_true(inside > 10);
+    /* In front of a first iteration, behind a last one, in front of something else. */
+    static const int around[] = {-1, 0, 1, 2};
+    uint64_t first = 1;
+    struct vcpu_state here;
+    do
+        state_at((struct position){stretch.event, ++first}, &here);
+    while (!(here.rflags & FLAG_RF));
+    for (size_t i = 0; i < sizeof around / sizeof around[0]; i++) {
+        struct position position = {stretch.event, first + (uint64_t)around[i]};
+        assert_true(finds(position, 0));
+        assert_true(finds(position, FLAG_RF) == (around[i] >= 0));
+    }
+    printf("%u places inside repetitions, %u elsewhere\n", inside, outside);
 }
 
 /* Where a landing was found once, a restored replay goes by count; a landing damaged in between is
@@ -285,6 +352,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_tells_passes_with_equal_registers_apart),
         cmocka_unit_test(places_in_other_computation_are_found),
+        cmocka_unit_test(between_iterations_rf_may_be_the_recording_cpus),
         cmocka_unit_test(a_wrong_state_where_a_landing_was_found_is_an_error),
     };
     return cmocka_run_group_tests(tests, make_path, remove_path);
