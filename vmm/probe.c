@@ -238,6 +238,17 @@ void probe_kvm(struct probe *probe)
     }
 }
 
+bool probe_ring0_exact(void)
+{
+    struct bench bench;
+    struct error error;
+    if (!open_bench(&bench, &error))
+        return true;
+    bool exact = test_sse(&bench);
+    close_bench(&bench);
+    return exact;
+}
+
 const char *probe_auto_engine(void)
 {
     struct bench bench;

@@ -28,6 +28,13 @@ void probe_kvm(struct probe *probe);
  */
 #define PROBE_SLOW_MIPS 50.0
 
+/*
+ * Does KVM execute SSE arithmetic in ring 0, as every processor does and the kernel's instruction
+ * emulator does not? If not, it emulates ring 0, and paired_create() is to be used. True when there
+ * is no usable KVM. Takes a millisecond.
+ */
+bool probe_ring0_exact(void);
+
 /* "kvm" or "soft". */
 const char *probe_auto_engine(void);
 

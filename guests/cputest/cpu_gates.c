@@ -250,8 +250,8 @@ static void syscalls(void)
     struct attempt got = attempt_user(syscall_disabled, 0);
     check_fault("SYSCALL without EFER.SCE", &got, UD, 0);
     write_msr(0xc0000080, efer | 1);
-    /* SYSCALL: CS 8, SS 16. SYSRETQ: CS 0x10 + 16 = 0x20, SS 0x10 + 8 = 0x18, both with RPL 3. */
-    write_msr(0xc0000081, 0x0013000800000000);
+    /* SYSCALL: CS 8, SS 16. SYSRETQ: CS 0x20 + 16 = 0x30, SS 0x20 + 8 = 0x28, both with RPL 3. */
+    write_msr(0xc0000081, 0x0023000800000000);
     write_msr(0xc0000082, (uintptr_t)syscall_entry);
     write_msr(0xc0000084, 0x201); /* IF and CF are cleared */
     got = attempt_user(do_syscall, seen);

@@ -31,4 +31,8 @@ void segments_init(void)
         (limit & 0xffff) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
     gdt[SELECTOR_TSS / 8 + 1] = base >> 32;
     __asm__ volatile("ltr %w0" : : "r"(SELECTOR_TSS) : "memory");
+    /* EFER.SCE, as kernels have it. */
+    uint32_t low, high;
+    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(0xc0000080));
+    __asm__ volatile("wrmsr" : : "a"(low | 1), "d"(high), "c"(0xc0000080));
 }

@@ -74,6 +74,7 @@ gdt:
     .quad 0
     .quad 0x00af9b000000ffff /* SELECTOR_KERNEL_CODE: 64-bit, DPL 0 */
     .quad 0x00cf93000000ffff /* SELECTOR_KERNEL_DATA */
+    .quad 0, 0               /* not used */
     .quad 0x00cff3000000ffff /* SELECTOR_USER_DATA: DPL 3 */
     .quad 0x00affb000000ffff /* SELECTOR_USER_CODE: 64-bit, DPL 3 */
     .quad 0, 0               /* SELECTOR_TSS, filled in by segments_init */

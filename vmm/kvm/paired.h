@@ -1,0 +1,13 @@
+/*
+ * The kvm engine for hosts whose KVM does not execute ring 0 exactly (probe_ring0_exact()): the
+ * software CPU runs all but 64-bit code of ring 3. Same contract as kvm_create(), and the same
+ * name.
+ */
+#ifndef VMM_KVM_PAIRED_H
+#define VMM_KVM_PAIRED_H
+
+#include "vmm/engine.h"
+
+struct engine *paired_create(struct memory *memory, struct error *error);
+
+#endif
