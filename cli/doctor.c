@@ -28,7 +28,8 @@ static void print_text(const struct probe *probe, struct buffer *out)
         buffer_printf(out, "kvm                    usable\n");
         buffer_printf(out, "ring 0 speed           %.1f million instructions/s%s\n",
             probe->ring0_mips,
-            probe->ring0_mips < PROBE_SLOW_MIPS ? " (interpreted by the host's kernel)" : "");
+            probe->ring0_mips < PROBE_SLOW_MIPS ? " (KVM alone: interpreted by the host's kernel)"
+                                                : "");
         buffer_printf(
             out, "ring 3 speed           %.1f million instructions/s\n", probe->ring3_mips);
         buffer_printf(out, "port exit round trip   %.1f us\n", probe->exit_us);
@@ -40,7 +41,7 @@ static void print_text(const struct probe *probe, struct buffer *out)
         buffer_printf(out, "kick while computing   %s\n",
             probe->kick_lands ? "lands" : "no: a guest that never exits cannot be interrupted");
         buffer_printf(out, "SSE in ring 0          %s\n",
-            probe->sse_ring0 ? "yes" : "no: the software CPU helps out, one instruction at a time");
+            probe->sse_ring0 ? "yes" : "no: KVM emulates ring 0, so the software CPU runs it");
         buffer_printf(out, "RDTSC                  not trapped by KVM: a guest that reads it "
                            "replays only where nothing depends on the value\n");
     }
