@@ -235,7 +235,7 @@ struct cpu {
     uint64_t breakpoint_rip;     /* where EXIT_BREAKPOINT was last reported, and when: */
     uint64_t breakpoint_retired; /* going on from there steps over it */
     struct cpu_match match;
-    uint64_t debug_hits;    /* DR6 bits of data and I/O breakpoints hit by the instruction */
+    uint64_t debug_hits;    /* DR6 bits of the traps that the instruction itself brought about */
     uint64_t debug_seen[5]; /* DR0-3 and DR7 that the TLB and the dispatcher know of */
     bool debug_stepping;    /* DR7 enables instruction or I/O breakpoints */
 

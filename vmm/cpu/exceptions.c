@@ -205,6 +205,7 @@ void interrupt_enter(struct cpu *cpu, const struct interrupt *interrupt)
         cpu->s.nmi_blocked = true;
     cpu->s.sti_shadow = false;
     cpu->s.mov_ss_shadow = false;
+    cpu->s.halted = false; /* the single step of HLT ends it at once */
 }
 
 /* ---- Delivering ------------------------------------------------------------------------------ */
