@@ -4,7 +4,7 @@
 # else a host's KVM gets wrong (software virtualization emulates ring 0 in part) is shown only.
 source "$(dirname "$0")/common.bash"
 
-for guest in cpu_faults cpu_gates cpu_paging cpu_smc cpu_step; do
+for guest in cpu_apic cpu_faults cpu_gates cpu_paging cpu_smc cpu_step; do
     for engine in $(engines); do
         hindsight run --engine "$engine" --pace fast --kernel "$GUESTS/$guest.elf"
         summary=$(grep 'checks passed' "$work/out" || true)

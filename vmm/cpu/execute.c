@@ -178,7 +178,8 @@ static bool boundary(
     } else if (cpu->match.armed && match_here(cpu)) {
         cpu->match.reported_retired = cpu->engine.retired;
         exit->kind = EXIT_MATCH;
-    } else if (request->stop_when_interruptible && cpu_interruptible(cpu)) {
+    } else if (request->stop_when_interruptible && cpu_interruptible(cpu) &&
+               (!request->stop_below_cr8 || cpu->s.cr8 < request->stop_below_cr8)) {
         exit->kind = EXIT_WINDOW;
     } else if (cpu->engine.retired >= end) {
         exit->kind = EXIT_BUDGET;
