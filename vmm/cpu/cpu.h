@@ -8,7 +8,7 @@
  *   blocks.c      cache of decoded blocks, keyed by physical page and mode; self-modifying code
  *   execute*.c    the dispatcher and the integer instruction groups
  *   mmu.c         paging, TLB, memory access of every kind (access.h has the inline hit path)
- *   segments.c, transfer.c, exceptions.c, control.c, msr.c, io.c    the system instructions
+ *   segments.c, transfer.c, task.c, exceptions.c, control.c, msr.c, io.c    the system instructions
  *   match.c       stops at given registers
  *   x87*.c, mmx.c, sse*.c    floating point and SIMD, on the host's own instructions
  *

@@ -207,13 +207,6 @@ static void far_jumps(void **state)
     guest_import(&guest);
     guest_run(&guest);
     assert_int_equal(guest.state.rip, GUEST_GATE + 1); /* the gate's offset counts */
-    struct vcpu_exit exit;
-    gate[5] = TASK_GATE;
-    guest_start(&guest, 0, gate, sizeof gate);
-    guest_import(&guest);
-    assert_int_equal(guest_try_run(&guest, 10, &exit), -1);
-    assert_non_null(strstr(guest.error.text, "not implemented: task switch: ea 00 00 00 00 70 00"));
-    assert_non_null(strstr(guest.error.text, "32-bit protected mode"));
 }
 
 static void call_gate_to_an_inner_level(void **state)
@@ -470,13 +463,6 @@ static void iret_and_flags(void **state)
         assert_int_equal(guest_vector(&guest), ARRIVED);
         assert_int_equal(guest_stack(&guest, 8), cases[i].expected);
     }
-    static const uint8_t nested[] = {0xcf};
-    guest_start(&guest, 0, nested, sizeof nested);
-    guest.state.rflags |= FLAG_NT;
-    guest_import(&guest);
-    struct vcpu_exit exit;
-    assert_int_equal(guest_try_run(&guest, 10, &exit), -1);
-    assert_non_null(strstr(guest.error.text, "not implemented: return from a nested task: cf"));
 }
 
 static void external_interrupts(void **state)
