@@ -3,19 +3,21 @@
 #include "vmm/cpu/descriptor.h"
 #include "vmm/cpu/paging.h"
 
-/* The 32-bit TSS (APM volume 2, figure 12-6): the general registers are in their own order. */
-enum {
-    TSS_LINK = 0x00,
-    TSS_CR3 = 0x1c,
-    TSS_EIP = 0x20,
-    TSS_EFLAGS = 0x24,
-    TSS_GPR = 0x28,
-    TSS_SEGMENT = 0x48,
-    TSS_LDT = 0x60,
-    TSS_TRAP = 0x64,
-    TSS_SAVED_END = TSS_LDT,
-    TSS_LIMIT = 0x67,
+/* Where things are in a TSS (SDM volume 3, figures 7-2 and 7-10; APM volume 2, figure 12-6). */
+struct layout {
+    uint8_t size;    /* of what is as wide as the TSS, also the distance between two of them */
+    uint8_t limit;   /* the least that the descriptor may have */
+    uint8_t eip;     /* what is saved begins here: EIP, EFLAGS, ... */
+    uint8_t gpr;     /* ... the general registers in their own order, ... */
+    uint8_t segment; /* ... the segments */
+    uint8_t segments;
+    uint8_t ldt; /* behind what is saved */
 };
+
+static const struct layout layout16 = {2, 0x2b, 0x0e, 0x12, 0x22, 4, 0x2a};
+static const struct layout layout32 = {4, 0x67, 0x20, 0x28, 0x48, 6, 0x60};
+
+enum { TSS_LINK = 0x00, TSS_CR3 = 0x1c, TSS_TRAP = 0x64 };
 
 enum { BUSY = 2 };
 #define DR6_BT        (1ull << 15)
@@ -23,10 +25,17 @@ enum { BUSY = 2 };
 #define LOADED_EFLAGS 0x3f7fd7ull
 
 struct task_image {
+    unsigned segments;
+    bool has_cr3;
     uint32_t cr3, eip, eflags, gpr[8];
     uint16_t segment[SEG_COUNT], ldt;
     bool trap;
 };
+
+static const struct layout *layout_of(const struct segment *tss)
+{
+    return (tss->attributes & SEG_TYPE) < TYPE_TSS ? &layout16 : &layout32;
+}
 
 static uint64_t table_linear(uint64_t base, unsigned offset)
 {
@@ -72,39 +81,44 @@ static void find_task(struct cpu *cpu, const struct task_switch *request, struct
         cpu_raise_error(cpu, vector, request->selector & ~3u);
     descriptor_read(cpu, request->selector, vector, tss);
     unsigned type = segment_type(&tss->segment);
-    bool narrow = type == (returns ? TYPE_TSS16_BUSY : TYPE_TSS16);
-    if (type != (returns ? TYPE_TSS_BUSY : TYPE_TSS) && !narrow)
+    if ((type & ~(TYPE_TSS ^ TYPE_TSS16)) != (returns ? TYPE_TSS16_BUSY : TYPE_TSS16))
         descriptor_fault(cpu, tss, vector);
     if (!(tss->segment.attributes & SEG_P))
         descriptor_fault(cpu, tss, VECTOR_NP);
-    if (narrow)
-        cpu_stop_unimplemented(cpu, request->insn, "task switch to a 16-bit TSS");
-    if (tss->segment.limit < TSS_LIMIT)
+    if (tss->segment.limit < layout_of(&tss->segment)->limit)
         descriptor_fault(cpu, tss, VECTOR_TS);
 }
 
-static void check_old_task(struct cpu *cpu, const struct task_switch *request)
+static void check_old_task(struct cpu *cpu)
 {
     const struct segment *tss = &cpu->s.tr;
-    if (segment_type(tss) == TYPE_TSS16_BUSY)
-        cpu_stop_unimplemented(cpu, request->insn, "task switch from a 16-bit TSS");
-    if (!(tss->attributes & SEG_P) || tss->limit < TSS_LIMIT)
+    if (!(tss->attributes & SEG_P) || tss->limit < layout_of(tss)->limit)
         cpu_raise_error(cpu, VECTOR_TS, tss->selector & ~3u);
 }
 
+/*
+ * What a 16-bit TSS has no place for the manuals leave open; this is as KVM has it, so that both
+ * engines agree: the registers' upper halves become 0, FS and GS stay.
+ */
 static struct task_image read_task(struct cpu *cpu, const struct segment *tss)
 {
+    const struct layout *layout = layout_of(tss);
+    const unsigned size = layout->size;
     struct task_image image = {
-        .cr3 = load(cpu, tss, TSS_CR3, 4),
-        .eip = load(cpu, tss, TSS_EIP, 4),
-        .eflags = load(cpu, tss, TSS_EFLAGS, 4),
-        .ldt = (uint16_t)load(cpu, tss, TSS_LDT, 2),
-        .trap = load(cpu, tss, TSS_TRAP, 1) & 1,
+        .eip = load(cpu, tss, layout->eip, size),
+        .eflags = load(cpu, tss, layout->eip + size, size),
+        .ldt = (uint16_t)load(cpu, tss, layout->ldt, 2),
+        .segments = layout->segments,
     };
     for (unsigned i = 0; i < 8; i++)
-        image.gpr[i] = load(cpu, tss, TSS_GPR + 4 * i, 4);
-    for (unsigned i = 0; i < SEG_COUNT; i++)
-        image.segment[i] = (uint16_t)load(cpu, tss, TSS_SEGMENT + 4 * i, 2);
+        image.gpr[i] = load(cpu, tss, layout->gpr + size * i, size);
+    for (unsigned i = 0; i < layout->segments; i++)
+        image.segment[i] = (uint16_t)load(cpu, tss, layout->segment + size * i, 2);
+    if (size == 4) {
+        image.trap = load(cpu, tss, TSS_TRAP, 1) & 1;
+        image.has_cr3 = cpu->s.cr0 & CR0_PG;
+        image.cr3 = load(cpu, tss, TSS_CR3, 4);
+    }
     return image;
 }
 
@@ -113,7 +127,7 @@ static void check_image(
 {
     if (image->eflags & FLAG_VM)
         cpu_stop_unimplemented(cpu, request->insn, "task switch to virtual-8086 mode");
-    if ((cpu->s.cr0 & CR0_PG) && (cpu->s.cr4 & CR4_PAE) && !paging_pdptes_valid(cpu, image->cr3))
+    if (image->has_cr3 && (cpu->s.cr4 & CR4_PAE) && !paging_pdptes_valid(cpu, image->cr3))
         cpu_stop_unimplemented(
             cpu, request->insn, "task switch to a bad page-directory pointer table");
 }
@@ -122,8 +136,9 @@ static void check_image(
 static void probe_writes(
     struct cpu *cpu, const struct task_switch *request, const struct segment *new_tss)
 {
-    probe(cpu, table_linear(cpu->s.tr.base, TSS_EIP));
-    probe(cpu, table_linear(cpu->s.tr.base, TSS_SAVED_END - 1));
+    const struct layout *old = layout_of(&cpu->s.tr);
+    probe(cpu, table_linear(cpu->s.tr.base, old->eip));
+    probe(cpu, table_linear(cpu->s.tr.base, old->ldt - 1u));
     if (request->kind != TASK_CALL)
         probe(cpu, access_byte(cpu, cpu->s.tr.selector));
     if (request->kind == TASK_RETURN)
@@ -140,15 +155,17 @@ static void probe_writes(
 static void save_task(struct cpu *cpu, const struct task_switch *request)
 {
     const struct segment *tss = &cpu->s.tr;
+    const struct layout *layout = layout_of(tss);
+    const unsigned size = layout->size;
     uint64_t eflags = request->rflags;
     if (request->kind == TASK_RETURN)
         eflags &= ~FLAG_NT;
-    store(cpu, tss, TSS_EIP, 4, (uint32_t)request->rip);
-    store(cpu, tss, TSS_EFLAGS, 4, (uint32_t)eflags);
+    store(cpu, tss, layout->eip, size, request->rip);
+    store(cpu, tss, layout->eip + size, size, eflags);
     for (unsigned i = 0; i < 8; i++)
-        store(cpu, tss, TSS_GPR + 4 * i, 4, (uint32_t)cpu->s.gpr[i]);
-    for (unsigned i = 0; i < SEG_COUNT; i++)
-        store(cpu, tss, TSS_SEGMENT + 4 * i, 2, cpu->s.segment[i].selector);
+        store(cpu, tss, layout->gpr + size * i, size, cpu->s.gpr[i]);
+    for (unsigned i = 0; i < layout->segments; i++)
+        store(cpu, tss, layout->segment + size * i, 2, cpu->s.segment[i].selector);
     if (request->kind != TASK_CALL)
         set_busy(cpu, tss->selector, false);
 }
@@ -167,13 +184,13 @@ static void enter_task(struct cpu *cpu, const struct task_switch *request,
     cpu->s.tr.attributes |= BUSY;
     cpu->s.cr0 |= CR0_TS;
     cpu->s.dr7 &= ~DR7_LOCAL;
-    if (cpu->s.cr0 & CR0_PG) {
+    if (image->has_cr3) {
         cpu->s.cr3 = image->cr3;
         tlb_flush_non_global(cpu);
     }
     for (unsigned i = 0; i < 8; i++)
         cpu->s.gpr[i] = image->gpr[i];
-    for (unsigned i = 0; i < SEG_COUNT; i++)
+    for (unsigned i = 0; i < image->segments; i++)
         cpu->s.segment[i] = (struct segment){.selector = image->segment[i]};
     cpu->s.segment[SEG_SS] = segment_null_stack(image->segment[SEG_SS], cpl);
     cpu->s.ldt = (struct segment){.selector = image->ldt};
@@ -213,21 +230,22 @@ static void load_code(struct cpu *cpu, uint16_t selector)
 
 static void load_segments(struct cpu *cpu, const struct task_image *image)
 {
-    static const unsigned data[] = {SEG_ES, SEG_DS, SEG_FS, SEG_GS};
     struct descriptor stack;
     load_ldt(cpu, image->ldt);
     load_code(cpu, image->segment[SEG_CS]);
     descriptor_read_stack(cpu, image->segment[SEG_SS], cpu->cpl, VECTOR_TS, &stack);
     cpu->s.segment[SEG_SS] = stack.segment;
     cpu_mode_changed(cpu);
-    for (unsigned i = 0; i < sizeof data / sizeof data[0]; i++)
-        segment_load_data(cpu, data[i], image->segment[data[i]], VECTOR_TS);
+    for (unsigned i = 0; i < image->segments; i++) {
+        if (i != SEG_CS && i != SEG_SS)
+            segment_load_data(cpu, i, image->segment[i], VECTOR_TS);
+    }
 }
 
 static void push_error(struct cpu *cpu, uint32_t error)
 {
     struct stack stack = stack_present(cpu);
-    stack_put(cpu, &stack, 4, error);
+    stack_put(cpu, &stack, layout_of(&cpu->s.tr)->size, error);
     stack_pointer_commit(cpu, &stack);
 }
 
@@ -269,7 +287,7 @@ void task_switch(struct cpu *cpu, const struct task_switch *request)
 {
     struct descriptor tss;
     find_task(cpu, request, &tss);
-    check_old_task(cpu, request);
+    check_old_task(cpu);
     struct task_image image = read_task(cpu, &tss.segment);
     check_image(cpu, request, &image);
     probe_writes(cpu, request, &tss.segment);
@@ -304,7 +322,7 @@ bool task_transfer(struct cpu *cpu, const struct insn *insn, const struct descri
 
 void task_return(struct cpu *cpu, const struct insn *insn, uint64_t rip)
 {
-    check_old_task(cpu, &(struct task_switch){.insn = insn});
+    check_old_task(cpu);
     const struct task_switch request = {
         .kind = TASK_RETURN,
         .insn = insn,

@@ -354,20 +354,76 @@ static void the_trap_bit_raises_a_debug_exception(void **state)
     assert_int_equal(guest.state.dr6, 0xffff8ff0);
 }
 
+/* Offsets in a 16-bit TSS. */
+enum { IP16 = 0x0e, FLAGS16 = 0x10, GPR16 = 0x12, ES16 = 0x22, LDT16 = 0x2a };
+
+static void a_16_bit_tss_has_half_of_the_registers(void **state)
+{
+    (void)state;
+    static const uint8_t code[] = {0x9a, 0, 0, 0, 0, TSS16, 0, 0xcd, ARRIVED};
+    static const uint8_t task[] = {0xf4, 0xcf}; /* HLT; IRET */
+    start(0, code, sizeof code);
+    memset(guest.memory.host + TSS2_AT, 0, 0x100);
+    memcpy(guest.memory.host + 0x300, task, sizeof task);
+    guest_put(&guest, TSS2_AT + IP16, 0x300, 2);
+    guest_put(&guest, TSS2_AT + FLAGS16, 0x203, 2);
+    for (unsigned i = 0; i < 8; i++)
+        guest_put(&guest, TSS2_AT + GPR16 + 2 * i, 0x9000 + i, 2);
+    for (unsigned i = 0; i < 4; i++)
+        guest_put(&guest, TSS2_AT + ES16 + 2 * i, i == SEG_CS ? CODE16 : DATA0, 2);
+    guest_put(&guest, TSS2_AT + LDT16, LDT_SELECTOR, 2);
+    guest.state.gpr[RBX] = 0x12345678;
+    guest_import(&guest);
+    assert_int_equal(guest_run(&guest).kind, EXIT_HLT);
+    assert_int_equal(guest.state.rip, 0x301);
+    assert_int_equal(guest.state.rflags, 0x203 | FLAG_NT);
+    for (unsigned i = 0; i < 8; i++)
+        assert_int_equal(guest.state.gpr[i], 0x9000 + i);
+    assert_int_equal(guest.state.segment[SEG_CS].selector, CODE16);
+    assert_int_equal(guest.state.segment[SEG_GS].selector, DATA0); /* of the old task */
+    assert_int_equal(guest.state.ldt.base, GUEST_LDT);
+    assert_int_equal(guest.state.tr.selector, TSS16);
+    assert_int_equal(guest_get32(&guest, TSS2_AT + LINK), TSS_SELECTOR);
+    assert_int_equal(busy(TSS16), 1);
+    guest.state.gpr[RCX] = 0x12345678;
+    guest_continue(&guest);
+    assert_int_equal(guest_vector(&guest), ARRIVED);
+    assert_int_equal(guest.state.gpr[RBX], 0x12345678);
+    assert_int_equal(guest_get32(&guest, TSS2_AT + IP16), 0x302 | 0x203 << 16);
+    assert_int_equal(guest_get32(&guest, TSS2_AT + GPR16), 0x9000 | 0x5678 << 16);
+    assert_int_equal(guest_get32(&guest, TSS2_AT + LDT16) & 0xffff, LDT_SELECTOR);
+    assert_int_equal(busy(TSS16), 0);
+    /* An error code is pushed in its size; one byte less of TSS is too few. */
+    static const uint8_t fault[] = {0x66, 0xb8, DATA_ABSENT, 0, 0x8e, 0xd8}; /* MOV DS, AX */
+    for (unsigned small = 0; small < 2; small++) {
+        start(0, fault, sizeof fault);
+        guest_put(&guest, GUEST_GDT + TSS16, make_descriptor(TSS2_AT, 0x2b - small, 0x081), 8);
+        guest_put(&guest, GUEST_IDT + 8 * NP, make_gate(TSS16, 0, 0x85, 0), 8);
+        guest_put(&guest, TSS2_AT + IP16, 0x300, 2);
+        guest_put(&guest, TSS2_AT + FLAGS16, 2, 2);
+        guest_put(&guest, TSS2_AT + GPR16 + 2 * RSP, 0x700, 2);
+        for (unsigned i = 0; i < 4; i++)
+            guest_put(&guest, TSS2_AT + ES16 + 2 * i, i == SEG_CS ? CODE16 : DATA0, 2);
+        guest_put(&guest, TSS2_AT + LDT16, 0, 2);
+        guest.memory.host[0x300] = 0xf4;
+        guest_import(&guest);
+        guest_run(&guest);
+        assert_int_equal(guest_vector(&guest), small ? DF : -1);
+        if (!small) {
+            assert_int_equal(guest.state.gpr[RSP], 0x6fe);
+            assert_int_equal(guest_get32(&guest, 0x6fe) & 0xffff, DATA_ABSENT);
+        }
+    }
+}
+
 static void what_is_not_implemented_stops(void **state)
 {
     (void)state;
-    static const uint8_t narrow[] = {0xea, 0, 0, 0, 0, TSS16, 0};
-    start(0, narrow, sizeof narrow);
-    expect_stop("not implemented: task switch to a 16-bit TSS: ea 00 00 00 00 b8 00 at 0x10000 in "
-                "32-bit protected mode");
     static const uint8_t code[] = {0x9a, 0, 0, 0, 0, TSS2, 0};
     start(0, code, sizeof code);
-    guest.state.tr.attributes = 0x83;
-    expect_stop("not implemented: task switch from a 16-bit TSS: 9a");
-    start(0, code, sizeof code);
     put2(EFLAGS, FLAG_VM | FLAG_ONE);
-    expect_stop("not implemented: task switch to virtual-8086 mode: 9a");
+    expect_stop("not implemented: task switch to virtual-8086 mode: 9a 00 00 00 00 a8 00 at "
+                "0x10000 in 32-bit protected mode");
     start(0, code, sizeof code);
     guest_put(&guest, 0x50000, 0x87, 4);
     guest_put(&guest, 0x51000, 0x51001, 8);
@@ -394,6 +450,7 @@ int main(void)
         cmocka_unit_test(faults_in_the_new_task),
         cmocka_unit_test(a_task_has_its_own_page_tables),
         cmocka_unit_test(the_trap_bit_raises_a_debug_exception),
+        cmocka_unit_test(a_16_bit_tss_has_half_of_the_registers),
         cmocka_unit_test(what_is_not_implemented_stops),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
