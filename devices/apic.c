@@ -129,6 +129,12 @@ bool apic_has_request(const struct apic *apic)
     return enabled(apic) && highest(apic->irr) >> 4 > highest(apic->isr) >> 4;
 }
 
+uint8_t apic_request_priority(const struct apic *apic)
+{
+    int vector = highest(apic->irr);
+    return vector < 0 ? 0 : (uint8_t)(vector >> 4);
+}
+
 bool apic_output(const struct apic *apic)
 {
     return enabled(apic) && highest(apic->irr) >> 4 > processor_priority(apic) >> 4;

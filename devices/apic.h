@@ -22,6 +22,8 @@ struct apic;
 
 #define APIC_BASE 0xfee00000ull
 enum { APIC_SIZE = 0x1000, APIC_TIMER_HZ = 1000000000 };
+/* The registers that show the task priority: TPR, APR, PPR. */
+enum { APIC_TPR = 0x80, APIC_PPR = 0xa0 };
 
 /* Delivery modes, as in the ICR, an I/O APIC's entry and the data of a message. */
 enum { APIC_FIXED = 0, APIC_LOWEST_PRIORITY = 1, APIC_EXTERNAL = 7 };
@@ -57,6 +59,8 @@ void apic_receive_msi(struct apic *apic, uint64_t address, uint32_t data);
 bool apic_accepts_external(const struct apic *apic);
 /* Does a request wait that only the task priority could hold back? */
 bool apic_has_request(const struct apic *apic);
+/* The priority class of the highest request, 0 to 15. */
+uint8_t apic_request_priority(const struct apic *apic);
 /* Would the processor be interrupted? */
 bool apic_output(const struct apic *apic);
 /* The processor takes the interrupt: its vector, or the spurious one when there is none. */

@@ -27,5 +27,7 @@ void cpuid_query(uint32_t function, uint32_t index, uint32_t out[4]);
 #define CPUID_CR4_ALLOWED \
     (CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT)
 enum { CPUID_PHYSICAL_BITS = 40 };
+/* Leaf 1: the only bit that changes, with the APIC's enable bit in its MSR. */
+#define CPUID_1_EDX_APIC (1u << 9)
 
 #endif

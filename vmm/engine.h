@@ -17,7 +17,7 @@
  * address first, never crossing a page; the value of a write is zero-extended;
  *  - HLT: state.halted is set and RIP is after the instruction;
  *  - CPUID, RDMSR, WRMSR, RDTSC, INVLPG, moves to control registers: handled by the engine, no
- * exit.
+ * exit (but for EXIT_KICK).
  */
 #ifndef VMM_ENGINE_H
 #define VMM_ENGINE_H
@@ -38,7 +38,7 @@ enum exit_kind {
     EXIT_SHUTDOWN,   /* triple fault */
     EXIT_BUDGET,     /* exactly request.budget instructions were retired */
     EXIT_WINDOW,     /* request.stop_when_interruptible: the guest can now take an interrupt */
-    EXIT_KICK,       /* engine_kick() was called; an arbitrary instruction boundary */
+    EXIT_KICK,       /* engine_kick() was called, kvm: or CR8 lowered; an arbitrary boundary */
     EXIT_BREAKPOINT, /* about to execute the instruction at `address` (GVA); not executed */
     EXIT_WATCHPOINT, /* what just happened touched a watched range at `address` (GVA, or GPA) */
     EXIT_EXCEPTION,  /* BREAK_EXCEPTION: an exception has just been delivered */
@@ -70,7 +70,8 @@ struct vcpu_exit {
 
 struct run_request {
     uint64_t budget;              /* instructions; ignored by an engine that cannot count */
-    bool stop_when_interruptible; /* stop at the first boundary with IF=1 and no shadow */
+    bool stop_when_interruptible; /* stop at the first boundary with IF=1 and no shadow ... */
+    uint8_t stop_below_cr8;       /* ... where CR8 is less than this; 0: whatever it is */
     /*
      * Engines that count: stop at the first boundary where RIP (its linear address), the general
      * registers and the arithmetic flags are these, also between the iterations of a repeated

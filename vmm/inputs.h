@@ -82,6 +82,7 @@ struct landing {
 struct run_plan {
     uint64_t budget; /* instructions, for an engine that counts */
     bool stop_when_interruptible;
+    uint8_t stop_below_cr8;  /* see struct run_request */
     struct landing *landing; /* replay: the run ends there; NULL otherwise */
 };
 

@@ -324,12 +324,13 @@ static int live_plan(struct input_source *source, struct machine *machine, struc
     atomic_store_explicit(&live->input_fits, input_room(machine) > 0, memory_order_relaxed);
     if (machine->counts_time) {
         uint64_t now = machine_time(machine);
-        plan->stop_when_interruptible = interrupts_output(machine);
+        plan->stop_when_interruptible = interrupts_request(machine);
+        plan->stop_below_cr8 = interrupts_priority(machine);
         plan->budget = deadline == TIMER_IDLE ? BUDGET_UNLIMITED : deadline - now;
         return 0;
     }
     uint64_t at = NEVER;
-    if (interrupts_output(machine))
+    if (interrupts_request(machine))
         at = host_ns() + GRACE_NS;
     else if (deadline != TIMER_IDLE)
         at = live->start + deadline - live->skipped + GRACE_NS;
@@ -350,6 +351,9 @@ static int live_landing(struct input_source *source, struct machine *machine,
         (atomic_load(&live->input_ready) && input_room(machine) > 0) || packet_is_due(machine);
     if (machine->counts_time)
         return exit->kind != EXIT_KICK || input;
+    if (interrupts_request(machine) && !interrupts_output(machine) &&
+        interrupts_read_cr8(machine, error) < 0)
+        return -1;
     struct engine *engine = machine->engine;
     bool due = live_clock(source, machine) >= clock_next_deadline(&machine->clock);
     return engine->ops->interruptible(engine) && (due || input || interrupts_output(machine));

@@ -203,6 +203,9 @@ static int serve_access(struct machine *machine, struct error *error)
         .address = exit->address,
         .value = exit->value};
     bool is_port = exit->kind == EXIT_PIO_IN || exit->kind == EXIT_PIO_OUT;
+    if (exit->kind == EXIT_MMIO_READ && !machine->pending_more &&
+        interrupts_show_priority(exit->address) && interrupts_read_cr8(machine, error) < 0)
+        return -1;
     struct bus *bus = is_port ? &machine->ports : &machine->mmio;
     if (exit->kind == EXIT_PIO_IN || exit->kind == EXIT_MMIO_READ)
         event.value = bus_read(bus, exit->address, exit->size);
@@ -389,8 +392,9 @@ static int run_engine(struct machine *machine, struct position until, struct err
             return -1;
     }
     struct engine *engine = machine->engine;
-    struct run_request request = {
-        .budget = plan.budget, .stop_when_interruptible = plan.stop_when_interruptible};
+    struct run_request request = {.budget = plan.budget,
+        .stop_when_interruptible = plan.stop_when_interruptible,
+        .stop_below_cr8 = plan.stop_below_cr8};
     if (engine->ops->counts) {
         uint64_t done = engine->retired - machine->event_retired;
         uint64_t landing = has_count(plan.landing) ? plan.landing->insns : UINT64_MAX;

@@ -264,6 +264,28 @@ static void syscalls(void)
     write_msr(0xc0000080, efer);
 }
 
+static uint64_t read_gs(void *with)
+{
+    uint64_t value, selector;
+    __asm__ volatile("mov %%gs:(%2), %0; mov %%gs, %1" : "=&r"(value), "=&r"(selector) : "r"(with));
+    return selector & 0xffff ? 1 : value;
+}
+
+/* IRETQ to ring 3 makes GS null where its DPL is 0, but 64-bit code goes on to use its base. */
+static void null_gs(void)
+{
+    static volatile uint64_t word = 0x1234;
+    static uint64_t before;
+    __asm__ volatile("mov %0, %%gs" : : "r"(SELECTOR_KERNEL_DATA));
+    before = (uintptr_t)&word - 64;
+    write_msr(0xc0000101, before);
+    struct attempt got = attempt_user(read_gs, (void *)64);
+    check_fault("GS in ring 3", &got, NO_VECTOR, 0);
+    check("  null, with its base", got.result, 0x1234);
+    check("  its base afterwards", read_msr(0xc0000101), before);
+    write_msr(0xc0000101, 0);
+}
+
 static void swapgs(void)
 {
     write_msr(0xc0000101, 0x1111000);
@@ -285,6 +307,7 @@ void guest_main(const struct boot_info *boot)
     io_permission();
     irets();
     syscalls();
+    null_gs();
     swapgs();
     check_end();
 }

@@ -101,6 +101,52 @@ static void step_shadow(void)
     check("no step after MOV SS", trace[0].rip, (uintptr_t)shadow_after);
 }
 
+/* The step of HLT ends it: nothing else would. */
+static void step_halt(void)
+{
+    extern const char halt_at[], halt_after[];
+    count = 0;
+    __asm__ volatile(TF_ON "sti\nhalt_at: hlt\nhalt_after: cli\n" TF_OFF : : : "memory", "cc");
+    check("step of STI", trace[0].rip, (uintptr_t)halt_at);
+    check("step of HLT", trace[1].rip, (uintptr_t)halt_after);
+}
+
+static void write_msr(uint32_t index, uint64_t value)
+{
+    __asm__ volatile("wrmsr" : : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
+}
+
+extern const char step_syscall_entry[];
+__asm__("step_syscall_entry:\n"
+        "    or $0x100, %r11\n"
+        "    sysretq\n");
+
+static uint64_t step_by_sysret(void *with)
+{
+    (void)with;
+    __asm__ volatile("syscall\nsysret_after: nop\nnop" : : : "rcx", "r11", "memory", "cc");
+    return 0;
+}
+
+static void step_sysret(void)
+{
+    extern const char sysret_after[];
+    enum { EFER = 0xc0000080, STAR, LSTAR, SFMASK = 0xc0000084 };
+    uint32_t low, high;
+    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(EFER));
+    write_msr(EFER, low | 1);
+    write_msr(STAR, 0x0013000800000000);
+    write_msr(LSTAR, (uintptr_t)step_syscall_entry);
+    write_msr(SFMASK, 0);
+    struct attempt got = attempt_user(step_by_sysret, 0);
+    check_fault("SYSRET that sets TF", &got, DB, 0);
+    check("  is itself stepped", got.rip, (uintptr_t)sysret_after);
+    check("  DR6.BS", read_dr6() & (DR6_BS | 15), DR6_BS);
+    write_dr6(0xffff0ff0);
+    write_msr(EFER, low);
+    interrupts_handle(DB, note);
+}
+
 static uint64_t stepped_ud(void *with)
 {
     (void)with;
@@ -122,9 +168,10 @@ static __attribute__((noinline)) void pass_breakpoint(void)
     __asm__ volatile("nop\nexec_at: nop\nnop" : : : "memory");
 }
 
+extern const char exec_at[];
+
 static void execution(void)
 {
-    extern const char exec_at[];
     write_dr0(exec_at);
     write_dr7(DR7_L0);
     count = 0;
@@ -135,6 +182,32 @@ static void execution(void)
     check("  before the instruction", trace[0].rip, (uintptr_t)exec_at);
     check("  DR6.B0", trace[0].dr6 & (DR6_BS | 15), DR6_B0);
     check("  RF left to the handler", trace[0].rflags & RF, 0); /* SDM volume 3, 17.3.1.1 */
+}
+
+/* AMD64 APM volume 2, 13.1.1.3: B0 to B3 are as the exception found them, BS is left. */
+static void stale_bits(void)
+{
+    write_dr0(exec_at);
+    write_dr7(DR7_L0);
+    write_dr6(0xffff0ff0 | DR6_B1 | DR6_BS);
+    count = 0;
+    pass_breakpoint();
+    write_dr7(0);
+    check("DR6 of a breakpoint: B1 cleared, BS left", trace[0].dr6, 0xffff0ff0 | DR6_B0 | DR6_BS);
+}
+
+/* An execution breakpoint is a fault of the next instruction, which MOV SS does not hold off on
+ * AMD's. */
+static void execution_after_mov_ss(void)
+{
+    extern const char shadowed_at[];
+    write_dr0(shadowed_at);
+    write_dr7(DR7_L0);
+    count = 0;
+    __asm__ volatile("mov %%ss, %%ecx; mov %%ecx, %%ss\nshadowed_at: nop" : : : "rcx", "memory");
+    write_dr7(0);
+    check("execution breakpoint after MOV SS", count, 1);
+    check("  its RIP", trace[0].rip, (uintptr_t)shadowed_at);
 }
 
 static void data(void)
@@ -182,11 +255,11 @@ static uint64_t bad_dr7(void *with)
 
 static void general_detect(void)
 {
-    write_dr6(0xffff0ff0);
+    write_dr6(0xffff0ff0 | DR6_B1);
     write_dr7(DR7_GD);
     struct attempt got = attempt(touch_dr0, 0);
     check_fault("#DB by DR7.GD", &got, DB, 0);
-    check("  DR6.BD", read_dr6() & DR6_BD, DR6_BD);
+    check("  DR6.BD", read_dr6() & (DR6_BD | 15), DR6_BD);
     write_dr6(0xffff0ff0);
     got = attempt(touch_dr0, 0); /* the #DB cleared GD */
     check_fault("GD is clear then", &got, NO_VECTOR, 0);
@@ -204,8 +277,12 @@ void guest_main(const struct boot_info *boot)
     single_step();
     step_string();
     step_shadow();
+    step_halt();
     step_fault();
+    step_sysret();
     execution();
+    stale_bits();
+    execution_after_mov_ss();
     data();
     general_detect();
     check_end();

@@ -17,6 +17,7 @@ enum {
     GDT = 0x2000,
     IDT = 0x3000,
     TSS = 0x4000,
+    TASK = 0x4ff0, /* of another task, across two pages */
     CODE = 0x7f80, /* runs into the next page */
     HANDLER = 0x9000,
     STACK = 0xf000,
@@ -73,6 +74,31 @@ static void make_idt(struct memory *memory, bool wide, unsigned selector, uint8_
         if (wide)
             put(memory, IDT + 16 * i + 8, 0, 8);
     }
+}
+
+/* Another task behind every third gate, with registers of the input and segments that may load. */
+static void make_task(struct memory *memory, struct input *input)
+{
+    unsigned kind = (unsigned)take(input, 1);
+    bool wide = kind & 1;
+    unsigned size = wide ? 4 : 2, segments = wide ? 0x48 : 0x22;
+    uint64_t limit = (wide ? 0x67u : 0x2bu) - ((kind & 0x30) == 0x30);
+    put(memory, GDT + 88, limit | (uint64_t)TASK << 16 | (wide ? 0x89ull : 0x81ull) << 40, 8);
+    for (unsigned i = 0; i < 0x68; i += 4)
+        put(memory, TASK + i, take(input, 4), 4);
+    put(memory, TASK + (wide ? 0x20 : 0x0e), kind & 2 ? HANDLER : CODE + 8, size);
+    put(memory, TASK + (wide ? 0x38 : 0x1a), STACK, size);
+    if (wide)
+        put(memory, TASK + 0x1c, TABLES + 0x3000, 4);
+    if (wide && kind & 0xc0)
+        put(memory, TASK + 0x26, 0, 2); /* not of virtual-8086 mode */
+    for (unsigned i = 0; i < (wide ? 6u : 4u); i++) {
+        uint64_t selector = i == SEG_CS ? (wide ? 16 : 32) : kind & 8 ? take(input, 1) % 96 : 24;
+        put(memory, TASK + segments + size * i, selector, 2);
+    }
+    put(memory, TASK + (wide ? 0x60 : 0x2a), kind & 4 ? take(input, 1) : 0, 2);
+    for (unsigned i = 0; i < 256; i += 3)
+        put(memory, IDT + 8 * i, 88ull << 16 | 0xe5ull << 40, 8);
 }
 
 static void set_segments(struct vcpu_state *s, unsigned code, unsigned code_attributes,
@@ -139,6 +165,8 @@ static void make_state(struct vcpu_state *s, struct memory *memory, struct input
     s->cr4 = take(input, 2) & (CR4_TSD | CR4_DE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT);
     s->efer = take(input, 2) & (EFER_SCE | EFER_NXE);
     make_mode(s, memory, input);
+    if (s->cr0 & CR0_PE && !(s->efer & EFER_LME) && take(input, 1) & 1)
+        make_task(memory, input);
     s->rflags = FLAG_ONE | (take(input, 3) & (0x47fd5 | FLAG_NT));
     for (unsigned i = 0; i < GPR_COUNT; i++) {
         uint64_t kind = take(input, 1);
@@ -146,7 +174,7 @@ static void make_state(struct vcpu_state *s, struct memory *memory, struct input
     }
     s->gpr[RSP] = STACK - (s->gpr[RSP] & 0x7f);
     s->rip = CODE;
-    s->gdt = (struct descriptor_table){.base = GDT, .limit = 87};
+    s->gdt = (struct descriptor_table){.base = GDT, .limit = 95};
     s->idt = (struct descriptor_table){.base = s->cr0 & CR0_PE ? IDT : 0, .limit = 0xfff};
     s->tr = (struct segment){.base = TSS, .limit = 0x67, .selector = 56, .attributes = 0x8b};
     s->lstar = s->cstar = s->sysenter_eip = HANDLER;

@@ -25,7 +25,7 @@ both()
     echo "$name: $((2 * rounds)) recordings identical on both engines"
 }
 
-for guest in hello ports echo entropy cpu_faults cpu_gates cpu_paging cpu_smc cpu_step; do
+for guest in hello ports echo entropy cpu_faults cpu_gates cpu_paging cpu_smc cpu_step cpu_apic; do
     both "$guest" --kernel "$GUESTS/$guest.elf"
 done
 both clock --kernel "$GUESTS/clock.elf" --append ticks=30

@@ -42,7 +42,7 @@ deterministic()
     done
 }
 
-for guest in hello ports cpu_faults cpu_gates cpu_paging cpu_smc cpu_step; do
+for guest in hello ports cpu_faults cpu_gates cpu_paging cpu_smc cpu_step cpu_apic; do
     deterministic "$guest" --kernel "$GUESTS/$guest.elf"
 done
 deterministic compute --kernel "$GUESTS/compute.elf" --append limit=100000

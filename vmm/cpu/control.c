@@ -216,7 +216,7 @@ static unsigned debug_register(struct cpu *cpu, unsigned number)
         cpu_raise(cpu, VECTOR_UD);
     require_cpl0(cpu);
     if (cpu->s.dr7 & DR7_DETECT) {
-        cpu->s.dr6 |= DR6_BD;
+        cpu->s.dr6 = (cpu->s.dr6 & ~0xfull) | DR6_BD;
         cpu_raise(cpu, VECTOR_DB);
     }
     return number == 4 || number == 5 ? number + 2 : number;

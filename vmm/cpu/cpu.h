@@ -8,7 +8,7 @@
  *   blocks.c      cache of decoded blocks, keyed by physical page and mode; self-modifying code
  *   execute*.c    the dispatcher and the integer instruction groups
  *   mmu.c         paging, TLB, memory access of every kind (access.h has the inline hit path)
- *   segments.c, transfer.c, exceptions.c, control.c, msr.c, io.c    the system instructions
+ *   segments.c, transfer.c, task.c, exceptions.c, control.c, msr.c, io.c    the system instructions
  *   match.c       stops at given registers
  *   native/       host code for blocks that run often
  *   x87*.c, mmx.c, sse*.c    floating point and SIMD, on the host's own instructions
@@ -245,7 +245,7 @@ struct cpu {
     uint64_t breakpoint_rip;     /* where EXIT_BREAKPOINT was last reported, and when: */
     uint64_t breakpoint_retired; /* going on from there steps over it */
     struct cpu_match match;
-    uint64_t debug_hits;    /* DR6 bits of data and I/O breakpoints hit by the instruction */
+    uint64_t debug_hits;    /* DR6 bits of the traps that the instruction itself brought about */
     uint64_t debug_seen[5]; /* DR0-3 and DR7 that the TLB and the dispatcher know of */
     bool debug_stepping;    /* DR7 enables instruction or I/O breakpoints */
 

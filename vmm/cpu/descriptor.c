@@ -119,8 +119,9 @@ void segments_drop_inner(struct cpu *cpu)
     for (unsigned i = 0; i < sizeof data / sizeof data[0]; i++) {
         struct segment *segment = &cpu->s.segment[data[i]];
         bool conforming = segment_is_code(segment) && segment_is_conforming(segment);
+        /* The base stays: 64-bit code goes on to use that of FS and GS. */
         if ((segment->attributes & SEG_P) && !conforming && segment_dpl(segment) < cpu->cpl)
-            *segment = (struct segment){0};
+            *segment = (struct segment){.base = segment->base};
     }
 }
 

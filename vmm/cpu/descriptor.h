@@ -95,6 +95,8 @@ void descriptor_read_stack(struct cpu *cpu, uint16_t selector, unsigned cpl, uns
 struct segment segment_null_stack(uint16_t selector, unsigned cpl);
 /* A flat segment as SYSCALL and its like load it: DPL 0 to 3; L for 64-bit code. */
 struct segment segment_flat(uint16_t selector, unsigned dpl, bool code, bool code64);
+/* Loads ES, DS, FS or GS; absence raises #NP, all else that is wrong `vector`. */
+void segment_load_data(struct cpu *cpu, unsigned segment, uint16_t selector, unsigned vector);
 /* After a return to CPL: data segments that it may not use become null. */
 void segments_drop_inner(struct cpu *cpu);
 
@@ -131,6 +133,7 @@ void code_check_target(struct cpu *cpu, const struct segment *segment, uint64_t 
 /* An interrupt or exception through the IDT. */
 enum interrupt_source { INTERRUPT_SOFTWARE, INTERRUPT_PRIVILEGED, INTERRUPT_EXTERNAL };
 struct interrupt {
+    const struct insn *insn; /* of a software interrupt; else NULL */
     uint8_t vector;
     enum interrupt_source source; /* only INTERRUPT_SOFTWARE checks the gate's DPL */
     bool has_error;

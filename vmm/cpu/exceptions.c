@@ -1,6 +1,7 @@
 #include <stdio.h>
 
 #include "vmm/cpu/descriptor.h"
+#include "vmm/cpu/task.h"
 
 #define DR7_GD (1ull << 13)
 enum { ERROR_EXTERNAL = 1, ERROR_IDT = 2 };
@@ -119,8 +120,6 @@ static struct gate read_gate(struct cpu *cpu, const struct interrupt *interrupt)
         cpu_raise_error(cpu, VECTOR_GP, error);
     if (!(raw >> 47 & 1))
         cpu_raise_error(cpu, VECTOR_NP, error);
-    if (gate.type == TYPE_TASK_GATE)
-        cpu_stop_unimplemented(cpu, NULL, "task switch through a task gate");
     if (narrow) {
         gate.size = 2;
         gate.offset &= 0xffff;
@@ -164,9 +163,27 @@ static struct stack choose_stack(struct cpu *cpu, const struct gate *gate, unsig
     return stack;
 }
 
+static void enter_task(struct cpu *cpu, const struct gate *gate, const struct interrupt *interrupt)
+{
+    const struct task_switch request = {
+        .kind = TASK_CALL,
+        .insn = interrupt->insn,
+        .selector = gate->selector,
+        .rip = interrupt->return_rip,
+        .rflags = interrupt->rflags,
+        .has_error = interrupt->has_error,
+        .error = interrupt->error,
+    };
+    task_switch(cpu, &request);
+}
+
 static void enter_protected_mode(struct cpu *cpu, const struct interrupt *interrupt)
 {
     struct gate gate = read_gate(cpu, interrupt);
+    if (gate.type == TYPE_TASK_GATE) {
+        enter_task(cpu, &gate, interrupt);
+        return;
+    }
     struct descriptor code;
     read_handler_segment(cpu, &gate, &code);
     unsigned cpl = segment_is_conforming(&code.segment) ? cpu->cpl : segment_dpl(&code.segment);
@@ -205,6 +222,7 @@ void interrupt_enter(struct cpu *cpu, const struct interrupt *interrupt)
         cpu->s.nmi_blocked = true;
     cpu->s.sti_shadow = false;
     cpu->s.mov_ss_shadow = false;
+    cpu->s.halted = false; /* the single step of HLT ends it at once */
 }
 
 /* ---- Delivering ------------------------------------------------------------------------------ */

@@ -15,6 +15,7 @@ enum {
     DELIVERIES_AT_MOST = 1 << 18
 };
 
+#define DR6_BREAKPOINTS 0xfull
 #define DR6_SINGLE_STEP (1ull << 14)
 #define DR6_FIXED       0xffff0ff0ull
 
@@ -125,7 +126,8 @@ static void deliver(struct cpu *cpu)
 
 static void deliver_debug(struct cpu *cpu, uint64_t bits)
 {
-    cpu->s.dr6 |= bits | DR6_FIXED;
+    /* APM volume 2, 13.1.1.3: B0 to B3 tell of this exception, the others stay until written. */
+    cpu->s.dr6 = (cpu->s.dr6 & ~DR6_BREAKPOINTS) | bits | DR6_FIXED;
     cpu->fault_vector = VECTOR_DB;
     cpu->fault_has_error = false;
     cpu->fault_error = 0;
@@ -189,7 +191,8 @@ static bool boundary(
     } else if (cpu->match.armed && match_here(cpu)) {
         cpu->match.reported_retired = cpu->engine.retired;
         exit->kind = EXIT_MATCH;
-    } else if (request->stop_when_interruptible && cpu_interruptible(cpu)) {
+    } else if (request->stop_when_interruptible && cpu_interruptible(cpu) &&
+               (!request->stop_below_cr8 || cpu->s.cr8 < request->stop_below_cr8)) {
         exit->kind = EXIT_WINDOW;
     } else if (cpu->engine.retired >= end) {
         exit->kind = EXIT_BUDGET;
@@ -302,7 +305,7 @@ void cpu_step(struct cpu *cpu)
     cpu->current = NULL;
     if (!again && !(cpu->s.rflags & FLAG_RF)) {
         uint64_t hits = instruction_breakpoints(cpu);
-        if (hits && !cpu->s.mov_ss_shadow) {
+        if (hits) { /* AMD's do not wait for the end of MOV SS's shadow */
             deliver_debug(cpu, hits);
             settle(cpu);
             return;
@@ -324,7 +327,7 @@ void cpu_step(struct cpu *cpu)
     cpu->jumped = false;
     settle(cpu);
     if ((jumped && is_software_interrupt(&insn)) || cpu->s.mov_ss_shadow ||
-        (insn.handler == op_syscall && !(cpu->s.rflags & FLAG_TF)))
+        ((insn.handler == op_syscall || insn.handler == op_sysret) && !(cpu->s.rflags & FLAG_TF)))
         trap = false;
     finish_instruction(cpu, hits | (trap ? DR6_SINGLE_STEP : 0));
 }

@@ -6,6 +6,7 @@
 /* What is left when the writable bits of APIC_BASE are taken away: 0-7, 9, x2APIC enable and what
  * is beyond the physical address. */
 #define APIC_BASE_RESERVED (0x6ffull | ~((1ull << CPUID_PHYSICAL_BITS) - 1))
+#define APIC_BASE_ENABLE   (1ull << 11)
 #define EFER_WRITABLE      (EFER_SCE | EFER_LME | EFER_NXE)
 
 static uint64_t virtual_time(const struct cpu *cpu)
@@ -93,14 +94,16 @@ static void write_pat(struct cpu *cpu, uint64_t value)
     cpu->s.pat = value;
 }
 
-static void write_apic_base(struct cpu *cpu, uint64_t value)
+static void write_apic_base(struct cpu *cpu, const struct insn *insn, uint64_t value)
 {
     if (value & APIC_BASE_RESERVED)
         general_protection(cpu);
+    if ((value ^ cpu->s.apic_base) >> 12)
+        cpu_stop_unimplemented(cpu, insn, "moving the local APIC");
     cpu->s.apic_base = value;
 }
 
-static void write_msr(struct cpu *cpu, uint32_t index, uint64_t value)
+static void write_msr(struct cpu *cpu, const struct insn *insn, uint32_t index, uint64_t value)
 {
     struct vcpu_state *s = &cpu->s;
     switch (index) {
@@ -110,7 +113,7 @@ static void write_msr(struct cpu *cpu, uint32_t index, uint64_t value)
     case MSR_NB_CFG:
         break;
     case MSR_APIC_BASE:
-        write_apic_base(cpu, value);
+        write_apic_base(cpu, insn, value);
         break;
     case MSR_SYSENTER_CS:
         s->sysenter_cs = value;
@@ -171,10 +174,9 @@ void op_rdmsr(struct cpu *cpu, const struct insn *insn)
 
 void op_wrmsr(struct cpu *cpu, const struct insn *insn)
 {
-    (void)insn;
     require_cpl0(cpu);
     uint64_t value = cpu->s.gpr[RDX] << 32 | (uint32_t)cpu->s.gpr[RAX];
-    write_msr(cpu, (uint32_t)cpu->s.gpr[RCX], value);
+    write_msr(cpu, insn, (uint32_t)cpu->s.gpr[RCX], value);
 }
 
 static void require_time_stamp(struct cpu *cpu)
@@ -208,10 +210,13 @@ void op_rdpmc(struct cpu *cpu, const struct insn *insn)
 void op_cpuid(struct cpu *cpu, const struct insn *insn)
 {
     (void)insn;
-    uint32_t out[4];
-    cpuid_query((uint32_t)cpu->s.gpr[RAX], (uint32_t)cpu->s.gpr[RCX], out);
+    uint32_t out[4], function = (uint32_t)cpu->s.gpr[RAX];
+    cpuid_query(function, (uint32_t)cpu->s.gpr[RCX], out);
     cpu->s.gpr[RAX] = out[0];
     cpu->s.gpr[RBX] = out[1];
     cpu->s.gpr[RCX] = out[2];
     cpu->s.gpr[RDX] = out[3];
+    /* In this leaf alone, as KVM has it. */
+    if (function == 1 && !(cpu->s.apic_base & APIC_BASE_ENABLE))
+        cpu->s.gpr[RDX] &= ~(uint64_t)CPUID_1_EDX_APIC;
 }

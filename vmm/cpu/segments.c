@@ -29,22 +29,22 @@ static void load_stack_segment(struct cpu *cpu, uint16_t selector)
     cpu->s.segment[SEG_SS] = descriptor.segment;
 }
 
-static void load_data_segment(struct cpu *cpu, unsigned segment, uint16_t selector)
+void segment_load_data(struct cpu *cpu, unsigned segment, uint16_t selector, unsigned vector)
 {
     if (selector_is_null(selector)) {
         cpu->s.segment[segment] = (struct segment){.selector = selector};
         return;
     }
     struct descriptor descriptor;
-    descriptor_read(cpu, selector, VECTOR_GP, &descriptor);
+    descriptor_read(cpu, selector, vector, &descriptor);
     const struct segment *s = &descriptor.segment;
     bool code = segment_is_code(s);
     if (!(s->attributes & SEG_S) || (code && !(s->attributes & SEG_WRITABLE)))
-        descriptor_fault(cpu, &descriptor, VECTOR_GP);
+        descriptor_fault(cpu, &descriptor, vector);
     bool conforming = code && segment_is_conforming(s);
     unsigned dpl = segment_dpl(s);
     if (!conforming && ((selector & 3u) > dpl || cpu->cpl > dpl))
-        descriptor_fault(cpu, &descriptor, VECTOR_GP);
+        descriptor_fault(cpu, &descriptor, vector);
     if (!(s->attributes & SEG_P))
         descriptor_fault(cpu, &descriptor, VECTOR_NP);
     descriptor_set_accessed(cpu, &descriptor);
@@ -58,7 +58,7 @@ void cpu_load_segment(struct cpu *cpu, unsigned segment, uint16_t selector)
     else if (segment == SEG_SS)
         load_stack_segment(cpu, selector);
     else
-        load_data_segment(cpu, segment, selector);
+        segment_load_data(cpu, segment, selector, VECTOR_GP);
     if (segment == SEG_SS)
         cpu_mode_changed(cpu);
 }

@@ -70,7 +70,9 @@ void op_popa(struct cpu *cpu, const struct insn *insn)
 void op_enter(struct cpu *cpu, const struct insn *insn)
 {
     unsigned size = insn->operand_size, level = insn->immediate2 & 31;
-    uint64_t pointer = stack_pointer(cpu) - size, frame = pointer;
+    uint64_t pointer = stack_pointer(cpu) - size, mask = size_mask(cpu->stack_size);
+    /* All of ESP as the push leaves it, also where the stack has 16 bits. */
+    uint64_t frame = (cpu->s.gpr[RSP] & ~mask) | (pointer & mask);
     uint64_t outer = cpu->s.gpr[RBP];
 
     memory_store(cpu, stack_linear(cpu, pointer, size, ACCESS_WRITE), size, outer);

@@ -6,6 +6,8 @@
 #include "vmm/cpu/descriptor.h"
 #include "vmm/cpu/system.h"
 
+#define DR6_SINGLE_STEP (1ull << 14)
+
 static void enter(struct cpu *cpu, struct segment code, struct segment stack, uint64_t rip)
 {
     cpu->s.segment[SEG_CS] = code;
@@ -57,6 +59,9 @@ void op_sysret(struct cpu *cpu, const struct insn *insn)
     const uint64_t kept = FLAGS_ARITHMETIC | FLAG_TF | FLAG_IF | FLAG_DF | FLAG_IOPL | FLAG_NT |
                           FLAG_AC | FLAG_VIF | FLAG_VIP | FLAG_ID;
     cpu_set_rflags(cpu, cpu->s.gpr[R11] & kept);
+    /* Unlike POPF and IRET it is itself trapped by the TF that it sets. */
+    if (cpu->s.rflags & FLAG_TF)
+        cpu->debug_hits |= DR6_SINGLE_STEP;
     if (to_64bit) {
         selector = (uint16_t)(selector + 16);
         target = cpu->s.gpr[RCX];

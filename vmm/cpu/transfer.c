@@ -1,6 +1,7 @@
 #include "vmm/cpu/descriptor.h"
 #include "vmm/cpu/operand.h"
 #include "vmm/cpu/system.h"
+#include "vmm/cpu/task.h"
 
 static bool protected_mode(const struct cpu *cpu)
 {
@@ -58,22 +59,16 @@ struct call_gate {
     unsigned parameters; /* to copy, of that size */
 };
 
-static void read_call_gate(
-    struct cpu *cpu, const struct insn *insn, const struct descriptor *gate, struct call_gate *out)
+static void read_call_gate(struct cpu *cpu, const struct descriptor *gate, struct call_gate *out)
 {
     unsigned type = segment_type(&gate->segment);
     bool wide = long_mode(cpu);
-    bool tss =
-        type == TYPE_TSS16 || type == TYPE_TSS || type == TYPE_TSS16_BUSY || type == TYPE_TSS_BUSY;
-    bool task = !wide && (tss || type == TYPE_TASK_GATE);
     bool call = type == TYPE_CALL_GATE || (!wide && type == TYPE_CALL_GATE16);
     unsigned dpl = segment_dpl(&gate->segment);
-    if (!(task || call) || dpl < cpu->cpl || dpl < (gate->selector & 3u))
+    if (!call || dpl < cpu->cpl || dpl < (gate->selector & 3u))
         descriptor_fault(cpu, gate, VECTOR_GP);
     if (!(gate->segment.attributes & SEG_P))
         descriptor_fault(cpu, gate, VECTOR_NP);
-    if (task)
-        cpu_stop_unimplemented(cpu, insn, "task switch");
 
     uint64_t raw = gate->raw;
     out->offset = (raw & 0xffff) | (raw >> 48) << 16;
@@ -106,8 +101,10 @@ static void jump_far(struct cpu *cpu, const struct insn *insn, uint16_t selector
         code_enter(cpu, &descriptor.segment, cpu->cpl, offset);
         return;
     }
+    if (task_transfer(cpu, insn, &descriptor, TASK_JUMP, next_rip(cpu, insn)))
+        return;
     struct call_gate gate;
-    read_call_gate(cpu, insn, &descriptor, &gate);
+    read_call_gate(cpu, &descriptor, &gate);
     if (!segment_is_conforming(&gate.code.segment) && segment_dpl(&gate.code.segment) != cpu->cpl)
         descriptor_fault(cpu, &gate.code, VECTOR_GP);
     code_check_target(cpu, &gate.code.segment, gate.offset);
@@ -166,8 +163,10 @@ static void call_far(struct cpu *cpu, const struct insn *insn, uint16_t selector
         call_same_level(cpu, insn, &descriptor, offset, size);
         return;
     }
+    if (task_transfer(cpu, insn, &descriptor, TASK_CALL, next_rip(cpu, insn)))
+        return;
     struct call_gate gate;
-    read_call_gate(cpu, insn, &descriptor, &gate);
+    read_call_gate(cpu, &descriptor, &gate);
     if (!segment_is_conforming(&gate.code.segment) && segment_dpl(&gate.code.segment) < cpu->cpl)
         call_inner_level(cpu, insn, &gate);
     else
@@ -321,7 +320,8 @@ static void iret_protected_mode(struct cpu *cpu, const struct insn *insn)
     if (cpu->s.rflags & FLAG_NT) {
         if (long_mode(cpu))
             cpu_raise_error(cpu, VECTOR_GP, 0);
-        cpu_stop_unimplemented(cpu, insn, "return from a nested task");
+        task_return(cpu, insn, next_rip(cpu, insn));
+        return;
     }
     struct stack stack = stack_present(cpu);
     uint64_t rip = stack_take(cpu, &stack, size);
@@ -371,6 +371,7 @@ static void software_interrupt(
     struct cpu *cpu, const struct insn *insn, uint8_t vector, enum interrupt_source source)
 {
     struct interrupt interrupt = {
+        .insn = insn,
         .vector = vector,
         .source = source,
         .return_rip = next_rip(cpu, insn),

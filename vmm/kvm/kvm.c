@@ -130,6 +130,9 @@ static int decode_exit(struct kvm_engine *kvm, struct vcpu_exit *exit, struct er
         kvm->halted = true;
         exit->kind = EXIT_HLT;
         return settle_rf(kvm, exit, error);
+    case KVM_EXIT_SET_TPR: /* CR8 was lowered: what it held back may be due */
+        exit->kind = EXIT_KICK;
+        return 0;
     case KVM_EXIT_SHUTDOWN:
         exit->kind = EXIT_SHUTDOWN;
         return 0;

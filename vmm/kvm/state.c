@@ -270,6 +270,7 @@ int kvm_state_import(struct kvm_engine *kvm, const struct vcpu_state *state, str
     if (ioctl(kvm->vcpu, KVM_SET_VCPU_EVENTS, &events) < 0)
         return error_set_errno(error, "kvm: the host refuses the vCPU's pending events");
     kvm->halted = state->halted;
+    kvm->run->cr8 = state->cr8; /* taken over by every KVM_RUN */
     if (kvm->sync_regs) {
         kvm->run->s.regs.regs = regs;
         kvm->run->s.regs.sregs = sregs;

@@ -156,6 +156,32 @@ static void model_specific_registers(void **state)
     }
 }
 
+static void the_local_apic_can_be_disabled_but_not_moved(void **state)
+{
+    (void)state;
+    static const uint8_t code[] = {0x0f, 0x30, 0x0f, 0xa2, 0xcd, ARRIVED}; /* WRMSR; CPUID */
+    for (unsigned enabled = 0; enabled < 2; enabled++) {
+        guest_start(&guest, 0, code, sizeof code);
+        guest.state.gpr[RCX] = MSR_APIC_BASE;
+        guest.state.gpr[RAX] = enabled ? 0xfee00900 : 0xfee00100;
+        guest_import(&guest);
+        guest_run(&guest);
+        guest.state.gpr[RAX] = 1; /* of a second run, for CPUID */
+        guest.state.rip = GUEST_CODE + 2;
+        guest.state.halted = false;
+        guest_import(&guest);
+        guest_run(&guest);
+        assert_int_equal(guest.state.gpr[RDX] >> 9 & 1, enabled);
+    }
+    guest_start(&guest, 0, code, sizeof code);
+    guest.state.gpr[RCX] = MSR_APIC_BASE;
+    guest.state.gpr[RAX] = 0xfed40900;
+    guest_import(&guest);
+    struct vcpu_exit exit;
+    assert_int_equal(guest_try_run(&guest, 10, &exit), -1);
+    assert_non_null(strstr(guest.error.text, "not implemented: moving the local APIC: 0f 30"));
+}
+
 static void the_time_stamp_counter_counts_instructions(void **state)
 {
     (void)state;
@@ -449,6 +475,7 @@ int main(void)
         cmocka_unit_test(legacy_syscall_and_sysret),
         cmocka_unit_test(control_registers),
         cmocka_unit_test(model_specific_registers),
+        cmocka_unit_test(the_local_apic_can_be_disabled_but_not_moved),
         cmocka_unit_test(the_time_stamp_counter_counts_instructions),
         cmocka_unit_test(flags_and_privilege),
         cmocka_unit_test(port_permissions),

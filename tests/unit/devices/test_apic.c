@@ -146,6 +146,7 @@ static void the_task_priority_holds_interrupts_back(void **state)
     assert_int_equal(apic_get_cr8(f->apic), 5);
     assert_false(apic_output(f->apic));
     assert_true(apic_has_request(f->apic));
+    assert_int_equal(apic_request_priority(f->apic), 5);
     apic_set_cr8(f->apic, 4);
     assert_int_equal(get(f, TPR), 0x40);
     assert_true(apic_output(f->apic));

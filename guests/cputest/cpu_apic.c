@@ -1,0 +1,126 @@
+/*
+ * The processor's side of the local APIC: CR8 and the TPR are one register, the task priority holds
+ * requests back, CPUID tells whether the APIC is enabled. Expectations from the AMD64 APM volume 2,
+ * chapter 16, and volume 3 (CPUID).
+ */
+#include "lib/attempt.h"
+#include "lib/boot.h"
+#include "lib/interrupts.h"
+
+enum { GP = 13, VECTOR = 0x51 };
+enum { APIC_BASE_MSR = 0x1b, APIC_ENABLE = 1 << 11, APIC_X2 = 1 << 10 };
+enum { TPR = 0x80, APR = 0x90, PPR = 0xa0, EOI = 0xb0, SVR = 0xf0, ICR = 0x300, TO_SELF = 0x40000 };
+
+static volatile unsigned taken;
+
+static volatile uint32_t *apic_register(unsigned offset)
+{
+    return (volatile uint32_t *)(0xfee00000ull + offset);
+}
+
+static uint64_t read_cr8(void)
+{
+    uint64_t value;
+    __asm__ volatile("mov %%cr8, %0" : "=r"(value));
+    return value;
+}
+
+static void write_cr8(uint64_t value)
+{
+    __asm__ volatile("mov %0, %%cr8" : : "r"(value) : "memory");
+}
+
+static uint64_t read_msr(uint32_t index)
+{
+    uint32_t low, high;
+    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(index));
+    return low | (uint64_t)high << 32;
+}
+
+static void write_msr(uint32_t index, uint64_t value)
+{
+    __asm__ volatile("wrmsr" : : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
+}
+
+static uint64_t enable_x2apic(void *with)
+{
+    (void)with;
+    write_msr(APIC_BASE_MSR, read_msr(APIC_BASE_MSR) | APIC_X2);
+    return 0;
+}
+
+static void on_vector(struct interrupt_frame *frame)
+{
+    (void)frame;
+    taken++;
+    *apic_register(EOI) = 0;
+}
+
+/* For a while, without anything that leaves the guest. */
+static void allow_interrupts(void)
+{
+    __asm__ volatile("sti");
+    for (unsigned i = 0; i < 100000 && !taken; i++)
+        __asm__ volatile("" : : : "memory");
+    __asm__ volatile("cli" : : : "memory");
+}
+
+static void priority_register(void)
+{
+    write_cr8(0xa);
+    check("TPR after a write of CR8", *apic_register(TPR), 0xa0);
+    check("  PPR", *apic_register(PPR), 0xa0);
+    write_cr8(5);
+    check("  APR", *apic_register(APR), 0x50);
+    *apic_register(TPR) = 0x73;
+    check("CR8 after a write of the TPR", read_cr8(), 7);
+    check("  the TPR has four bits more", *apic_register(TPR), 0x73);
+    write_cr8(7);
+    check("  which an equal CR8 keeps", *apic_register(TPR), 0x73);
+    write_cr8(6);
+    write_cr8(0);
+    check("zero again", *apic_register(TPR), 0);
+}
+
+static void priority_holds_back(void)
+{
+    interrupts_handle(VECTOR, on_vector);
+    taken = 0;
+    write_cr8(VECTOR >> 4);
+    *apic_register(ICR) = VECTOR | TO_SELF;
+    allow_interrupts();
+    check("held back by its own priority class", taken, 0);
+    write_cr8((VECTOR >> 4) - 1);
+    allow_interrupts();
+    check("taken below it", taken, 1);
+    write_cr8(0);
+}
+
+static uint64_t cpuid_apic(void)
+{
+    uint32_t a = 1, b, c = 0, d;
+    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    return d >> 9 & 1;
+}
+
+static void enable_bit(void)
+{
+    uint64_t base = read_msr(APIC_BASE_MSR);
+    check("CPUID: APIC", cpuid_apic(), 1);
+    write_msr(APIC_BASE_MSR, base & ~(uint64_t)APIC_ENABLE);
+    check("  not while it is disabled", cpuid_apic(), 0);
+    write_msr(APIC_BASE_MSR, base);
+    check("  and again", cpuid_apic(), 1);
+    struct attempt got = attempt(enable_x2apic, 0);
+    check_fault("x2APIC mode", &got, GP, 0);
+}
+
+void guest_main(const struct boot_info *boot)
+{
+    (void)boot;
+    *apic_register(SVR) = 0x1ff;
+    priority_register();
+    priority_holds_back();
+    enable_bit();
+    check_end();
+}
