@@ -252,18 +252,22 @@ static void tell_time(struct paired_engine *pair)
     pair->soft->time_base = pair->time_base;
 }
 
-static int run_soft(
-    struct paired_engine *pair, uint64_t budget, struct vcpu_exit *exit, struct error *error)
+/* A lowered CR8 ends the run as on KVM. */
+static int run_soft(struct paired_engine *pair, const struct run_request *request, uint64_t budget,
+    struct vcpu_exit *exit, struct error *error)
 {
-    const struct run_request request = {.budget = budget};
+    const struct run_request piece = {.budget = budget,
+        .stop_when_interruptible = request->stop_below_cr8 != 0,
+        .stop_below_cr8 = request->stop_below_cr8};
     tell_time(pair);
-    return pair->soft->ops->run(pair->soft, &request, exit, error);
+    return pair->soft->ops->run(pair->soft, &piece, exit, error);
 }
 
 /* One instruction that KVM leaves to the software CPU; a kick that is to come behind it comes. */
-static int run_one(struct paired_engine *pair, struct vcpu_exit *exit, struct error *error)
+static int run_one(struct paired_engine *pair, const struct run_request *request,
+    struct vcpu_exit *exit, struct error *error)
 {
-    return move_to_soft(pair, error) < 0 ? -1 : run_soft(pair, 1, exit, error);
+    return move_to_soft(pair, error) < 0 ? -1 : run_soft(pair, request, 1, exit, error);
 }
 
 static int paired_run(struct engine *engine, const struct run_request *request,
@@ -272,18 +276,22 @@ static int paired_run(struct engine *engine, const struct run_request *request,
     struct paired_engine *pair = paired_of(engine);
     for (;;) {
         int result = pair->on_kvm ? pair->kvm->ops->run(pair->kvm, request, exit, error)
-                                  : run_soft(pair, pair->piece, exit, error);
+                                  : run_soft(pair, request, pair->piece, exit, error);
         if (result == 0 && pair->on_kvm && exit->kind == EXIT_SHUTDOWN) {
             result = leave_user(pair, error);
             exit->kind = EXIT_BUDGET;
         } else if (result == 0 && pair->on_kvm && exit->kind == EXIT_UNEMULATED) {
-            result = run_one(pair, exit, error);
+            result = run_one(pair, request, exit, error);
         } else if (result == 0 && !pair->on_kvm && exit->kind == EXIT_BUDGET) {
             result = move_to_kvm(pair, error);
         }
         if (result < 0) {
             exit->kind = EXIT_ERROR;
             return -1;
+        }
+        if (exit->kind == EXIT_WINDOW) {
+            exit->kind = EXIT_KICK;
+            return 0;
         }
         /* A kick reaches both; the second is not another one. */
         bool kicked = exit->kind == EXIT_KICK || exit->kind == EXIT_BUDGET;
