@@ -330,8 +330,7 @@ static int live_plan(struct input_source *source, struct machine *machine, struc
         return 0;
     }
     uint64_t at = NEVER;
-    if (interrupts_request(machine) && !interrupts_output(machine))
-        plan->stop_below_cr8 = interrupts_priority(machine);
+    plan->stop_below_cr8 = interrupts_priority(machine);
     if (interrupts_request(machine))
         at = host_ns() + GRACE_NS;
     else if (deadline != TIMER_IDLE)
