@@ -239,6 +239,27 @@ static void data(void)
     check("  not when disabled", count, 1);
 }
 
+/* A data breakpoint of MOV SS itself waits for the next instruction, and an INT1 there is one #DB
+ * with it. */
+static void data_of_mov_ss(void)
+{
+    extern const char ss_after[], ss_int1_after[];
+    static volatile uint16_t selector;
+    __asm__ volatile("mov %%ss, %0" : "=m"(selector));
+    write_dr0(&selector);
+    write_dr7(DR7_L0 | 3 << 16 | 1 << 18); /* read or write, 2 bytes */
+    count = 0;
+    __asm__ volatile("mov %0, %%ss\nnop\nss_after: nop" : : "m"(selector) : "memory");
+    check("data breakpoint of MOV SS", count, 1);
+    check("  after the next instruction", trace[0].rip, (uintptr_t)ss_after);
+    check("  DR6.B0", trace[0].dr6 & (DR6_BS | 15), DR6_B0);
+    count = 0;
+    __asm__ volatile("mov %0, %%ss\n.byte 0xf1\nss_int1_after: nop" : : "m"(selector) : "memory");
+    check("INT1 after it: once", count, 1);
+    check("  its RIP", trace[0].rip, (uintptr_t)ss_int1_after);
+    write_dr7(0);
+}
+
 static uint64_t touch_dr0(void *with)
 {
     (void)with;
@@ -284,6 +305,7 @@ void guest_main(const struct boot_info *boot)
     stale_bits();
     execution_after_mov_ss();
     data();
+    data_of_mov_ss();
     general_detect();
     check_end();
 }

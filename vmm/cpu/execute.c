@@ -134,6 +134,32 @@ static void deliver_debug(struct cpu *cpu, uint64_t bits)
     deliver(cpu);
 }
 
+/*
+ * MOV SS and POP SS put their own data breakpoints off to the end of the next instruction (APM
+ * volume 3, MOV): until then they are pending, under the shadow.
+ */
+static void hold_debug(struct cpu *cpu, uint64_t bits)
+{
+    cpu->s.dr6 = (cpu->s.dr6 & ~DR6_BREAKPOINTS) | bits | DR6_FIXED;
+    cpu->s.exception_pending = true;
+    cpu->s.exception_vector = VECTOR_DB;
+    cpu->s.exception_has_error = false;
+}
+
+static bool debug_is_held(const struct cpu *cpu)
+{
+    return cpu->s.mov_ss_shadow && cpu->s.exception_vector == VECTOR_DB;
+}
+
+/* The breakpoints put off, at the end of the next instruction; INT1 has raised #DB already. */
+static uint64_t release_debug(struct cpu *cpu, const struct insn *insn)
+{
+    if (!cpu->s.exception_pending)
+        return 0;
+    cpu->s.exception_pending = false;
+    return insn->handler == op_int1 ? 0 : cpu->s.dr6 & DR6_BREAKPOINTS;
+}
+
 /* What the instruction just finished has left to do; `traps` are further DR6 bits. */
 static void finish_instruction(struct cpu *cpu, uint64_t traps)
 {
@@ -142,6 +168,10 @@ static void finish_instruction(struct cpu *cpu, uint64_t traps)
     cpu->debug_hits = 0;
     if (!traps)
         return;
+    if (cpu->s.mov_ss_shadow) {
+        hold_debug(cpu, traps);
+        return;
+    }
     /* A trap belongs to its instruction: no boundary lies before its delivery. */
     const struct engine before = cpu->engine;
     deliver_debug(cpu, traps);
@@ -306,7 +336,9 @@ void cpu_step(struct cpu *cpu)
     if (!again && !(cpu->s.rflags & FLAG_RF)) {
         uint64_t hits = instruction_breakpoints(cpu);
         if (hits) { /* AMD's do not wait for the end of MOV SS's shadow */
-            deliver_debug(cpu, hits);
+            deliver_debug(
+                cpu, hits | (cpu->s.exception_pending ? cpu->s.dr6 & DR6_BREAKPOINTS : 0));
+            cpu->s.exception_pending = false;
             settle(cpu);
             return;
         }
@@ -329,6 +361,7 @@ void cpu_step(struct cpu *cpu)
     if ((jumped && is_software_interrupt(&insn)) || cpu->s.mov_ss_shadow ||
         ((insn.handler == op_syscall || insn.handler == op_sysret) && !(cpu->s.rflags & FLAG_TF)))
         trap = false;
+    hits |= release_debug(cpu, &insn);
     finish_instruction(cpu, hits | (trap ? DR6_SINGLE_STEP : 0));
 }
 
@@ -492,7 +525,7 @@ int cpu_run(
             exit->kind = EXIT_ERROR;
             return error_set(error, "%s", cpu->failure.text);
         }
-        if (cpu->s.exception_pending) {
+        if (cpu->s.exception_pending && !debug_is_held(cpu)) {
             cpu->s.exception_pending = false;
             cpu->fault_vector = cpu->s.exception_vector;
             cpu->fault_has_error = cpu->s.exception_has_error;
