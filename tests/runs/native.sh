@@ -33,7 +33,7 @@ crosswise()
 deterministic()
 {
     local way
-    crosswise "$@"
+    crosswise "$@" --serial null
     for way in "${ways[@]}"; do
         hindsight dump "$work/$way.hst"
         [ "$status" -eq 0 ] || fail "$1 recorded $way: dump: status $status"

@@ -42,6 +42,8 @@ if [[ " $(engines) " != *" kvm "* ]]; then
     echo "skipped: no usable /dev/kvm"
     exit 77
 fi
+# The software CPU beside KVM looks for kicks between blocks only; KVM is hit anywhere.
+export HINDSIGHT_KVM=alone
 ring0=0
 ring3=0
 rounds=${ROUNDS:-4}
