@@ -42,12 +42,13 @@ deterministic()
     done
 }
 
-for guest in hello ports cpu_faults cpu_gates cpu_paging cpu_smc cpu_step cpu_apic; do
+for guest in hello cpu_faults cpu_gates cpu_paging cpu_smc cpu_step cpu_apic; do
     deterministic "$guest" --kernel "$GUESTS/$guest.elf"
 done
 deterministic compute --kernel "$GUESTS/compute.elf" --append limit=100000
 deterministic spin --kernel "$GUESTS/spin.elf" --append "loops=3000000 hz=1000"
 deterministic pio --kernel "$GUESTS/pio.elf" --append "count=2000 in=1 port=0x2f0 ring=3"
+crosswise ports --kernel "$GUESTS/ports.elf"
 crosswise crash --kernel "$GUESTS/crash.elf" --append "ticks=400 hz=20000"
 crosswise clock --kernel "$GUESTS/clock.elf" --append ticks=30
 
