@@ -239,6 +239,10 @@ static void sequences(void **state)
         forget_image(&fxsave, &handler);
         if (native.fault != NO_FAULT) /* LDMXCSR of what a store left there */
             continue;
+        /* MXCSR.MM is an AMD extension that hs64-v1 lacks. */
+        memcpy(&mxcsr, handler.memory + 256, 4);
+        if (handler.fault == VECTOR_GP && (mxcsr & 1u << 17))
+            continue;
         compared++;
         if (!same(&native, &handler)) {
             failures++;

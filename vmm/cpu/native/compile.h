@@ -62,6 +62,22 @@ struct translation_form {
     bool escapes;    /* may escape, even without a memory operand by ModRM */
 };
 
+/* For `possible`. */
+static inline bool insn_is_8_bytes(const struct insn *insn)
+{
+    return insn->operand_size == 8;
+}
+
+static inline bool insn_is_4_or_8_bytes(const struct insn *insn)
+{
+    return insn->operand_size >= 4;
+}
+
+static inline bool insn_has_registers_only(const struct insn *insn)
+{
+    return !(insn->flags & INSN_MEMORY);
+}
+
 /* The forms of each group, ended by a NULL handler. */
 extern const struct translation_form native_alu_forms[], native_shift_forms[], native_bit_forms[],
     native_move_forms[], native_stack_forms[], native_branch_forms[];

@@ -2,11 +2,6 @@
 #include "vmm/cpu/integer.h"
 #include "vmm/cpu/native/compile.h"
 
-static bool registers_only(const struct insn *insn)
-{
-    return !(insn->flags & INSN_MEMORY);
-}
-
 enum { BIT_TEST = 4 }; /* the extension of 0F BA; the others write */
 
 static void bit_imm(struct compile *c)
@@ -80,11 +75,6 @@ static void emit_popcnt(struct compile *c)
     scan(c, 0xf3, 0x0fb8);
 }
 
-static bool is_wide(const struct insn *insn)
-{
-    return insn->operand_size >= 4;
-}
-
 static void emit_bswap(struct compile *c)
 {
     unsigned number = c->insn->rm, reg = guest_in_register(c, number, HOST_RAX);
@@ -99,10 +89,11 @@ static void emit_bswap(struct compile *c)
 
 const struct translation_form native_bit_forms[] = {
     {op_bit_test_imm, bit_imm, .writes = FLAG_CF, .touches = true},
-    {op_bit_test_reg, bit_reg, .possible = registers_only, .writes = FLAG_CF, .touches = true},
+    {op_bit_test_reg, bit_reg, .possible = insn_has_registers_only, .writes = FLAG_CF,
+        .touches = true},
     {op_bsf, emit_bsf, .writes = FLAG_ZF, .touches = true},
     {op_bsr, emit_bsr, .writes = FLAG_ZF, .touches = true},
     {op_popcnt, emit_popcnt, .writes = FLAGS_ALL, .touches = true},
-    {op_bswap, emit_bswap, .possible = is_wide},
+    {op_bswap, emit_bswap, .possible = insn_is_4_or_8_bytes},
     {.handler = NULL},
 };

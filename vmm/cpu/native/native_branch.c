@@ -6,11 +6,6 @@
 #include "vmm/cpu/integer.h"
 #include "vmm/cpu/native/compile.h"
 
-static bool is_wide(const struct insn *insn)
-{
-    return insn->operand_size == 8;
-}
-
 static int64_t page_offset(const struct compile *c, unsigned which)
 {
     return (int64_t)(block_gpa(c->block) % PAGE_SIZE) + c->op->delta[which];
@@ -110,11 +105,11 @@ static void return_near(struct compile *c)
 }
 
 const struct translation_form native_branch_forms[] = {
-    {op_jcc, jcc, .possible = is_wide, .reads = FLAGS_ALL, .escapes = true},
-    {op_jump, jump, .possible = is_wide, .escapes = true},
-    {op_call, call, .possible = is_wide, .escapes = true},
-    {op_call_rm, call_rm, .possible = is_wide, .escapes = true},
-    {op_jump_rm, jump_rm, .possible = is_wide, .escapes = true},
-    {op_return, return_near, .possible = is_wide, .escapes = true},
+    {op_jcc, jcc, .possible = insn_is_8_bytes, .reads = FLAGS_ALL, .escapes = true},
+    {op_jump, jump, .possible = insn_is_8_bytes, .escapes = true},
+    {op_call, call, .possible = insn_is_8_bytes, .escapes = true},
+    {op_call_rm, call_rm, .possible = insn_is_8_bytes, .escapes = true},
+    {op_jump_rm, jump_rm, .possible = insn_is_8_bytes, .escapes = true},
+    {op_return, return_near, .possible = insn_is_8_bytes, .escapes = true},
     {.handler = NULL},
 };

@@ -116,11 +116,6 @@ static void movsx16(struct compile *c)
     extend(c, 0x0fbf, 2);
 }
 
-static bool extends_to_64(const struct insn *insn)
-{
-    return insn->operand_size == 8;
-}
-
 static void movsxd(struct compile *c)
 {
     extend(c, 0x63, 4);
@@ -242,7 +237,7 @@ const struct translation_form native_move_forms[] = {
     {op_movzx16, movzx16, .possible = NULL},
     {op_movsx8, movsx8, .possible = NULL},
     {op_movsx16, movsx16, .possible = NULL},
-    {op_movsxd, movsxd, .possible = extends_to_64},
+    {op_movsxd, movsxd, .possible = insn_is_8_bytes},
     {op_lea, emit_lea_form, .possible = NULL},
     {op_cmov, cmov, .reads = FLAGS_ALL},
     {op_setcc, setcc, .reads = FLAGS_ALL},

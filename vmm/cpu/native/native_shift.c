@@ -64,11 +64,6 @@ static bool through_carry(const struct insn *insn)
 }
 
 /* SHLD, SHRD of registers by a constant. */
-static bool registers_only(const struct insn *insn)
-{
-    return !(insn->flags & INSN_MEMORY);
-}
-
 static void double_shift_imm(struct compile *c)
 {
     const struct insn *insn = c->insn;
@@ -120,11 +115,6 @@ static void imul_reg_imm(struct compile *c)
         guest_set(c, number, to);
 }
 
-static bool is_wide(const struct insn *insn)
-{
-    return insn->operand_size >= 4;
-}
-
 /* MUL, IMUL, DIV of RDX:RAX: guest RDX is in the host's. */
 static void wide(struct compile *c, unsigned extension, struct place from)
 {
@@ -163,12 +153,14 @@ const struct translation_form native_shift_forms[] = {
     {op_shift_imm, shift_imm, .touches = true},
     {op_shift_1, shift_1, .touches = true},
     {op_shift_cl, shift_cl, .touches = true},
-    {op_shld_imm, double_shift_imm, .possible = registers_only, .touches = true},
-    {op_shrd_imm, double_shift_imm, .possible = registers_only, .touches = true},
+    {op_shld_imm, double_shift_imm, .possible = insn_has_registers_only, .touches = true},
+    {op_shrd_imm, double_shift_imm, .possible = insn_has_registers_only, .touches = true},
     {op_imul_reg_rm, imul_reg_rm, .writes = FLAG_CF | FLAG_OF, .touches = true},
     {op_imul_reg_imm, imul_reg_imm, .writes = FLAG_CF | FLAG_OF, .touches = true},
-    {op_mul, emit_mul, .possible = is_wide, .writes = FLAG_CF | FLAG_OF, .touches = true},
-    {op_imul, emit_imul, .possible = is_wide, .writes = FLAG_CF | FLAG_OF, .touches = true},
-    {op_div, emit_div, .possible = is_wide, .touches = true, .escapes = true},
+    {op_mul, emit_mul, .possible = insn_is_4_or_8_bytes, .writes = FLAG_CF | FLAG_OF,
+        .touches = true},
+    {op_imul, emit_imul, .possible = insn_is_4_or_8_bytes, .writes = FLAG_CF | FLAG_OF,
+        .touches = true},
+    {op_div, emit_div, .possible = insn_is_4_or_8_bytes, .touches = true, .escapes = true},
     {.handler = NULL},
 };

@@ -2,11 +2,6 @@
 #include "vmm/cpu/integer.h"
 #include "vmm/cpu/native/compile.h"
 
-static bool is_wide(const struct insn *insn)
-{
-    return insn->operand_size == 8;
-}
-
 /* RAX = RSP - 8, and the place there; the flags have left the host. */
 static struct place below_stack(struct compile *c)
 {
@@ -66,10 +61,10 @@ static void leave(struct compile *c)
 }
 
 const struct translation_form native_stack_forms[] = {
-    {op_push_reg, push_guest, .possible = is_wide, .escapes = true},
-    {op_push_rm, push_rm, .possible = is_wide, .escapes = true},
-    {op_push_imm, push_imm, .possible = is_wide, .escapes = true},
-    {op_pop_reg, pop_reg, .possible = is_wide, .escapes = true},
-    {op_leave, leave, .possible = is_wide, .escapes = true},
+    {op_push_reg, push_guest, .possible = insn_is_8_bytes, .escapes = true},
+    {op_push_rm, push_rm, .possible = insn_is_8_bytes, .escapes = true},
+    {op_push_imm, push_imm, .possible = insn_is_8_bytes, .escapes = true},
+    {op_pop_reg, pop_reg, .possible = insn_is_8_bytes, .escapes = true},
+    {op_leave, leave, .possible = insn_is_8_bytes, .escapes = true},
     {.handler = NULL},
 };
