@@ -263,11 +263,19 @@ static int run_soft(struct paired_engine *pair, const struct run_request *reques
     return pair->soft->ops->run(pair->soft, &piece, exit, error);
 }
 
-/* One instruction that KVM leaves to the software CPU; a kick that is to come behind it comes. */
+/* One instruction that KVM leaves to the software CPU. A kick reaches both and comes behind it: RF
+ * is not certain before. */
 static int run_one(struct paired_engine *pair, const struct run_request *request,
     struct vcpu_exit *exit, struct error *error)
 {
-    return move_to_soft(pair, error) < 0 ? -1 : run_soft(pair, request, 1, exit, error);
+    if (move_to_soft(pair, error) < 0)
+        return -1;
+    const uint64_t before = pair->soft->retired;
+    int result;
+    do
+        result = run_soft(pair, request, 1, exit, error);
+    while (result == 0 && exit->kind == EXIT_KICK && pair->soft->retired == before);
+    return result;
 }
 
 static int paired_run(struct engine *engine, const struct run_request *request,
