@@ -38,6 +38,8 @@ int kvm_state_import(struct kvm_engine *kvm, const struct vcpu_state *state, str
 int kvm_set_cpuid(struct kvm_engine *kvm, struct error *error);
 int kvm_filter_msrs(struct kvm_engine *kvm, struct error *error);
 int kvm_map_memory(struct kvm_engine *kvm, struct error *error);
+/* KVM reads the guest's page tables anew, and loses its log of written pages. */
+int kvm_forget_shadows(struct kvm_engine *kvm, struct error *error);
 int kvm_take_dirty_pages(
     struct engine *engine, uint64_t **pages, unsigned *count, struct error *error);
 

@@ -7,8 +7,13 @@
  * may leave ring 3 inside KVM. While it runs there, KVM has an IDT with room for no vector, and
  * every fault, trap and software interrupt is a triple fault: KVM_EXIT_SHUTDOWN, with the registers
  * as they were and the vector still in kvm_vcpu_events. SYSCALL cannot be switched off on these
- * hosts (EFER.SCE is not looked at), so LSTAR is an address that is mapped nowhere. The software
- * CPU then executes the instruction again, with the guest's own IDT and LSTAR.
+ * hosts (EFER.SCE is not looked at), so LSTAR is an address that is mapped nowhere, and SFMASK
+ * clears IF, which code of ring 3 cannot do. No port is allowed, and SIDT, which would show that
+ * IDT, faults. The software CPU then executes the instruction again, with the guest's own
+ * registers.
+ *
+ * KVM shadows the guest's page tables and does not see what the software CPU writes to them, so it
+ * forgets its shadows whenever ring 3 moves to it.
  *
  * Ring 3 begins on the software CPU, too, and moves to KVM only when a long piece of it was seen:
  * an exchange of state takes as long as some hundred thousand instructions. Where code runs changes
@@ -25,8 +30,10 @@
 #include "vmm/translate.h"
 
 enum { PIECE = 1 << 20 };
-enum { VECTOR_DEBUG = 1, VECTOR_BREAKPOINT = 3, SYSCALL_LENGTH = 2 };
-#define DR6_BS (1ull << 14)
+enum { VECTOR_DEBUG = 1, VECTOR_BREAKPOINT = 3, VECTOR_OVERFLOW = 4 };
+enum { SYSCALL_LENGTH = 2, OPCODE_INT3 = 0xcc };
+#define DR6_BREAKPOINTS 0xfull
+#define DR6_BS          (1ull << 14)
 
 struct paired_engine {
     struct engine engine; /* first */
@@ -118,7 +125,13 @@ static int move_to_kvm(struct paired_engine *pair, struct error *error)
         return 0;
     pair->guest = state;
     state.idt.limit = 0;
+    state.cr4 |= CR4_UMIP;
+    state.tr.limit = 0; /* no permission map */
     state.lstar = pair->trap;
+    state.sfmask = FLAG_IF;
+    state.dr6 &= ~DR6_BS; /* set again by a single step alone */
+    if (kvm_forget_shadows((struct kvm_engine *)pair->kvm, error) < 0)
+        return -1;
     if (pair->kvm->ops->import_state(pair->kvm, &state, error) < 0)
         return -1;
     pair->on_kvm = true;
@@ -129,8 +142,12 @@ static int move_to_kvm(struct paired_engine *pair, struct error *error)
 static void restore_hidden(const struct paired_engine *pair, struct vcpu_state *state, bool full)
 {
     state->idt = pair->guest.idt;
+    state->tr = pair->guest.tr;
+    state->cr4 = pair->guest.cr4;
     if (full) {
         state->lstar = pair->guest.lstar;
+        state->sfmask = pair->guest.sfmask;
+        state->dr6 = pair->guest.dr6;
         state->tsc_offset = pair->guest.tsc_offset;
     }
 }
@@ -207,13 +224,19 @@ static int last_vector(const struct paired_engine *pair, struct error *error)
     return events.exception.nr;
 }
 
-/* A jump to that address has no SYSCALL in front of what is in RCX. */
-static bool behind_syscall(const struct paired_engine *pair, const struct vcpu_state *state)
+/* SYSCALL got as far as LSTAR: IF is clear, which a jump there leaves set. */
+static bool is_syscall(const struct paired_engine *pair, const struct vcpu_state *state)
 {
-    uint8_t bytes[SYSCALL_LENGTH];
-    return translate_read(pair->memory, state, state->gpr[RCX] - SYSCALL_LENGTH, bytes,
-               sizeof bytes) == sizeof bytes &&
-           bytes[0] == 0x0f && bytes[1] == 0x05;
+    return state->rip == pair->trap && !(state->rflags & FLAG_IF);
+}
+
+/* Bytes of the software interrupt that is complete: INT3, or INT with 3 or 4 for its last byte. */
+static unsigned interrupt_length(const struct paired_engine *pair, const struct vcpu_state *state)
+{
+    uint8_t last;
+    bool is_int3 =
+        translate_read(pair->memory, state, state->rip - 1, &last, 1) == 1 && last == OPCODE_INT3;
+    return is_int3 ? 1 : 2;
 }
 
 /* Something would have left ring 3: back to the state in which the software CPU does it. */
@@ -221,18 +244,21 @@ static int leave_user(struct paired_engine *pair, struct error *error)
 {
     struct vcpu_state state;
     int vector = last_vector(pair, error);
-    if (vector < 0 || paired_export(&pair->engine, &state, error) < 0)
+    if (vector < 0 || pair->kvm->ops->export_state(pair->kvm, &state, error) < 0)
         return -1;
+    bool stepped = vector == VECTOR_DEBUG && (state.dr6 & DR6_BS);
+    restore_hidden(pair, &state, true);
     state.rflags &= ~FLAG_RF; /* set for the frame that was not pushed */
-    if (state.rip == pair->trap && behind_syscall(pair, &state)) {
-        /* SYSCALL: RCX and R11 get the same values again. */
+    if (is_syscall(pair, &state)) {
+        /* RCX and R11 get the same values again. */
         state.rip = state.gpr[RCX] - SYSCALL_LENGTH;
         state.rflags = state.gpr[R11];
         state.cr2 = pair->guest.cr2;
-    } else if (vector == VECTOR_BREAKPOINT) {
-        state.rip--; /* INT3 is complete; it is one byte, whatever prefixes stand before it */
-    } else if (vector == VECTOR_DEBUG && (state.dr6 & DR6_BS)) {
-        /* POPF set TF, and the instruction behind it is complete. */
+    } else if (vector == VECTOR_BREAKPOINT || vector == VECTOR_OVERFLOW) {
+        state.rip -= interrupt_length(pair, &state);
+    } else if (stepped) {
+        /* POPF or IRET set TF, and the instruction behind it is complete. */
+        state.dr6 = (state.dr6 & ~DR6_BREAKPOINTS) | DR6_BS;
         state.exception_pending = true;
         state.exception_vector = VECTOR_DEBUG;
     }

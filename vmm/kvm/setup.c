@@ -7,7 +7,7 @@
 
 #include "vmm/cpuid.h"
 
-int kvm_map_memory(struct kvm_engine *kvm, struct error *error)
+static int set_slots(struct kvm_engine *kvm, bool mapped, struct error *error)
 {
     for (unsigned i = 0; i < 2; i++) {
         const struct memory_region *region = &kvm->memory->region[i];
@@ -15,16 +15,30 @@ int kvm_map_memory(struct kvm_engine *kvm, struct error *error)
             continue;
         struct kvm_userspace_memory_region slot = {
             .slot = i,
-            .flags = KVM_MEM_LOG_DIRTY_PAGES,
+            .flags = mapped ? KVM_MEM_LOG_DIRTY_PAGES : 0,
             .guest_phys_addr = region->gpa,
-            .memory_size = region->size,
+            .memory_size = mapped ? region->size : 0,
             .userspace_addr = (uintptr_t)region->host,
         };
         if (ioctl(kvm->vm, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
-            return error_set_errno(error, "kvm: cannot map %llu bytes of guest memory at %#llx",
-                (unsigned long long)region->size, (unsigned long long)region->gpa);
+            return error_set_errno(error, "kvm: cannot %s %llu bytes of guest memory at %#llx",
+                mapped ? "map" : "unmap", (unsigned long long)region->size,
+                (unsigned long long)region->gpa);
     }
     return 0;
+}
+
+int kvm_map_memory(struct kvm_engine *kvm, struct error *error)
+{
+    return set_slots(kvm, true, error);
+}
+
+/* What was derived from memory goes with it. */
+int kvm_forget_shadows(struct kvm_engine *kvm, struct error *error)
+{
+    if (set_slots(kvm, false, error) < 0)
+        return -1;
+    return set_slots(kvm, true, error);
 }
 
 int kvm_set_cpuid(struct kvm_engine *kvm, struct error *error)
