@@ -28,7 +28,7 @@
  *   1  all before traces said a version
  *   2  digests cover RFLAGS.RF
  */
-enum { MACHINE_VERSION = 2, MACHINE_VERSION_UNSAID = 1 };
+enum { MACHINE_VERSION = 3, MACHINE_VERSION_UNSAID = 1 };
 
 enum pace { PACE_REAL, PACE_FAST };
 

@@ -100,8 +100,8 @@ static bool pages_match(struct machine *machine, struct landing *landing)
     return true;
 }
 
-/* In front of the first iteration the software CPU has RF clear, and nothing excuses another value
- * there. */
+/* In front of the first iteration the software CPU has RF clear, unless an IRET set it there, which
+ * looks the same. */
 static bool is_between_iterations(const struct machine *machine, const struct vcpu_state *state)
 {
     struct repeat repeat;
