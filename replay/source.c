@@ -246,7 +246,7 @@ static int replay_landed(struct input_source *source, struct machine *machine,
     struct replay_source *replay = (struct replay_source *)source;
     consume(replay);
     replay->landing_loaded = false;
-    if (landing->counted || landing->found)
+    if (landing->counted || landing->found || insns == 0)
         return 0;
     return keep_found(replay, machine->event, insns, error);
 }

@@ -38,7 +38,9 @@ enum exit_kind {
     EXIT_SHUTDOWN,   /* triple fault */
     EXIT_BUDGET,     /* exactly request.budget instructions were retired */
     EXIT_WINDOW,     /* request.stop_when_interruptible: the guest can now take an interrupt */
-    EXIT_KICK,       /* engine_kick() was called, kvm: or CR8 lowered; an arbitrary boundary */
+    EXIT_KICK,       /* engine_kick() was called, kvm: or CR8 lowered; an arbitrary boundary. An
+                        engine that counts makes these two only where engine_delivered() is 0: the
+                        first place with its count, where a budget of that many ends, too */
     EXIT_BREAKPOINT, /* about to execute the instruction at `address` (GVA); not executed */
     EXIT_WATCHPOINT, /* what just happened touched a watched range at `address` (GVA, or GPA) */
     EXIT_EXCEPTION,  /* BREAK_EXCEPTION: an exception has just been delivered */

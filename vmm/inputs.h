@@ -119,8 +119,9 @@ struct input_source_ops {
     bool (*member_failed)(
         struct input_source *source, struct machine *machine, uint64_t operation, bool failed);
 
-    /* The plan's landing was reached, `insns` after the last event, and is to be the next one. NULL
-     * where plan() never gives one. */
+    /* The plan's landing was reached, `insns` after the last event, and is to be the next one; 0
+     * also where no count tells the place of a landing by state. NULL where plan() never gives one.
+     */
     int (*landed)(struct input_source *source, struct machine *machine,
         const struct landing *landing, uint64_t insns, struct error *error);
 

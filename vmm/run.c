@@ -261,11 +261,11 @@ static int land_here(struct machine *machine, struct error *error)
     return emit(machine, &event, true, error);
 }
 
-/* The landing that the plan named was reached. */
-static int land(struct machine *machine, const struct landing *landing, struct error *error)
+/* The landing that the plan named was reached; `insns` for the source. */
+static int land(
+    struct machine *machine, const struct landing *landing, uint64_t insns, struct error *error)
 {
     struct input_source *source = machine->source;
-    uint64_t insns = machine->engine->retired - machine->event_retired;
     if (source->ops->landed && source->ops->landed(source, machine, landing, insns, error) < 0)
         return -1;
     return land_here(machine, error);
@@ -283,10 +283,12 @@ static int land_by_state(struct machine *machine, struct landing *landing, struc
         return landing->found
                    ? error_set(error, "a landing found before has another state this time")
                    : 0;
+    /* Behind a fault's delivery a budget of as many instructions would end too early. */
+    uint64_t insns = engine_delivered(engine) ? 0 : engine->retired - machine->event_retired;
     /* Equal but perhaps for RF (landing.h), which an interrupt would push. */
     if (engine->ops->import_state(engine, &landing->state, error) < 0)
         return -1;
-    return land(machine, landing, error);
+    return land(machine, landing, insns, error);
 }
 
 static void serve_breakpoint(struct machine *machine)
@@ -328,7 +330,7 @@ static int serve(struct machine *machine, const struct run_plan *plan, struct po
     case EXIT_BUDGET:
         if (has_count(plan->landing) && done == plan->landing->insns)
             return plan->landing->found ? land_by_state(machine, plan->landing, error)
-                                        : land(machine, plan->landing, error);
+                                        : land(machine, plan->landing, done, error);
         if (machine->event == until.event && done == until.insn)
             return 0;
         break;

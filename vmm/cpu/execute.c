@@ -205,6 +205,19 @@ static uint64_t at_breakpoint(struct cpu *cpu)
     return hits;
 }
 
+/* Behind a fault's delivery the count of instructions is still that of the place before it, and a
+ * stop here could not be found again by count. */
+static bool has_own_count(const struct cpu *cpu)
+{
+    return engine_delivered(&cpu->engine) == 0;
+}
+
+static bool is_window(const struct cpu *cpu, const struct run_request *request)
+{
+    return request->stop_when_interruptible && cpu_interruptible(cpu) && has_own_count(cpu) &&
+           (!request->stop_below_cr8 || cpu->s.cr8 < request->stop_below_cr8);
+}
+
 /* Does the run end here? */
 static bool boundary(
     struct cpu *cpu, const struct run_request *request, uint64_t end, struct vcpu_exit *exit)
@@ -221,12 +234,11 @@ static bool boundary(
     } else if (cpu->match.armed && match_here(cpu)) {
         cpu->match.reported_retired = cpu->engine.retired;
         exit->kind = EXIT_MATCH;
-    } else if (request->stop_when_interruptible && cpu_interruptible(cpu) &&
-               (!request->stop_below_cr8 || cpu->s.cr8 < request->stop_below_cr8)) {
+    } else if (is_window(cpu, request)) {
         exit->kind = EXIT_WINDOW;
     } else if (cpu->engine.retired >= end) {
         exit->kind = EXIT_BUDGET;
-    } else if (cpu->kicked) {
+    } else if (cpu->kicked && has_own_count(cpu)) {
         cpu->kicked = 0;
         exit->kind = EXIT_KICK;
     }

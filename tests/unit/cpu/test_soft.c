@@ -3,6 +3,8 @@
  * from the source above each. */
 #include "guest64.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -330,6 +332,96 @@ static void test_kick(void **context)
     guest_destroy(&guest);
 }
 
+enum { GUEST_GDT = 0x8000, GUEST_IDT = 0x9000, HANDLER = GUEST_CODE + 0x1000, UD = 6 };
+
+/* #UD goes through a trap gate, which leaves IF as it is, to a handler that skips two bytes. */
+static void take_undefined_opcodes(struct guest *guest)
+{
+    static const uint8_t handler[] = {0x48, 0x83, 0x04, 0x24, 0x02, /* add qword [rsp], 2 */
+        0x48, 0xcf};                                                /* iretq */
+    struct vcpu_state state;
+    guest_put64(guest, GUEST_GDT + 8, 0x00af9b000000ffff);
+    guest_put64(guest, GUEST_GDT + 16, 0x00cf93000000ffff);
+    guest_put64(guest, GUEST_IDT + 16 * UD,
+        (uint64_t)(HANDLER >> 16) << 48 | 0x8full << 40 | 8 << 16 | (HANDLER & 0xffff));
+    memcpy(guest->memory.host + HANDLER, handler, sizeof handler);
+    guest_export(guest, &state);
+    state.gdt = (struct descriptor_table){GUEST_GDT, 23};
+    state.idt = (struct descriptor_table){GUEST_IDT, 16 * UD + 15};
+    guest_import(guest, &state);
+}
+
+struct kicker {
+    struct engine *engine;
+    atomic_bool quit;
+};
+
+static void *keep_kicking(void *context)
+{
+    struct kicker *kicker = context;
+    while (!atomic_load(&kicker->quit))
+        kicker->engine->ops->kick(kicker->engine);
+    return NULL;
+}
+
+/* The place behind a fault's delivery has the count of the place before it. */
+static void test_kick_stops_where_the_count_leads(void **context)
+{
+    enum { KICKS = 20000 };
+    static const uint8_t faulting[] = {0x0f, 0x0b, 0xeb, 0xfc}; /* again: ud2; jmp again */
+    struct guest guest;
+    struct kicker kicker = {0};
+    pthread_t thread;
+    unsigned places = 0;
+    uint64_t wrong = 0;
+    (void)context;
+    guest_create(&guest, faulting, sizeof faulting);
+    take_undefined_opcodes(&guest);
+    kicker.engine = guest.engine;
+    assert_int_equal(pthread_create(&thread, NULL, keep_kicking, &kicker), 0);
+    for (unsigned i = 0; i < KICKS && !wrong; i++) {
+        struct vcpu_state state;
+        /* The kick under way stops at once, without executing anything. */
+        uint64_t before = guest.engine->retired;
+        enum exit_kind kind = guest_run(&guest, BUDGET_UNLIMITED).kind;
+        guest_export(&guest, &state);
+        if (kind != EXIT_KICK || engine_delivered(guest.engine) || state.rip == HANDLER)
+            wrong = state.rip;
+        guest_run(&guest, 1);
+        places += guest.engine->retired != before;
+    }
+    atomic_store(&kicker.quit, true);
+    pthread_join(thread, NULL);
+    assert_int_equal(wrong, 0);
+    assert_true(places > 0);
+    guest_destroy(&guest);
+}
+
+static void test_window_opens_where_the_count_leads(void **context)
+{
+    static const uint8_t code[] = {0xfb, 0x0f, 0x0b, 0xf4}; /* sti; ud2; hlt */
+    const struct run_request window = {.budget = BUDGET_UNLIMITED, .stop_when_interruptible = true};
+    struct guest guest;
+    struct vcpu_state state, by_count;
+    struct vcpu_exit exit;
+    (void)context;
+    guest_create(&guest, code, sizeof code);
+    take_undefined_opcodes(&guest);
+    assert_int_equal(guest.engine->ops->run(guest.engine, &window, &exit, &guest.error), 0);
+    assert_int_equal(exit.kind, EXIT_WINDOW);
+    guest_export(&guest, &state);
+    uint64_t count = guest.engine->retired;
+    guest_destroy(&guest);
+
+    guest_create(&guest, code, sizeof code);
+    take_undefined_opcodes(&guest);
+    assert_int_equal(guest_run(&guest, count).kind, EXIT_BUDGET);
+    guest_export(&guest, &by_count);
+    assert_int_equal(by_count.rip, state.rip);
+    assert_true(vcpu_digest_full(&by_count) == vcpu_digest_full(&state));
+    guest_destroy(&guest);
+}
+
 static void test_impossible_states_are_refused(void **context)
 {
     struct guest guest;
@@ -356,6 +448,8 @@ int main(void)
         cmocka_unit_test(test_watchpoints),
         cmocka_unit_test(test_repetition_stops_in_the_middle),
         cmocka_unit_test(test_kick),
+        cmocka_unit_test(test_kick_stops_where_the_count_leads),
+        cmocka_unit_test(test_window_opens_where_the_count_leads),
         cmocka_unit_test(test_impossible_states_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

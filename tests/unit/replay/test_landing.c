@@ -193,6 +193,24 @@ static void take_interrupt(struct machine *machine, const struct landing *landin
     assert_true(rflags == landing->state.rflags);
 }
 
+/* Goes on from the landing's event until it is found, or the next event comes. */
+static void look_for(struct detour *detour)
+{
+    struct error error = {""};
+    struct replay *replay = replay_to((struct position){detour->event, 0});
+    struct machine *machine = replay_machine(replay);
+    detour->inner = machine->source;
+    machine->source = &detour->source;
+    machine->observer_count = 0;
+    if (machine_run(machine, (struct position){detour->event + 1, 0}, &error) != 0)
+        fail_msg("%s", error.text);
+    assert_int_equal(machine->stop, STOP_UNTIL);
+    if (detour->landed && detour->landing.state.rflags & FLAG_IF)
+        take_interrupt(machine, &detour->landing);
+    machine->source = detour->inner;
+    replay_close(replay);
+}
+
 /*
  * Makes a landing of where the replay is at the position, with `flags` changed, and searches it in
  * a second replay. Is it found?
@@ -206,23 +224,11 @@ static bool finds(struct position position, uint64_t flags)
     assert_true(detour.landing.page_count > 0);
     detour.landing.state.rflags ^= flags;
     replay_close(replay);
-
-    replay = replay_to((struct position){position.event, 0});
-    struct machine *machine = replay_machine(replay);
-    detour.inner = machine->source;
-    machine->source = &detour.source;
-    machine->observer_count = 0;
-    if (machine_run(machine, (struct position){position.event + 1, 0}, &error) != 0)
-        fail_msg("%s", error.text);
-    assert_int_equal(machine->stop, STOP_UNTIL);
+    look_for(&detour);
     if (detour.landed) {
         assert_int_equal(detour.landed, 1);
         assert_true(detour.insns == position.insn);
-        if (detour.landing.state.rflags & FLAG_IF)
-            take_interrupt(machine, &detour.landing);
     }
-    machine->source = detour.inner;
-    replay_close(replay);
     landing_free(&detour.landing);
     return detour.landed;
 }
@@ -304,6 +310,35 @@ static void between_iterations_rf_may_be_the_recording_cpus(void **state)
     printf("%u places inside repetitions, %u elsewhere\n", inside, outside);
 }
 
+/* Its count of instructions is that of the place before, where a second search would end. */
+static void behind_a_delivery_no_count_is_given(void **state)
+{
+    (void)state;
+    enum { FAULTS = 12 };
+    const struct breakpoint any = {.kind = BREAK_EXCEPTION, .length = 32};
+    struct error error = {""};
+    record("cpu_faults", "");
+    struct replay *replay = replay_to((struct position){0, 0});
+    struct machine *machine = replay_machine(replay);
+    assert_int_equal(machine_set_breakpoints(machine, &any, 1, &error), 0);
+    unsigned faults = 0;
+    while (faults < FAULTS) {
+        if (machine_run(machine, POSITION_END, &error) != 0)
+            fail_msg("%s", error.text);
+        assert_int_equal(machine->stop, STOP_BREAKPOINT);
+        if (!engine_delivered(machine->engine))
+            continue; /* a trap belongs to its instruction */
+        struct detour detour = {.source.ops = &detour_ops, .event = machine->event};
+        assert_int_equal(landing_capture(machine, &detour.landing, &error), 0);
+        look_for(&detour);
+        assert_int_equal(detour.landed, 1);
+        assert_true(detour.insns == 0);
+        landing_free(&detour.landing);
+        faults++;
+    }
+    replay_close(replay);
+}
+
 /* Where a landing was found once, a restored replay goes by count; a landing damaged in between is
  * refused. */
 static void a_wrong_state_where_a_landing_was_found_is_an_error(void **state)
@@ -353,6 +388,7 @@ int main(void)
         cmocka_unit_test(memory_tells_passes_with_equal_registers_apart),
         cmocka_unit_test(places_in_other_computation_are_found),
         cmocka_unit_test(between_iterations_rf_may_be_the_recording_cpus),
+        cmocka_unit_test(behind_a_delivery_no_count_is_given),
         cmocka_unit_test(a_wrong_state_where_a_landing_was_found_is_an_error),
     };
     return cmocka_run_group_tests(tests, make_path, remove_path);
