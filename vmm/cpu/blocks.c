@@ -222,7 +222,8 @@ struct block *blocks_build(struct cpu *cpu, uint64_t gpa, uint64_t rip, unsigned
     bool ended = false;
 
     (void)rip;
-    *block = (struct block){.key = gpa << 8 | mode, .may_break = may_break_at(cpu, gpa)};
+    *block = (struct block){
+        .key = gpa << 8 | mode, .may_break = may_break_at(cpu, gpa), .match_op = BLOCK_NO_MATCH};
     while (count < BLOCK_MAX_OPS && start + offset < PAGE_SIZE && !ended) {
         struct op *op = &block->ops[count + checks];
         if (count && may_break_at(cpu, gpa + offset))
@@ -235,6 +236,7 @@ struct block *blocks_build(struct cpu *cpu, uint64_t gpa, uint64_t rip, unsigned
             exec_match_prepare(cpu, op++);
             op[-1].offset = (uint16_t)offset;
             op[-1].remaining = (uint16_t)count;
+            block->match_op = (uint8_t)count;
             checks = 1;
         }
         op_prepare(cpu, op, mode, offset);
@@ -251,10 +253,11 @@ struct block *blocks_build(struct cpu *cpu, uint64_t gpa, uint64_t rip, unsigned
     if (!ended)
         op_prepare_end(&block->ops[count + checks], offset);
     block->count = count;
+    block->op_count = (uint8_t)(count + checks);
     block->entry_count = block->may_break ? BLOCK_NO_ENTRY : count;
     block->bytes = (uint16_t)offset;
     block->first = block->ops[0].exec;
-    if (cpu->native && mode == BLOCK_CODE64 && !block->may_break && !checks)
+    if (cpu->native && mode == BLOCK_CODE64 && !block->may_break)
         block->ops[0].exec = exec_warm;
     cache->used += (sizeof *block + (count + checks + 1) * sizeof(struct op) + 63) & ~63ull;
     insert(cpu, block);

@@ -36,7 +36,7 @@ struct op {
     struct insn insn;
 };
 
-enum { BLOCK_MAX_OPS = 64, BLOCK_NO_ENTRY = 0x7fffffff };
+enum { BLOCK_MAX_OPS = 64, BLOCK_NO_ENTRY = 0x7fffffff, BLOCK_NO_MATCH = 0xff };
 
 enum block_mode {
     BLOCK_CODE64 = 1 << 0,
@@ -50,12 +50,15 @@ struct block {
     uint32_t count;       /* instructions */
     uint32_t entry_count; /* the same, or BLOCK_NO_ENTRY: only the dispatcher may enter */
     uint16_t bytes;
+    uint8_t op_count; /* in `ops`, but for the one that leaves */
+    uint8_t match_op; /* which of them looks for registers (match.c), or BLOCK_NO_MATCH */
     bool dropped;
     bool may_break; /* a breakpoint may be set on its first instruction */
     struct block *hash_next, *page_next;
     /* Host code, when there is any (native/native.h): its entry, the entry behind the charge to
-     * `countdown`, the way out of those refused, and displacements of the jumps to other blocks. */
-    uint8_t *native, *native_body, *native_refuse, *native_links[2];
+     * `countdown`, the way out of those refused, displacements of the jumps to other blocks, and
+     * the comparison for match.c. */
+    uint8_t *native, *native_body, *native_refuse, *native_links[2], *native_match;
     op_exec first; /* ops[0].exec without native code */
     unsigned heat; /* times entered by the dispatcher */
     /* count, one more where registers are looked for (match.c), and a last one that leaves unless

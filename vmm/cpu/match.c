@@ -1,6 +1,7 @@
 /*
  * Stops where given registers stand. Blocks that contain the instruction get an operation in front
- * of it that compares one register, the one that last told a pass from the wanted one; the
+ * of it that compares one register, the one that last told a pass from the wanted one (as host code
+ * in native/native_match.c); the
  * dispatcher compares at every boundary where it is anyway, and a repeated string instruction stops
  * at the wanted count by itself.
  */
@@ -40,8 +41,7 @@ bool match_here(const struct cpu *cpu)
     return matches(cpu, cpu->s.rip, cpu->engine.retired);
 }
 
-/* The telling register has the wanted value: stop, or find one that tells. */
-static __attribute__((noinline)) bool stops(struct cpu *cpu, struct op *op)
+__attribute__((noinline)) bool match_stops(struct cpu *cpu, const struct op *op)
 {
     struct cpu_match *match = &cpu->match;
     uint64_t rip = cpu->block_rip + op->offset;
@@ -53,26 +53,32 @@ static __attribute__((noinline)) bool stops(struct cpu *cpu, struct op *op)
     for (uint8_t i = 0; i < 16; i++) {
         if (cpu->s.gpr[i] != match->gpr[i]) {
             match->telling = i;
-            exec_match_prepare(cpu, op);
             break;
         }
     }
     return false;
 }
 
+static void tell_by(const struct cpu_match *match, struct op *op)
+{
+    op->reg = (uint16_t)(offsetof(struct cpu, s.gpr) + match->telling * sizeof(uint64_t));
+    op->immediate = match->gpr[match->telling];
+}
+
 static const struct op *exec_match(struct cpu *cpu, const struct op *op)
 {
-    if (UNLIKELY(REG(uint64_t, op->reg) == op->immediate) && stops(cpu, (struct op *)(uintptr_t)op))
-        return NULL;
+    if (UNLIKELY(REG(uint64_t, op->reg) == op->immediate)) {
+        if (match_stops(cpu, op))
+            return NULL;
+        tell_by(&cpu->match, (struct op *)(uintptr_t)op);
+    }
     NEXT();
 }
 
 void exec_match_prepare(const struct cpu *cpu, struct op *op)
 {
-    const struct cpu_match *match = &cpu->match;
     op->exec = exec_match;
-    op->reg = (uint16_t)(offsetof(struct cpu, s.gpr) + match->telling * sizeof(uint64_t));
-    op->immediate = match->gpr[match->telling];
+    tell_by(&cpu->match, op);
 }
 
 void match_arm(struct cpu *cpu, const struct vcpu_state *wanted)

@@ -364,6 +364,12 @@ void emit_branch_to(struct compile *c, unsigned which)
     }
 }
 
+/* Not an instruction: the one that it stands in front of is decoded in it. */
+static bool is_match(const struct block *block, unsigned number)
+{
+    return number == block->match_op;
+}
+
 static void emit_op(struct compile *c, unsigned number)
 {
     const struct op *op = &c->block->ops[number];
@@ -373,7 +379,10 @@ static void emit_op(struct compile *c, unsigned number)
     c->number = number;
     c->form = native_form(&op->insn);
     c->rax_busy = false;
-    if (c->form) {
+    if (is_match(c->block, number)) {
+        last = false;
+        native_emit_match(c);
+    } else if (c->form) {
         c->form->emit(c);
         if (c->form->touches)
             flags_are_in_host(c);
@@ -401,7 +410,7 @@ static void emit_escapes(struct compile *c)
             emit_jump(&c->e, c->last);
             continue;
         }
-        emit_call(&c->e, c->step);
+        emit_call(&c->e, is_match(c->block, number) ? c->match : c->step);
         if (c->resume_flags[number])
             emit_load_flags(&c->e);
         emit_jump(&c->e, c->resume[number]);
@@ -424,11 +433,11 @@ static void emit_links(struct compile *c)
 static void find_live_flags(struct compile *c)
 {
     uint16_t live = FLAGS_ALL;
-    for (unsigned i = c->block->count; i-- > 0;) {
+    for (unsigned i = c->block->op_count; i-- > 0;) {
         const struct insn *insn = &c->block->ops[i].insn;
         const struct translation_form *form = native_form(insn);
         c->live[i] = live;
-        if (escapes(form, insn))
+        if (is_match(c->block, i) || escapes(form, insn))
             live = FLAGS_ALL;
         else
             live = (uint16_t)((live & ~form_writes(c->native, form)) | form->reads);
@@ -438,8 +447,10 @@ static void find_live_flags(struct compile *c)
 static bool worthwhile(const struct block *block)
 {
     unsigned by_handler = 0;
-    for (unsigned i = 0; i < block->count; i++) {
+    for (unsigned i = 0; i < block->op_count; i++) {
         const struct op *op = &block->ops[i];
+        if (is_match(block, i))
+            continue;
         bool branch = op->insn.flags & INSN_ENDS_BLOCK && op->exec != exec_generic_end;
         if (!address_fits(block, op) || (branch && !fits_32(op->delta[1] + (int64_t)PAGE_SIZE)))
             return false;
@@ -454,14 +465,16 @@ static void translate(struct compile *c)
     c->step = emit_with_block(c, c->native->step);
     c->last = emit_with_block(c, c->native->last);
     c->link = emit_with_block(c, c->native->link);
+    if (block->match_op != BLOCK_NO_MATCH)
+        c->match = emit_with_block(c, c->native->match);
     find_live_flags(c);
     emit_entry_of_block(c);
-    for (unsigned i = 0; i < block->count; i++)
+    for (unsigned i = 0; i < block->op_count; i++)
         emit_op(c, i);
     if (!(c->insn->flags & INSN_ENDS_BLOCK)) {
         flags_leave_host(c);
-        c->number = block->count;
-        c->op = &block->ops[block->count];
+        c->number = block->op_count;
+        c->op = &block->ops[block->op_count];
         emit_branch_to(c, 0);
     }
     emit_escapes(c);
@@ -482,7 +495,7 @@ bool native_compile(struct cpu *cpu, struct block *block)
     };
     translate(&c);
     native->used = ((size_t)(c.e.at - native->memory) + 15) & ~(size_t)15;
-    native->full = native->size - native->used < ROOM_PER_BLOCK + BLOCK_MAX_OPS * ROOM_PER_OP;
+    native->full = native->size - native->used < ROOM_PER_BLOCK + OPS_MAX * ROOM_PER_OP;
     return true;
 }
 

@@ -26,7 +26,7 @@ struct escape {
     uint8_t number; /* of the op */
 };
 
-enum { ESCAPES_MAX = 6 * BLOCK_MAX_OPS };
+enum { OPS_MAX = BLOCK_MAX_OPS + 1, ESCAPES_MAX = 6 * OPS_MAX };
 
 struct compile {
     struct emitter e;
@@ -41,13 +41,14 @@ struct compile {
     bool rax_busy;      /* memory_at_linear() uses it */
     bool flags_in_cpu;  /* cpu->flags is what the guest's flags are, as far as they matter */
     bool flags_in_host; /* ... the host's RFLAGS are */
-    uint16_t live[BLOCK_MAX_OPS + 1];  /* arithmetic flags that matter after each op */
-    const uint8_t *step, *last, *link; /* routines with RCX = block and RAX = offset into its ops */
-    bool linked[2];                    /* block->native_links is there */
+    uint16_t live[OPS_MAX + 1]; /* arithmetic flags that matter after each op */
+    /* Routines with RCX = block and RAX = offset into its ops. */
+    const uint8_t *step, *last, *match, *link;
+    bool linked[2]; /* block->native_links is there */
     struct escape escapes[ESCAPES_MAX];
     unsigned escape_count;
-    uint8_t *resume[BLOCK_MAX_OPS];   /* where an escaped instruction goes on; NULL: nowhere */
-    bool resume_flags[BLOCK_MAX_OPS]; /* ... with the host's flags loaded */
+    uint8_t *resume[OPS_MAX];   /* where an escaped instruction goes on; NULL: nowhere */
+    bool resume_flags[OPS_MAX]; /* ... with the host's flags loaded */
 };
 
 /* How one instruction is translated. Masks are of arithmetic flags, in RFLAGS format. */
@@ -83,6 +84,10 @@ extern const struct translation_form native_alu_forms[], native_shift_forms[], n
     native_move_forms[], native_stack_forms[], native_branch_forms[];
 /* Of an SSE instruction, or NULL. */
 const struct translation_form *native_sse_form(const struct insn *insn);
+/* The comparison of the register that tells (match.c); escapes when it has the wanted value. */
+void native_emit_match(struct compile *c);
+/* Compares the register that tells now. */
+void native_match_tell(const struct cpu *cpu, struct block *block);
 /* What op needs; NULL: its handler is called. */
 const struct translation_form *native_form(const struct insn *insn);
 

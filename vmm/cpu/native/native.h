@@ -18,7 +18,7 @@
  *   - arithmetic flags are in `flags` wherever somebody could see them.
  *
  * Only 64-bit code without alignment checks is translated, and no block in which the dispatcher has
- * to stop by itself (breakpoints, match.c). Blocks on the same page jump to each other directly;
+ * to stop by itself for a breakpoint. Blocks on the same page jump to each other directly;
  * everything else goes by the TLB entry of the target's page and a table by physical address, as
  * the dispatcher goes by its hash. A dropped block's entry is overwritten with a way out.
  *
@@ -50,7 +50,7 @@ struct native {
      * before, the undefined ones included. */
     bool shifts_renew_flags;
     /* Routines that blocks share (routines.c). */
-    const uint8_t *enter, *step, *last, *link, *follow, *lookup, *arrive, *refuse;
+    const uint8_t *enter, *step, *last, *match, *link, *follow, *lookup, *arrive, *refuse;
     struct native_target targets[NATIVE_TARGETS];
 };
 

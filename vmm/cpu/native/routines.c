@@ -35,6 +35,18 @@ static void call_last_handler(struct cpu *cpu, const struct op *op, struct block
     exec_last_handler(cpu, op);
 }
 
+/* The register that tells has the wanted value. True: leave. */
+static uint64_t call_match(struct cpu *cpu, const struct op *op, struct block *block)
+{
+    const uint8_t telling = cpu->match.telling;
+    leave_native(cpu, block);
+    if (match_stops(cpu, op))
+        return true;
+    if (cpu->match.telling != telling)
+        native_match_tell(cpu, block);
+    return false;
+}
+
 static struct onward go_to(struct cpu *cpu, struct block *block, uint64_t target)
 {
     if (block->native) {
@@ -194,14 +206,16 @@ static void emit_arguments(struct emitter *e)
     emit_wide(e, 8, 0x89, HOST_RCX, place_register(HOST_RDX));
 }
 
-/* Called. */
-static const uint8_t *emit_step(struct emitter *e, const uint8_t *leave)
+typedef uint64_t call(struct cpu *cpu, const struct op *op, struct block *block);
+
+/* Called; leaves when `function` says so. */
+static const uint8_t *emit_step(struct emitter *e, call *function, const uint8_t *leave)
 {
     const uint8_t *start = e->at;
     emit_exchange(e, true);
     emit_arguments(e);
     emit_add_rsp(e, -8);
-    CALL(e, call_handler);
+    CALL(e, function);
     emit_add_rsp(e, 8);
     emit_wide(e, 8, 0x85, HOST_RAX, place_register(HOST_RAX));
     uint8_t *stop = emit_jump_if(e, 5, NULL);
@@ -301,7 +315,8 @@ void native_emit_routines(struct native *native)
     struct emitter e = {.at = native->memory};
     const uint8_t *leave = emit_leave(&e), *onward = emit_onward(&e, leave);
     native->enter = emit_enter(&e);
-    native->step = emit_step(&e, leave);
+    native->step = emit_step(&e, call_handler, leave);
+    native->match = emit_step(&e, call_match, leave);
     native->last = emit_last(&e, leave);
     native->link = emit_link(&e, onward);
     native->follow = emit_follow(&e, onward);
