@@ -289,8 +289,10 @@ static int run_soft(struct paired_engine *pair, const struct run_request *reques
     return pair->soft->ops->run(pair->soft, &piece, exit, error);
 }
 
-/* One instruction that KVM leaves to the software CPU. A kick reaches both and comes behind it: RF
- * is not certain before. */
+/*
+ * One instruction that KVM leaves to the software CPU. A kick reaches both and comes behind it:
+ * before it RF is not certain; RCX and R11 are those of a SYSCALL already, CR2 that of a fault.
+ */
 static int run_one(struct paired_engine *pair, const struct run_request *request,
     struct vcpu_exit *exit, struct error *error)
 {
@@ -313,7 +315,8 @@ static int paired_run(struct engine *engine, const struct run_request *request,
                                   : run_soft(pair, request, pair->piece, exit, error);
         if (result == 0 && pair->on_kvm && exit->kind == EXIT_SHUTDOWN) {
             result = leave_user(pair, error);
-            exit->kind = EXIT_BUDGET;
+            if (result == 0)
+                result = run_one(pair, request, exit, error);
         } else if (result == 0 && pair->on_kvm && exit->kind == EXIT_UNEMULATED) {
             result = run_one(pair, request, exit, error);
         } else if (result == 0 && !pair->on_kvm && exit->kind == EXIT_BUDGET) {

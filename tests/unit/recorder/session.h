@@ -55,13 +55,16 @@ static inline void keep_output(void *target, const uint8_t *bytes, size_t count)
     buffer_put(target, bytes, count);
 }
 
+/* What a test puts around a source of inputs. */
+typedef struct input_source *session_wrap(struct input_source *inner);
+
 /*
- * At 0.0, with the source that the machine takes its inputs from (NULL is the recorder's own), and
- * a configuration that `configure` has changed (NULL: has not).
+ * At 0.0, with what the test puts around the live source, which the recorder takes its inputs from,
+ * around the recorder's own, which the machine takes them from (NULL: nothing), and a configuration
+ * that `configure` has changed (NULL: has not).
  */
 static inline void session_start_with(struct session *session, const char *engine,
-    const char *guest, const char *command_line,
-    struct input_source *(*wrap)(struct input_source *),
+    const char *guest, const char *command_line, session_wrap *wrap_live, session_wrap *wrap,
     void (*configure)(struct machine_config *config))
 {
     struct error error = {""};
@@ -80,11 +83,12 @@ static inline void session_start_with(struct session *session, const char *engin
     load_guest(guest, &session->kernel);
     session->live = live_create(NULL, PACE_FAST, &error);
     assert_non_null(session->live);
+    struct input_source *live = live_source(session->live);
     const struct recorder_options options = {.path = session->path,
         .config = &session->config,
         .engine = engine,
         .kernel = &session->kernel,
-        .live = live_source(session->live),
+        .live = wrap_live ? wrap_live(live) : live,
         .include_checks = true,
         .counts = strcmp(engine, "soft") == 0};
     session->recorder = recorder_create(&options, &error);
@@ -104,9 +108,9 @@ static inline void session_start_with(struct session *session, const char *engin
 }
 
 static inline void session_start(struct session *session, const char *engine, const char *guest,
-    const char *command_line, struct input_source *(*wrap)(struct input_source *))
+    const char *command_line, session_wrap *wrap)
 {
-    session_start_with(session, engine, guest, command_line, wrap, NULL);
+    session_start_with(session, engine, guest, command_line, NULL, wrap, NULL);
 }
 
 static inline void session_run(struct session *session, uint64_t until)

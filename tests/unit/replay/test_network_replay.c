@@ -62,7 +62,7 @@ static void record(struct session *session, unsigned lie)
 {
     lie_at = lie;
     sent = received = 0;
-    session_start_with(session, "soft", "net", "count=40 patience=1", NULL, configure);
+    session_start_with(session, "soft", "net", "count=40 patience=1", NULL, NULL, configure);
     honest = session->machine->observers[0];
     session->machine->observers[0].note = see_note;
     uint8_t frame[100] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};

@@ -1,0 +1,200 @@
+/*
+ * Landings wherever a kick can stop a guest: a thread kicks all the time, and every stop becomes a
+ * landing, not only those that have something to deliver. The replay finds each again.
+ */
+#include "tests/unit/recorder/session.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+/* The live source, but for what it thinks of a stop. */
+struct eager_source {
+    struct input_source source; /* first */
+    struct input_source *live;
+    unsigned landings, most;
+};
+
+static struct eager_source *eager_of(struct input_source *source)
+{
+    return (struct eager_source *)source;
+}
+
+static uint64_t eager_clock(struct input_source *source, struct machine *machine)
+{
+    struct input_source *live = eager_of(source)->live;
+    return live->ops->clock(live, machine);
+}
+
+static int eager_poll(struct input_source *source, struct machine *machine,
+    struct delivery *delivery, struct error *error)
+{
+    struct input_source *live = eager_of(source)->live;
+    return live->ops->poll(live, machine, delivery, error);
+}
+
+static int eager_wait(struct input_source *source, struct machine *machine,
+    struct delivery *delivery, struct error *error)
+{
+    struct input_source *live = eager_of(source)->live;
+    return live->ops->wait(live, machine, delivery, error);
+}
+
+static int eager_plan(struct input_source *source, struct machine *machine, struct run_plan *plan,
+    struct error *error)
+{
+    struct input_source *live = eager_of(source)->live;
+    return live->ops->plan(live, machine, plan, error);
+}
+
+/* The software CPU may land anywhere, KVM where an interrupt can be taken. */
+static bool may_land(const struct eager_source *self, const struct machine *machine)
+{
+    struct engine *engine = machine->engine;
+    if (self->landings >= self->most)
+        return false;
+    return machine->counts_time ? engine->retired != machine->event_retired
+                                : engine->ops->interruptible(engine);
+}
+
+static int eager_landing(struct input_source *source, struct machine *machine,
+    const struct vcpu_exit *exit, struct error *error)
+{
+    struct eager_source *self = eager_of(source);
+    int wanted = self->live->ops->landing(self->live, machine, exit, error);
+    if (wanted < 0)
+        return -1;
+    if (exit->kind == EXIT_KICK && may_land(self, machine))
+        wanted = 1;
+    self->landings += wanted > 0;
+    return wanted;
+}
+
+static int eager_value(struct input_source *source, struct machine *machine, enum input_kind kind,
+    int (*produce)(void *context, void *data, size_t capacity, size_t *size), void *context,
+    void *data, size_t capacity, size_t *size, struct error *error)
+{
+    struct input_source *live = eager_of(source)->live;
+    return live->ops->value(live, machine, kind, produce, context, data, capacity, size, error);
+}
+
+static bool eager_member_failed(
+    struct input_source *source, struct machine *machine, uint64_t operation, bool failed)
+{
+    struct input_source *live = eager_of(source)->live;
+    return live->ops->member_failed(live, machine, operation, failed);
+}
+
+static const struct input_source_ops eager_ops = {
+    .name = "live",
+    .clock = eager_clock,
+    .poll = eager_poll,
+    .wait = eager_wait,
+    .plan = eager_plan,
+    .landing = eager_landing,
+    .value = eager_value,
+    .member_failed = eager_member_failed,
+};
+
+static struct eager_source eager;
+
+static struct input_source *make_eager(struct input_source *live)
+{
+    eager.source.ops = &eager_ops;
+    eager.live = live;
+    return &eager.source;
+}
+
+struct kicker {
+    struct engine *engine;
+    long pause; /* ns between kicks */
+    atomic_bool quit;
+};
+
+static void *keep_kicking(void *context)
+{
+    struct kicker *kicker = context;
+    while (!atomic_load(&kicker->quit)) {
+        const struct timespec pause = {.tv_nsec = kicker->pause};
+        kicker->engine->ops->kick(kicker->engine);
+        if (kicker->pause)
+            nanosleep(&pause, NULL);
+    }
+    return NULL;
+}
+
+/* Returns how many landings the trace has. */
+static unsigned record_kicked(
+    struct session *session, const char *engine, const char *guest, const char *command_line)
+{
+    const bool counts = strcmp(engine, "soft") == 0;
+    struct kicker kicker = {.pause = counts ? 0 : 100000};
+    struct error error = {""};
+    pthread_t thread;
+    eager = (struct eager_source){.most = counts ? 100000 : 200};
+    session_start_with(session, engine, guest, command_line, make_eager, NULL, NULL);
+    kicker.engine = session->machine->home;
+    assert_int_equal(pthread_create(&thread, NULL, keep_kicking, &kicker), 0);
+    int result = machine_run(session->machine, POSITION_END, &error);
+    atomic_store(&kicker.quit, true);
+    pthread_join(thread, NULL);
+    if (result < 0)
+        fail_msg("%s on %s: %s", guest, engine, error.text);
+    session_finish(session);
+    return eager.landings;
+}
+
+static void check(const char *engine, const char *guest, const char *command_line)
+{
+    const char *const engines[] = {"soft", "kvm"};
+    struct session session;
+    unsigned landings = record_kicked(&session, engine, guest, command_line);
+    for (unsigned i = 0; i < (kvm_is_usable() ? 2 : 1); i++) {
+        struct replay *replay = session_open(&session, engines[i], NULL);
+        if (session_replay(replay, UINT64_MAX) != REPLAY_IDENTICAL) {
+            struct buffer report = {0};
+            replay_report(replay, &report);
+            fail_msg("%s recorded on %s, replayed on %s:\n%.*s", guest, engine, engines[i],
+                (int)report.size, (const char *)report.data);
+        }
+        replay_close(replay);
+    }
+    session_remove(&session);
+    printf("%s on %s: %u landings\n", guest, engine, landings);
+}
+
+static void check_all(const char *engine)
+{
+    static const char *const guests[][2] = {{"hello", ""}, {"clock", "ticks=20"},
+        {"cpu_faults", ""}, {"cpu_gates", ""}, {"cpu_paging", ""}, {"cpu_smc", ""},
+        {"cpu_step", ""}, {"cpu_apic", ""}, {"compute", "limit=3000"},
+        {"spin", "loops=3000000 passes=100000 hz=1000"}, {"repeat", "rounds=2 count=500"},
+        {"helped", ""}};
+    for (size_t i = 0; i < sizeof guests / sizeof guests[0]; i++)
+        check(engine, guests[i][0], guests[i][1]);
+}
+
+static void on_the_software_cpu(void **state)
+{
+    (void)state;
+    check_all("soft");
+}
+
+static void on_kvm(void **state)
+{
+    (void)state;
+    if (!kvm_is_usable()) {
+        printf("skipped: no usable /dev/kvm\n");
+        skip();
+    }
+    check_all("kvm");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(on_the_software_cpu),
+        cmocka_unit_test(on_kvm),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
