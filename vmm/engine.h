@@ -134,6 +134,9 @@ struct engine_ops {
     /* Delivers an external interrupt before the next instruction; clears halted. The guest must be
      * interruptible. A fault during delivery is the guest's, as on hardware. */
     int (*interrupt)(struct engine *engine, uint8_t vector, struct error *error);
+    /* Of an engine that delivers at the beginning of the next run: is an interrupt waiting for it,
+     * which an exported state does not show? 1 and its vector, 0, or -1. NULL: never. */
+    int (*queued_interrupt)(struct engine *engine, uint8_t *vector, struct error *error);
     /* From any thread, async-signal-safe: the run under way, or else the next, ends with EXIT_KICK.
      */
     void (*kick)(struct engine *engine);

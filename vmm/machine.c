@@ -248,17 +248,30 @@ int machine_set_breakpoints(
     return 0;
 }
 
+/* Is an interrupt waiting in the engine? As engine_ops.queued_interrupt. */
+static int queued_interrupt(const struct machine *machine, uint8_t *vector, struct error *error)
+{
+    struct engine *engine = machine->engine;
+    if (!engine->ops->queued_interrupt)
+        return 0;
+    return engine->ops->queued_interrupt(engine, vector, error);
+}
+
 int machine_switch_engine(struct machine *machine, struct engine *engine, struct error *error)
 {
     struct engine *old = machine->engine;
     struct vcpu_state state = {0};
+    uint8_t vector = 0;
     if (old == engine)
         return 0;
-    if (old->ops->export_state(old, &state, error) < 0 ||
+    int queued = queued_interrupt(machine, &vector, error);
+    if (queued < 0 || old->ops->export_state(old, &state, error) < 0 ||
         engine->ops->import_state(engine, &state, error) < 0)
         return -1;
     if (engine->ops->forget_code)
         engine->ops->forget_code(engine);
+    if (queued && engine->ops->interrupt(engine, vector, error) < 0)
+        return -1;
     machine->engine = engine;
     machine->counted = machine->at_boundary && engine->ops->counts;
     machine->event_retired = engine->retired;
@@ -292,10 +305,23 @@ void machine_note(struct machine *machine, uint8_t kind, const uint8_t *data, si
     }
 }
 
+/* An interrupt that waits in KVM is delivered by the software CPU. */
+static int settle_interrupt(struct machine *machine, struct error *error)
+{
+    uint8_t vector;
+    int queued = queued_interrupt(machine, &vector, error);
+    if (queued <= 0)
+        return queued;
+    struct engine *soft = machine_soft(machine, error);
+    return soft ? machine_switch_engine(machine, soft, error) : -1;
+}
+
 int machine_digest(struct machine *machine, uint64_t *digest, struct error *error)
 {
     struct vcpu_state state;
     uint64_t parts[2];
+    if (settle_interrupt(machine, error) < 0)
+        return -1;
     if (machine->engine->ops->export_state(machine->engine, &state, error) < 0 ||
         digest_memory(&machine->memory, &state, &parts[1], error) < 0)
         return -1;

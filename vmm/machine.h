@@ -201,7 +201,8 @@ void machine_note(struct machine *machine, uint8_t kind, const uint8_t *data, si
 /* For devices and sources: fails the run at the end of the current access. */
 void machine_fail(struct machine *machine, const struct error *error);
 
-/* XXH3-64 over the full vCPU digest, RAM, and every device's saved state. */
+/* XXH3-64 over the full vCPU digest, RAM, and every device's saved state. An interrupt that an
+ * engine would deliver in its next run is delivered first. */
 int machine_digest(struct machine *machine, uint64_t *digest, struct error *error);
 /* Registers, the code bytes at RIP, disassembled: for reports of a guest that went wrong. */
 void machine_describe(struct machine *machine, struct buffer *out);

@@ -298,6 +298,16 @@ static int kvm_interrupt(struct engine *engine, uint8_t vector, struct error *er
     return 0;
 }
 
+static int kvm_queued_interrupt(struct engine *engine, uint8_t *vector, struct error *error)
+{
+    struct kvm_engine *kvm = (struct kvm_engine *)engine;
+    struct kvm_vcpu_events events;
+    if (ioctl(kvm->vcpu, KVM_GET_VCPU_EVENTS, &events) < 0)
+        return error_set_errno(error, "kvm: cannot read the vCPU's events");
+    *vector = events.interrupt.nr;
+    return events.interrupt.injected && !events.interrupt.soft;
+}
+
 static void kvm_kick(struct engine *engine)
 {
     struct kvm_engine *kvm = (struct kvm_engine *)engine;
@@ -336,6 +346,7 @@ static const struct engine_ops kvm_ops = {
     .import_state = kvm_import,
     .interruptible = kvm_interruptible,
     .interrupt = kvm_interrupt,
+    .queued_interrupt = kvm_queued_interrupt,
     .kick = kvm_kick,
     .take_dirty_pages = kvm_take_dirty_pages,
     .set_breakpoints = kvm_set_breakpoints,

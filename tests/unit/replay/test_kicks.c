@@ -190,11 +190,60 @@ static void on_kvm(void **state)
     check_all("kvm");
 }
 
+static int keep_kind(
+    void *context, struct machine *machine, const struct machine_event *event, struct error *error)
+{
+    (void)machine;
+    (void)error;
+    *(enum event_kind *)context = event->kind;
+    return 0;
+}
+
+/* KVM delivers it at the beginning of the next run, the software CPU at once. */
+static void an_interrupt_may_be_the_last_event(void **state)
+{
+    (void)state;
+    if (!kvm_is_usable()) {
+        printf("skipped: no usable /dev/kvm\n");
+        skip();
+    }
+    const char *const engines[] = {"kvm", "soft"};
+    enum event_kind kind = EVENT_TIME;
+    const struct machine_observer observer = {.event = keep_kind, .context = &kind};
+    struct error error;
+    struct session session;
+    setenv("HINDSIGHT_KVM", "alone", 1);
+    session_start(&session, "kvm", "clock", "ticks=20", NULL);
+    assert_int_equal(machine_observe(session.machine, &observer, &error), 0);
+    while (kind != EVENT_INTERRUPT)
+        session_run(&session, session.machine->event + 1);
+    session_finish(&session);
+    for (unsigned i = 0; i < 2; i++) {
+        struct replay *replay = session_open(&session, engines[i], NULL);
+        assert_int_equal(session_replay(replay, UINT64_MAX), REPLAY_IDENTICAL);
+        replay_close(replay);
+    }
+    session_remove(&session);
+    unsetenv("HINDSIGHT_KVM");
+}
+
+/* What the software CPU recorded, on KVM: it moves to the software CPU at each landing, also behind
+ * an interrupt. */
+static void landings_of_the_software_cpu_on_kvm(void **state)
+{
+    (void)state;
+    setenv("HINDSIGHT_KVM", "alone", 1);
+    check("soft", "clock", "ticks=20");
+    unsetenv("HINDSIGHT_KVM");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(on_the_software_cpu),
         cmocka_unit_test(on_kvm),
+        cmocka_unit_test(an_interrupt_may_be_the_last_event),
+        cmocka_unit_test(landings_of_the_software_cpu_on_kvm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
