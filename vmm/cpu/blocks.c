@@ -253,7 +253,6 @@ struct block *blocks_build(struct cpu *cpu, uint64_t gpa, uint64_t rip, unsigned
     if (!ended)
         op_prepare_end(&block->ops[count + checks], offset);
     block->count = count;
-    block->op_count = (uint8_t)(count + checks);
     block->entry_count = block->may_break ? BLOCK_NO_ENTRY : count;
     block->bytes = (uint16_t)offset;
     block->first = block->ops[0].exec;

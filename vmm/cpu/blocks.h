@@ -50,8 +50,7 @@ struct block {
     uint32_t count;       /* instructions */
     uint32_t entry_count; /* the same, or BLOCK_NO_ENTRY: only the dispatcher may enter */
     uint16_t bytes;
-    uint8_t op_count; /* in `ops`, but for the one that leaves */
-    uint8_t match_op; /* which of them looks for registers (match.c), or BLOCK_NO_MATCH */
+    uint8_t match_op; /* which of `ops` looks for registers (match.c), or BLOCK_NO_MATCH */
     bool dropped;
     bool may_break; /* a breakpoint may be set on its first instruction */
     struct block *hash_next, *page_next;
@@ -89,6 +88,12 @@ static inline struct block *block_find(const struct block_cache *cache, uint64_t
     while (block && block->key != key)
         block = block->hash_next;
     return block;
+}
+
+/* How many there are in `ops`, but for the one that leaves. */
+static inline unsigned block_op_count(const struct block *block)
+{
+    return block->count + (block->match_op != BLOCK_NO_MATCH);
 }
 
 static inline uint64_t block_gpa(const struct block *block)

@@ -433,7 +433,7 @@ static void emit_links(struct compile *c)
 static void find_live_flags(struct compile *c)
 {
     uint16_t live = FLAGS_ALL;
-    for (unsigned i = c->block->op_count; i-- > 0;) {
+    for (unsigned i = block_op_count(c->block); i-- > 0;) {
         const struct insn *insn = &c->block->ops[i].insn;
         const struct translation_form *form = native_form(insn);
         c->live[i] = live;
@@ -447,7 +447,7 @@ static void find_live_flags(struct compile *c)
 static bool worthwhile(const struct block *block)
 {
     unsigned by_handler = 0;
-    for (unsigned i = 0; i < block->op_count; i++) {
+    for (unsigned i = 0; i < block_op_count(block); i++) {
         const struct op *op = &block->ops[i];
         if (is_match(block, i))
             continue;
@@ -469,12 +469,12 @@ static void translate(struct compile *c)
         c->match = emit_with_block(c, c->native->match);
     find_live_flags(c);
     emit_entry_of_block(c);
-    for (unsigned i = 0; i < block->op_count; i++)
+    for (unsigned i = 0; i < block_op_count(block); i++)
         emit_op(c, i);
     if (!(c->insn->flags & INSN_ENDS_BLOCK)) {
         flags_leave_host(c);
-        c->number = block->op_count;
-        c->op = &block->ops[block->op_count];
+        c->number = block_op_count(block);
+        c->op = &block->ops[block_op_count(block)];
         emit_branch_to(c, 0);
     }
     emit_escapes(c);
