@@ -9,8 +9,8 @@
 #include <time.h>
 
 #include "vmm/boot/boot.h"
-#include "vmm/engine.h"
-#include "vmm/memory.h"
+#include "vmm/arch/engine.h"
+#include "vmm/arch/memory.h"
 
 enum { PORT_LINE_STATUS = 0x3fd, PORT_TRANSMIT = 0x3f8, PORT_DEBUG_EXIT = 0xf4 };
 

@@ -18,7 +18,7 @@
 
 #include "devices/raid/parity.h"
 #include "devices/raid/raid.h"
-#include "vmm/block/raw.h"
+#include "vmm/host/block/raw.h"
 
 enum { LARGE = 1 << 20, SMALL = 4096, SMALL_REQUESTS = 1024, MAX_ROUNDS = 25 };
 enum kind { SEQUENTIAL_READ, SEQUENTIAL_WRITE, RANDOM_READ, RANDOM_WRITE, KINDS };

@@ -12,7 +12,7 @@
 #include <readline/readline.h>
 
 #include "debugger/debugger.h"
-#include "vmm/config.h"
+#include "vmm/machine/config.h"
 
 static const char help[] =
     "Usage: hindsight debug TRACE.hst [-ex COMMAND]... [-x FILE]... [--batch] [--cache SIZE]\n"

@@ -4,7 +4,7 @@
 #include <getopt.h>
 #include <string.h>
 
-#include "vmm/probe.h"
+#include "vmm/machine/probe.h"
 
 static const char help[] =
     "Usage: hindsight doctor [--json]\n"

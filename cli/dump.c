@@ -9,9 +9,9 @@
 #include "cli/position.h"
 #include "replay/replay.h"
 #include "traces/trace.h"
-#include "vmm/disk.h"
-#include "vmm/inputs.h"
-#include "vmm/net/note.h"
+#include "vmm/storage/disk.h"
+#include "vmm/machine/inputs.h"
+#include "vmm/host/net/note.h"
 
 static const char help[] =
     "Usage: hindsight dump TRACE.hst [--kind KIND]... [--from POS] [--to POS] [--json]\n"

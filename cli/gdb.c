@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "debugger/gdbstub.h"
-#include "vmm/config.h"
+#include "vmm/machine/config.h"
 
 static const char help[] =
     "Usage: hindsight gdb TRACE.hst [--listen HOST:PORT|unix:PATH] [--once] [--cache SIZE]\n"

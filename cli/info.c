@@ -7,8 +7,8 @@
 
 #include "replay/replay.h"
 #include "traces/trace.h"
-#include "vmm/event.h"
-#include "vmm/inputs.h"
+#include "vmm/machine/event.h"
+#include "vmm/machine/inputs.h"
 
 static const char help[] = "Usage: hindsight info TRACE.hst [--json]\n"
                            "The machine, how the recording ended, sizes, and counts by kind.\n";

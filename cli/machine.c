@@ -13,9 +13,9 @@
 
 #include "devices/raid/raid.h"
 #include "devices/uart.h"
-#include "vmm/disk.h"
-#include "vmm/panic.h"
-#include "vmm/probe.h"
+#include "vmm/storage/disk.h"
+#include "vmm/machine/panic.h"
+#include "vmm/machine/probe.h"
 
 const char cli_machine_help[] =
     "Machine:\n"

@@ -7,9 +7,9 @@
 
 #include <getopt.h>
 
-#include "vmm/live.h"
-#include "vmm/machine.h"
-#include "vmm/serial/serial_backend.h"
+#include "vmm/machine/live.h"
+#include "vmm/machine/machine.h"
+#include "vmm/host/serial/serial_backend.h"
 
 struct cli_machine {
     struct machine_config config;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/config.h"
+#include "vmm/machine/config.h"
 
 static bool parse_number(const char **text, uint64_t *value)
 {

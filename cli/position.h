@@ -3,7 +3,7 @@
 #define CLI_POSITION_H
 
 #include "traces/trace.h"
-#include "vmm/event.h"
+#include "vmm/machine/event.h"
 
 /* t= gives the event at or before that time as far as the trace's chunks tell. */
 int position_parse(const char *text, const struct trace_reader *trace, struct position *position,

@@ -8,7 +8,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "vmm/config.h"
+#include "vmm/machine/config.h"
 
 static const char help[] =
     "Usage: hindsight raid create --level 0|1|5 [--chunk 64K] [--size S] FILE...\n"

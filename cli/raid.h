@@ -5,7 +5,7 @@
 #include "cli/cli.h"
 #include "cli/progress.h"
 #include "devices/raid/raid.h"
-#include "vmm/block/raw.h"
+#include "vmm/host/block/raw.h"
 
 enum { RAID_MAX_FILES = RAID_MAX_MEMBERS * 2 };
 

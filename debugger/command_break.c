@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/event.h"
+#include "vmm/machine/event.h"
 
 static struct point *new_point(
     struct debugger *debugger, enum point_kind kind, const char *text, struct error *error)

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/translate.h"
+#include "vmm/arch/translate.h"
 
 COMMAND(devices)
 {

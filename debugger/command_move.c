@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/config.h"
-#include "vmm/translate.h"
+#include "vmm/machine/config.h"
+#include "vmm/arch/translate.h"
 
 static int go_on(
     struct debugger *debugger, enum direction direction, const char *arguments, struct error *error)

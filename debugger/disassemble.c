@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/translate.h"
+#include "vmm/arch/translate.h"
 
 static cs_mode mode_of(const struct vcpu_state *state)
 {

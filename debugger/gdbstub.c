@@ -14,7 +14,7 @@
 #include "debugger/request.h"
 #include "debugger/target_xml.h"
 #include "debugger/view.h"
-#include "vmm/translate.h"
+#include "vmm/arch/translate.h"
 
 enum { MAX_BREAKPOINTS = TIMELINE_MAX_CONDITIONS, NAG_MS = 50, MAX_OUTPUT = 6000 };
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/event.h"
+#include "vmm/machine/event.h"
 
 void point_free(struct point *point)
 {

@@ -6,7 +6,7 @@
 #define DEBUGGER_TARGET_XML_H
 
 #include "base/buffer.h"
-#include "vmm/vcpu.h"
+#include "vmm/arch/vcpu.h"
 
 /* The whole target.xml. */
 void target_xml(struct buffer *out);

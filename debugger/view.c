@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/translate.h"
+#include "vmm/arch/translate.h"
 
 int view_take(struct view *view, struct timeline *timeline, struct error *error)
 {

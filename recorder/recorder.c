@@ -5,8 +5,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "vmm/cpuid.h"
-#include "vmm/landing.h"
+#include "vmm/arch/cpuid.h"
+#include "vmm/machine/landing.h"
 
 /*
  * When a chunk is handed to the disk: after this long, once it holds enough events to compress

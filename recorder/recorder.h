@@ -10,7 +10,7 @@
 #define RECORDER_RECORDER_H
 
 #include "traces/trace.h"
-#include "vmm/machine.h"
+#include "vmm/machine/machine.h"
 
 struct recorder;
 

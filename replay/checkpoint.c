@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/disk.h"
-#include "vmm/disk_store.h"
-#include "vmm/snapshot.h"
+#include "vmm/storage/disk.h"
+#include "vmm/storage/disk_store.h"
+#include "vmm/machine/snapshot.h"
 
 /* One content of one page, from a checkpoint on until the page's next version. */
 struct version {

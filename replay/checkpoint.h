@@ -9,7 +9,7 @@
 #define REPLAY_CHECKPOINT_H
 
 #include "replay/source.h"
-#include "vmm/machine.h"
+#include "vmm/machine/machine.h"
 
 struct checkpoints;
 

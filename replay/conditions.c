@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "vmm/disk.h"
+#include "vmm/storage/disk.h"
 
 static bool accepts(struct timeline *timeline, const struct timeline_condition *condition)
 {

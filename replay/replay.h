@@ -6,7 +6,7 @@
 #define REPLAY_REPLAY_H
 
 #include "traces/trace.h"
-#include "vmm/machine.h"
+#include "vmm/machine/machine.h"
 
 struct replay;
 

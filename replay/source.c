@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/landing.h"
+#include "vmm/machine/landing.h"
 
 /* The guest went another way than the recording: the message is kept for the report. */
 static int diverge(struct replay_source *replay, struct error *error, const char *text)

@@ -3,7 +3,7 @@
 #define REPLAY_SOURCE_H
 
 #include "traces/trace.h"
-#include "vmm/machine.h"
+#include "vmm/machine/machine.h"
 
 /* A landing that was searched by state, and where it was found. */
 struct found_landing {

@@ -18,7 +18,7 @@
 #include <limits.h>
 
 #include "traces/trace.h"
-#include "vmm/machine.h"
+#include "vmm/machine/machine.h"
 
 struct timeline;
 

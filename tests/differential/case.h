@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "vmm/vcpu.h"
+#include "vmm/arch/vcpu.h"
 
 /* Linear addresses of both sides. All else below 2^47 is unmapped, as far as cases can tell. */
 #define CODE_BASE 0x10000000ull /* CODE_PAGES pages, user, read and execute */

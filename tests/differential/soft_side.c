@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/engine.h"
-#include "vmm/memory.h"
+#include "vmm/arch/engine.h"
+#include "vmm/arch/memory.h"
 
 /* Guest-physical layout. */
 enum {

@@ -15,7 +15,7 @@
 
 #include "recorder/recorder.h"
 #include "replay/timeline.h"
-#include "vmm/live.h"
+#include "vmm/machine/live.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/engine.h"
+#include "vmm/arch/engine.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -14,8 +14,8 @@
 #include "recorder/recorder.h"
 #include "replay/replay.h"
 #include "replay/timeline.h"
-#include "vmm/landing.h"
-#include "vmm/live.h"
+#include "vmm/machine/landing.h"
+#include "vmm/machine/live.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -23,8 +23,8 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "vmm/memory.h"
-#include "vmm/vcpu.h"
+#include "vmm/arch/memory.h"
+#include "vmm/arch/vcpu.h"
 
 enum boot_protocol {
     BOOT_AUTO,

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "vmm/acpi.h"
+#include "vmm/boot/acpi.h"
 
 /* struct hvm_start_info, version 1. */
 struct start_info {

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "vmm/acpi.h"
+#include "vmm/boot/acpi.h"
 
 /* Offsets in the file and in boot_params alike. */
 enum {

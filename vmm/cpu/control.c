@@ -2,7 +2,7 @@
 #include "vmm/cpu/operand.h"
 #include "vmm/cpu/paging.h"
 #include "vmm/cpu/system.h"
-#include "vmm/cpuid.h"
+#include "vmm/arch/cpuid.h"
 
 /* ---- Derived state --------------------------------------------------------------------------- */
 

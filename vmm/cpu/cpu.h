@@ -1,6 +1,6 @@
 /*
  * The software CPU's insides: what its files share. Not for use outside vmm/cpu; others see
- * vmm/engine.h.
+ * vmm/arch/engine.h.
  *
  * Who does what:
  *   soft.c        engine operations: run, complete, import, export, breakpoints
@@ -32,9 +32,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "vmm/engine.h"
-#include "vmm/memory.h"
-#include "vmm/vcpu.h"
+#include "vmm/arch/engine.h"
+#include "vmm/arch/memory.h"
+#include "vmm/arch/vcpu.h"
 
 struct cpu;
 struct insn;

@@ -1,7 +1,7 @@
 #include "vmm/cpu/descriptor.h"
 #include "vmm/cpu/operand.h"
 #include "vmm/cpu/system.h"
-#include "vmm/cpuid.h"
+#include "vmm/arch/cpuid.h"
 
 /* What is left when the writable bits of APIC_BASE are taken away: 0-7, 9, x2APIC enable and what
  * is beyond the physical address. */

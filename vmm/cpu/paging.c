@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "vmm/cpuid.h"
+#include "vmm/arch/cpuid.h"
 
 enum {
     PTE_P = 1 << 0,

@@ -5,7 +5,7 @@
 #include "vmm/cpu/blocks.h"
 #include "vmm/cpu/dispatch.h"
 #include "vmm/cpu/native/native.h"
-#include "vmm/cpuid.h"
+#include "vmm/arch/cpuid.h"
 
 static struct cpu *cpu_of(struct engine *engine)
 {

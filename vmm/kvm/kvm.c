@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "vmm/repeat.h"
+#include "vmm/arch/repeat.h"
 
 enum { KICK_SIGNAL_OFFSET = 3 }; /* SIGRTMIN + 3: the first ones belong to the C library */
 

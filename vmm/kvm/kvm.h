@@ -1,5 +1,5 @@
 /*
- * The KVM engine's insides: what its files share. Others see vmm/engine.h.
+ * The KVM engine's insides: what its files share. Others see vmm/arch/engine.h.
  * Source: the kernel's Documentation/virt/kvm/api.rst; what one real host does differently is in
  * docs/determinism.md.
  */
@@ -10,7 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "vmm/engine.h"
+#include "vmm/arch/engine.h"
 
 struct kvm_engine {
     struct engine engine; /* first */

@@ -27,7 +27,7 @@
 #include <sys/ioctl.h>
 
 #include "vmm/kvm/kvm.h"
-#include "vmm/translate.h"
+#include "vmm/arch/translate.h"
 
 enum { PIECE = 1 << 20 };
 enum { VECTOR_DEBUG = 1, VECTOR_BREAKPOINT = 3, VECTOR_OVERFLOW = 4 };

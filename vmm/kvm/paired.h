@@ -6,7 +6,7 @@
 #ifndef VMM_KVM_PAIRED_H
 #define VMM_KVM_PAIRED_H
 
-#include "vmm/engine.h"
+#include "vmm/arch/engine.h"
 
 struct engine *paired_create(struct memory *memory, struct error *error);
 

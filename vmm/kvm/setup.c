@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "vmm/cpuid.h"
+#include "vmm/arch/cpuid.h"
 
 static int set_slots(struct kvm_engine *kvm, bool mapped, struct error *error)
 {

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "devices/raid/raid.h"
-#include "vmm/block/raw.h"
+#include "vmm/host/block/raw.h"
 
 enum { SECTORS = 4096 };
 

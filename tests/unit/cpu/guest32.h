@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "vmm/engine.h"
+#include "vmm/arch/engine.h"
 
 enum {
     GUEST_RAM = 4 << 20,

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "vmm/engine.h"
+#include "vmm/arch/engine.h"
 
 enum {
     GUEST_RAM = 16 << 20,

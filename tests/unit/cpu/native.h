@@ -265,7 +265,7 @@ static __attribute__((noinline)) void build_trampoline(const struct instruction 
     EMIT(at, 0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b, 0xc3);
 }
 
-/* What the machine does not keep reads as 0 (vmm/vcpu.h). */
+/* What the machine does not keep reads as 0 (vmm/arch/vcpu.h). */
 static inline void forget_pointers(struct fpu_state *fpu)
 {
     fpu->reserved0 = 0;

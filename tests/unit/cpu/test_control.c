@@ -2,7 +2,7 @@
  * expectations from APM volumes 2 and 3. */
 #include "tests/unit/cpu/guest32.h"
 
-#include "vmm/cpuid.h"
+#include "vmm/arch/cpuid.h"
 
 /* ---- Fast system calls ----------------------------------------------------------------------- */
 

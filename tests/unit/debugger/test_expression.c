@@ -12,7 +12,7 @@
 #include <dwarf.h>
 
 #include "debugger/expression.h"
-#include "vmm/memory.h"
+#include "vmm/arch/memory.h"
 
 struct fixture {
     struct memory memory;

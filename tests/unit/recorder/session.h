@@ -15,8 +15,8 @@
 
 #include "recorder/recorder.h"
 #include "replay/replay.h"
-#include "vmm/live.h"
-#include "vmm/probe.h"
+#include "vmm/machine/live.h"
+#include "vmm/machine/probe.h"
 
 struct session {
     char path[64]; /* the trace; removed by session_remove() */

@@ -17,8 +17,8 @@
 #include "replay/checkpoint.h"
 #include "replay/replay.h"
 #include "replay/timeline.h"
-#include "vmm/disk.h"
-#include "vmm/live.h"
+#include "vmm/storage/disk.h"
+#include "vmm/machine/live.h"
 
 static char trace_path[64];
 static char disk_option[512]; /* the guest's disk; "": none */

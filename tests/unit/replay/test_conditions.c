@@ -4,8 +4,8 @@
  */
 #include "tests/unit/replay/recorded.h"
 
-#include "vmm/block/raw.h"
-#include "vmm/disk.h"
+#include "vmm/host/block/raw.h"
+#include "vmm/storage/disk.h"
 
 static struct timeline_stop run(
     struct timeline *timeline, enum direction direction, const struct timeline_condition *condition)

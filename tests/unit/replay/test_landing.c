@@ -17,8 +17,8 @@
 #include "replay/checkpoint.h"
 #include "replay/replay.h"
 #include "replay/timeline.h"
-#include "vmm/landing.h"
-#include "vmm/live.h"
+#include "vmm/machine/landing.h"
+#include "vmm/machine/live.h"
 
 static char trace_path[64];
 

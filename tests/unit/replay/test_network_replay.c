@@ -10,7 +10,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "vmm/net/note.h"
+#include "vmm/host/net/note.h"
 
 enum { GIVES_UP = 13, MOST_FRAMES = 4096 };
 

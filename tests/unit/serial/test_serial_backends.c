@@ -22,7 +22,7 @@
 #include <arpa/inet.h>
 #include <cmocka.h>
 
-#include "vmm/serial/serial_backend.h"
+#include "vmm/host/serial/serial_backend.h"
 
 enum { LIMIT_MILLISECONDS = 20000 };
 

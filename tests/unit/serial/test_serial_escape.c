@@ -6,7 +6,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "vmm/serial/internal.h"
+#include "vmm/host/serial/internal.h"
 
 static void plain_bytes_pass(void **state)
 {

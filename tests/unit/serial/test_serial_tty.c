@@ -19,7 +19,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "vmm/serial/serial_backend.h"
+#include "vmm/host/serial/serial_backend.h"
 
 enum { LIMIT_MILLISECONDS = 20000 };
 

@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-#include "vmm/cpuid.h"
-#include "vmm/vcpu.h"
+#include "vmm/arch/cpuid.h"
+#include "vmm/arch/vcpu.h"
 
 /* Bit numbers from APM volume 3, appendix E. */
 static void features_are_those_of_the_model(void **state)

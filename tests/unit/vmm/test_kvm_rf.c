@@ -14,9 +14,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "vmm/engine.h"
-#include "vmm/probe.h"
-#include "vmm/repeat.h"
+#include "vmm/arch/engine.h"
+#include "vmm/machine/probe.h"
+#include "vmm/arch/repeat.h"
 
 enum { RAM = 32 << 20, TABLES = 0x1000, GDT = 0x500, CODE = 0x20000, STACK = 0x30000 };
 

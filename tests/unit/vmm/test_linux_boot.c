@@ -7,9 +7,9 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "vmm/acpi.h"
+#include "vmm/boot/acpi.h"
 #include "vmm/boot/boot.h"
-#include "vmm/panic.h"
+#include "vmm/machine/panic.h"
 
 enum { SECTORS = 3, KERNEL_BYTES = 0x4000, IMAGE = (SECTORS + 1) * 512 + KERNEL_BYTES };
 

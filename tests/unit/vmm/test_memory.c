@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "vmm/memory.h"
+#include "vmm/arch/memory.h"
 
 #define MIB (1ull << 20)
 #define GIB (1ull << 30)

@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "vmm/net/network.h"
+#include "vmm/host/net/network.h"
 
 #define MS 1000000ull
 

@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/engine.h"
+#include "vmm/arch/engine.h"
 #include "vmm/kvm/paired.h"
-#include "vmm/probe.h"
+#include "vmm/machine/probe.h"
 
 enum {
     RAM = 8 << 20,

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/vcpu.h"
+#include "vmm/arch/vcpu.h"
 
 /* APM volume 2, table 14-1. */
 static void power_on(void **state)

@@ -1,0 +1,191 @@
+/*
+ * What executes guest instructions. Two engines implement this: vmm/kvm (stock /dev/kvm) and
+ * vmm/cpu (the software CPU). A machine can change engine at any exit: both work on the same host
+ * mapping of RAM and exchange struct vcpu_state.
+ *
+ * Protocol. engine_run() executes until the first exit and describes it. For PIO_IN and MMIO_READ
+ * the caller finds the value and gives it to engine_complete(); for every other exit
+ * engine_complete() is called with value 0. Only then is the exiting instruction finished and the
+ * state exportable. When the instruction makes further accesses (string I/O, an access split in
+ * pieces, a read-modify-write on MMIO), engine_complete() returns ENGINE_MORE and the next
+ * engine_run() reports the next access without executing anything else; the state at that point
+ * must not be observed on kvm.
+ *
+ * Both engines present the same exits for the same guest:
+ *  - port access: one exit per element of string I/O, 1, 2 or 4 bytes;
+ *  - MMIO (a physical address that is not RAM): naturally split pieces of at most 8 bytes, low
+ * address first, never crossing a page; the value of a write is zero-extended;
+ *  - HLT: state.halted is set and RIP is after the instruction;
+ *  - CPUID, RDMSR, WRMSR, RDTSC, INVLPG, moves to control registers: handled by the engine, no
+ * exit (but for EXIT_KICK).
+ */
+#ifndef VMM_ENGINE_H
+#define VMM_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "vmm/arch/memory.h"
+#include "vmm/arch/vcpu.h"
+
+enum exit_kind {
+    EXIT_PIO_IN,
+    EXIT_PIO_OUT,
+    EXIT_MMIO_READ,
+    EXIT_MMIO_WRITE,
+    EXIT_HLT,
+    EXIT_SHUTDOWN,   /* triple fault */
+    EXIT_BUDGET,     /* exactly request.budget instructions were retired */
+    EXIT_WINDOW,     /* request.stop_when_interruptible: the guest can now take an interrupt */
+    EXIT_KICK,       /* engine_kick() was called, kvm: or CR8 lowered; an arbitrary boundary. An
+                        engine that counts makes these two only where engine_delivered() is 0: the
+                        first place with its count, where a budget of that many ends, too */
+    EXIT_BREAKPOINT, /* about to execute the instruction at `address` (GVA); not executed */
+    EXIT_WATCHPOINT, /* what just happened touched a watched range at `address` (GVA, or GPA) */
+    EXIT_EXCEPTION,  /* BREAK_EXCEPTION: an exception has just been delivered */
+    EXIT_MODE,       /* BREAK_MODE: the mode or the privilege level has just changed */
+    EXIT_MATCH,      /* request.match: the next boundary where these registers stand */
+    EXIT_UNEMULATED, /* kvm: the software CPU is to execute the instruction at RIP, of which nothing
+                        is done: the host could not, or left the state uncertain at a kick, which
+                        comes again behind it */
+    EXIT_ERROR,      /* cannot go on: engine_run() returned -1 and the error names why */
+    EXIT_KIND_COUNT
+};
+
+struct vcpu_exit {
+    enum exit_kind kind;
+    uint8_t size;     /* bytes: PIO and MMIO 1, 2, 4, 8; watchpoints: of the access */
+    bool is_write;    /* watchpoints */
+    uint64_t address; /* port, GPA or GVA */
+    uint64_t value;   /* PIO_OUT and MMIO_WRITE */
+    /* BREAKPOINT to MODE: all that were hit at once, 1 << index in the list; `kind` is the first
+     * kind among them. An exception's vector, error code (0: none) and RIP as pushed are there when
+     * one was hit, whatever `kind` is. */
+    uint64_t hits;
+    uint64_t rip;
+    uint32_t error;
+    uint8_t vector;
+};
+
+#define BUDGET_UNLIMITED UINT64_MAX
+
+struct run_request {
+    uint64_t budget;              /* instructions; ignored by an engine that cannot count */
+    bool stop_when_interruptible; /* stop at the first boundary with IF=1 and no shadow ... */
+    uint8_t stop_below_cr8;       /* ... where CR8 is less than this; 0: whatever it is */
+    /*
+     * Engines that count: stop at the first boundary where RIP (its linear address), the general
+     * registers and the arithmetic flags are these, also between the iterations of a repeated
+     * string instruction; it comes before
+     * EXIT_WINDOW, EXIT_BUDGET and EXIT_BREAKPOINT there. Going on from EXIT_MATCH
+     * with the same `match` finds the next such boundary. The registers are copied; NULL: none.
+     */
+    const struct vcpu_state *match;
+};
+
+enum { ENGINE_DONE = 0, ENGINE_MORE = 1 };
+
+/*
+ * Breakpoints and watchpoints with no guest-visible effect; soft only (kvm returns an error).
+ * `length` is 1 for BREAK_EXECUTE. Addresses are linear (GVA), or physical when `physical` is set.
+ *
+ * BREAK_WRITE and BREAK_ACCESS see every change of RAM: stores, what the delivery of interrupts and
+ * exceptions pushes, the bits that address translation sets in page tables, what devices write
+ * (memory_changed). Linear ranges are those of the page tables at that moment.
+ * BREAK_EXCEPTION: vectors [address, address + length). Exceptions raised by INT3, INTO and INT1
+ * count, INT n does not. BREAK_MODE: real, protected, long mode, paging, CPL, 64-bit code.
+ */
+enum break_kind {
+    BREAK_EXECUTE,
+    BREAK_WRITE,
+    BREAK_READ,
+    BREAK_ACCESS,
+    BREAK_EXCEPTION,
+    BREAK_MODE,
+};
+
+enum { ENGINE_MAX_BREAKPOINTS = 64 };
+
+struct breakpoint {
+    enum break_kind kind;
+    bool physical;
+    uint64_t address;
+    uint64_t length;
+};
+
+struct engine; /* each engine begins with this struct's definition below */
+
+struct engine_ops {
+    const char *name; /* "kvm", "soft" */
+    bool counts;      /* retires instructions exactly: budget and engine_retired() work */
+
+    void (*destroy)(struct engine *engine);
+    int (*run)(struct engine *engine, const struct run_request *request, struct vcpu_exit *exit,
+        struct error *error);
+    int (*complete)(struct engine *engine, uint64_t value, struct error *error);
+    /* Canonical state (vcpu_canonicalize). export_core leaves fpu, dr and the MSRs after apic_base
+     * as they were in *state: it is what every exit can afford. */
+    int (*export_state)(struct engine *engine, struct vcpu_state *state, struct error *error);
+    int (*export_core)(struct engine *engine, struct vcpu_state *state, struct error *error);
+    int (*import_state)(struct engine *engine, const struct vcpu_state *state, struct error *error);
+    /* IF=1, no shadow, no exception pending; meaningful after complete() returned ENGINE_DONE. */
+    bool (*interruptible)(struct engine *engine);
+    /* Delivers an external interrupt before the next instruction; clears halted. The guest must be
+     * interruptible. A fault during delivery is the guest's, as on hardware. */
+    int (*interrupt)(struct engine *engine, uint8_t vector, struct error *error);
+    /* Of an engine that delivers at the beginning of the next run: is an interrupt waiting for it,
+     * which an exported state does not show? 1 and its vector, 0, or -1. NULL: never. */
+    int (*queued_interrupt)(struct engine *engine, uint8_t *vector, struct error *error);
+    /* From any thread, async-signal-safe: the run under way, or else the next, ends with EXIT_KICK.
+     */
+    void (*kick)(struct engine *engine);
+    /* The GPAs of pages of RAM that were written since the last call (kvm: by the guest; soft: also
+     * those named to memory_changed), ascending, in a malloc'ed array for the caller to free. */
+    int (*take_dirty_pages)(
+        struct engine *engine, uint64_t **pages, unsigned *count, struct error *error);
+    /* Replaces the set of breakpoints, at most ENGINE_MAX_BREAKPOINTS; they are copied. */
+    int (*set_breakpoints)(
+        struct engine *engine, const struct breakpoint *list, unsigned count, struct error *error);
+    /* What was hit since the last exit, outside run(): by delivery of an interrupt, by a device.
+     * False: nothing. May be NULL. */
+    bool (*take_hit)(struct engine *engine, struct vcpu_exit *exit);
+    /* A device, the debugger or a restore wrote [gpa, gpa + size) of RAM: decoded code is dropped.
+     */
+    void (*memory_changed)(struct engine *engine, uint64_t gpa, uint64_t size);
+    /* Another engine ran in the meantime: decoded code is dropped. What that engine wrote is in its
+     * own list of written pages, not in this one's. NULL: nothing is decoded. */
+    void (*forget_code)(struct engine *engine);
+};
+
+struct engine {
+    const struct engine_ops *ops;
+    /* Instructions retired since creation; the caller may set it. Kept by engines that count. Each
+     * iteration of a repeated string instruction counts one (so a position inside it is unique, as
+     * for single-stepping by TF); one with a count of zero counts one; HLT, INT n and a far
+     * transfer count one; an instruction that faults, and delivery of an interrupt or exception,
+     * count none. */
+    uint64_t retired;
+    /* Virtual time in ns for RDTSC and the TSC MSR, set by the caller before each run as the value
+     * at `retired_base` retired instructions; the soft engine adds retired - retired_base. */
+    uint64_t time_base;
+    uint64_t retired_base;
+    /* Exceptions delivered while `delivered_retired` instructions were retired: a fault's delivery
+     * retires nothing, so a count of instructions does not tell the place before it from the one
+     * after it. The caller may set it to 0. */
+    uint64_t delivered;
+    uint64_t delivered_retired;
+};
+
+/* How many faults were delivered at the boundary between instructions where the engine stands. */
+static inline uint64_t engine_delivered(const struct engine *engine)
+{
+    return engine->delivered_retired == engine->retired ? engine->delivered : 0;
+}
+
+/* The software CPU. It never looks at the host beyond `memory`. */
+struct engine *soft_create(struct memory *memory, struct error *error);
+/* Stock KVM. The error says which of missing, unreadable or too old it is, and what to do. */
+struct engine *kvm_create(struct memory *memory, struct error *error);
+
+#endif

@@ -1,0 +1,242 @@
+#include "vmm/machine/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+void config_defaults(struct machine_config *config)
+{
+    *config = (struct machine_config){
+        .memory = {{.size = 128ull << 20}},
+        .memory_count = 1,
+        .pace = PACE_REAL,
+        .max_time = UINT64_MAX,
+        .panic_exit = true,
+        .reboot = true,
+    };
+}
+
+struct unit {
+    const char *name;
+    double factor;
+};
+
+/* A non-negative decimal number with one of the units, or none for the first. */
+static bool parse_number(const char *text, const struct unit *units, size_t count, uint64_t *value)
+{
+    if (!isdigit((unsigned char)text[0]) && text[0] != '.')
+        return false;
+    if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X'))
+        return false;
+    char *end;
+    errno = 0;
+    unsigned long long whole = strtoull(text, &end, 10);
+    bool integral = errno == 0 && *end != '.' && end != text;
+    double number = integral ? (double)whole : strtod(text, &end);
+    if (end == text || !isfinite(number))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (strcasecmp(end, units[i].name) != 0)
+            continue;
+        double scaled = number * units[i].factor;
+        if (scaled >= 18446744073709551615.0)
+            return false;
+        *value = integral ? whole * (uint64_t)units[i].factor : (uint64_t)llround(scaled);
+        return true;
+    }
+    return false;
+}
+
+int config_parse_size(const char *text, uint64_t *size, struct error *error)
+{
+    static const struct unit units[] = {{"", 1}, {"K", 1024}, {"M", 1048576}, {"G", 1073741824},
+        {"T", 1099511627776}, {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824}};
+    if (!parse_number(text, units, sizeof units / sizeof units[0], size))
+        return error_set(
+            error, "'%s' is not a size: give bytes, or a number with K, M, G or T", text);
+    return 0;
+}
+
+int config_parse_time(const char *text, uint64_t *ns, struct error *error)
+{
+    static const struct unit units[] = {
+        {"", 1}, {"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 6e10}, {"h", 3.6e12}};
+    if (!parse_number(text, units, sizeof units / sizeof units[0], ns))
+        return error_set(error,
+            "'%s' is not a time: give nanoseconds, or a number with us, ms, s, m or h", text);
+    return 0;
+}
+
+int config_parse_memory(
+    const char *text, struct memory_backend *backend, char **storage, struct error *error)
+{
+    *storage = NULL;
+    *backend = (struct memory_backend){0};
+    const char *size = text;
+    if (strchr(text, '=')) {
+        size = NULL;
+        char *copy = strdup(text), *rest = copy, *part;
+        if (!copy)
+            return error_set(error, "out of memory");
+        while ((part = strsep(&rest, ","))) {
+            if (strncmp(part, "size=", 5) == 0 && !size) {
+                size = text + (part - copy) + 5;
+                if (config_parse_size(part + 5, &backend->size, error) < 0)
+                    break;
+            } else if (strncmp(part, "file=", 5) == 0 && part[5] && !*storage) {
+                *storage = strdup(part + 5);
+            } else {
+                error_set(error, "%s: '%s' is not size=S or file=PATH", text, part);
+                break;
+            }
+        }
+        free(copy);
+        if (part || !size) {
+            free(*storage);
+            *storage = NULL;
+            return part ? -1 : error_set(error, "%s: size=S is missing", text);
+        }
+    } else if (config_parse_size(text, &backend->size, error) < 0) {
+        return -1;
+    }
+    backend->path = *storage;
+    if (backend->size == 0 || backend->size % PAGE_SIZE) {
+        free(*storage);
+        *storage = NULL;
+        return error_set(error, "%s: the size must be a multiple of 4096 and not 0", text);
+    }
+    return 0;
+}
+
+static const char *const pace_names[] = {[PACE_REAL] = "real", [PACE_FAST] = "fast"};
+
+void config_write(const struct machine_config *config, struct buffer *out)
+{
+    buffer_printf(out, "memory=");
+    for (unsigned i = 0; i < config->memory_count; i++)
+        buffer_printf(out, "%s%llu", i ? "+" : "", (unsigned long long)config->memory[i].size);
+    buffer_printf(out, "\nboot=%s\n", boot_protocol_name(config->boot));
+    buffer_printf(out, "pace=%s\n", pace_names[config->pace]);
+    buffer_printf(out, "max-time=%llu\n", (unsigned long long)config->max_time);
+    buffer_printf(out, "seed=%llu\n", (unsigned long long)config->seed);
+    buffer_printf(out, "panic-exit=%s\n", config->panic_exit ? "on" : "off");
+    buffer_printf(out, "reboot=%s\n", config->reboot ? "on" : "off");
+    buffer_printf(out, "start-time=%lld\n", (long long)config->start_time);
+    for (unsigned i = 0; i < config->net_count; i++) {
+        buffer_printf(out, "net=");
+        net_config_write(&config->net[i], out);
+        buffer_printf(out, "\n");
+    }
+    for (unsigned i = 0; i < config->net_fault_count; i++) {
+        buffer_printf(out, "net-fault=");
+        net_fault_print(&config->net_fault[i], out);
+        buffer_printf(out, "\n");
+    }
+    for (unsigned i = 0; i < config->disk_count; i++) {
+        buffer_printf(out, "disk=");
+        disk_config_write(&config->disk[i], out);
+        buffer_printf(out, "\n");
+    }
+    for (unsigned i = 0; i < config->fault_count; i++) {
+        buffer_printf(out, "fault=");
+        fault_print(&config->fault[i], out);
+        buffer_printf(out, "\n");
+    }
+    buffer_printf(out, "append=");
+    buffer_put(out, config->command_line, strlen(config->command_line));
+    buffer_printf(out, "\n");
+}
+
+static bool parse_u64(const char *text, uint64_t *value)
+{
+    char *end;
+    errno = 0;
+    *value = strtoull(text, &end, 10);
+    return isdigit((unsigned char)*text) && *end == '\0' && errno == 0;
+}
+
+static bool parse_memory_sizes(struct machine_config *config, char *value)
+{
+    config->memory_count = 0;
+    for (char *part; (part = strsep(&value, "+"));) {
+        uint64_t size;
+        if (config->memory_count == MEMORY_MAX_BACKENDS || !parse_u64(part, &size))
+            return false;
+        config->memory[config->memory_count++] = (struct memory_backend){.size = size};
+    }
+    return true;
+}
+
+static bool parse_entry(struct machine_config *config, const char *key, char *value)
+{
+    uint64_t number;
+    if (strcmp(key, "memory") == 0)
+        return parse_memory_sizes(config, value);
+    if (strcmp(key, "boot") == 0)
+        return boot_protocol_parse(value, &config->boot);
+    if (strcmp(key, "pace") == 0) {
+        config->pace = strcmp(value, "fast") == 0 ? PACE_FAST : PACE_REAL;
+        return strcmp(value, pace_names[config->pace]) == 0;
+    }
+    if (strcmp(key, "max-time") == 0)
+        return parse_u64(value, &config->max_time);
+    if (strcmp(key, "seed") == 0)
+        return parse_u64(value, &config->seed);
+    if (strcmp(key, "reboot") == 0) {
+        config->reboot = strcmp(value, "on") == 0;
+        return config->reboot || strcmp(value, "off") == 0;
+    }
+    if (strcmp(key, "panic-exit") == 0) {
+        config->panic_exit = strcmp(value, "on") == 0;
+        return config->panic_exit || strcmp(value, "off") == 0;
+    }
+    if (strcmp(key, "start-time") == 0) {
+        if (!parse_u64(value, &number) || number > INT64_MAX)
+            return false;
+        config->start_time = (int64_t)number;
+        return true;
+    }
+    if (strcmp(key, "net") == 0)
+        return config->net_count < CONFIG_MAX_NICS &&
+               net_config_restore(value, &config->net[config->net_count++], NULL) == 0;
+    if (strcmp(key, "net-fault") == 0)
+        return config->net_fault_count < NET_FAULT_MAX &&
+               net_fault_parse(value, &config->net_fault[config->net_fault_count++], NULL) == 0;
+    if (strcmp(key, "disk") == 0)
+        return config->disk_count < CONFIG_MAX_DISKS &&
+               disk_config_restore(value, &config->disk[config->disk_count++], NULL) == 0;
+    if (strcmp(key, "fault") == 0)
+        return config->fault_count < FAULT_MAX &&
+               fault_parse(value, &config->fault[config->fault_count++], NULL) == 0;
+    if (strcmp(key, "append") == 0) {
+        if (strlen(value) > BOOT_COMMAND_LINE_MAX)
+            return false;
+        strcpy(config->command_line, value);
+        return true;
+    }
+    return false;
+}
+
+int config_parse(struct machine_config *config, const char *text, size_t size, struct error *error)
+{
+    config_defaults(config);
+    char *copy = strndup(text, size), *rest = copy, *line;
+    if (!copy)
+        return error_set(error, "out of memory");
+    int result = 0;
+    while (result == 0 && (line = strsep(&rest, "\n"))) {
+        char *value = strchr(line, '=');
+        if (*line == '\0')
+            continue;
+        if (value)
+            *value++ = '\0';
+        if (!value || !parse_entry(config, line, value))
+            result = error_set(error,
+                "the trace's machine has '%s=%s', which this version does not know", line,
+                value ? value : "");
+    }
+    free(copy);
+    return result;
+}

@@ -1,0 +1,76 @@
+/*
+ * What a machine is made of: everything that must be the same for a run to be the same. The
+ * recorder writes it into the trace's header, replay builds the same machine from there.
+ */
+#ifndef VMM_CONFIG_H
+#define VMM_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "vmm/boot/boot.h"
+#include "vmm/storage/disk.h"
+#include "vmm/arch/memory.h"
+#include "vmm/host/net/fault.h"
+#include "vmm/host/net/network.h"
+
+/*
+ * The version of the machine: of everything that decides how a given guest runs with given inputs,
+ * and of what the checks are compared by. A trace says which version made it, and no other replays
+ * it. Raise it with every change after which some recorded guest would run otherwise or some check
+ * would have another value: what an instruction or a device does, CPUID, the memory map and what
+ * the loader puts there, when interrupts are taken, virtual time, the fields of a digest, the
+ * meaning of an input. Not for what is only faster, not for options that old traces do not have,
+ * and not for the layout of the file, which has TRACE_VERSION.
+ *
+ *   1  all before traces said a version
+ *   2  digests cover RFLAGS.RF
+ */
+enum { MACHINE_VERSION = 3, MACHINE_VERSION_UNSAID = 1 };
+
+enum pace { PACE_REAL, PACE_FAST };
+
+enum { CONFIG_MAX_NICS = 4, CONFIG_MAX_DISKS = 4 };
+
+struct machine_config {
+    struct memory_backend memory[MEMORY_MAX_BACKENDS]; /* paths point into the caller's strings */
+    unsigned memory_count;
+    enum boot_protocol boot;
+    char command_line[BOOT_COMMAND_LINE_MAX + 1];
+    enum pace pace;
+    uint64_t max_time; /* virtual ns after which the run ends; UINT64_MAX: never */
+    uint64_t seed;
+    struct disk_config disk[CONFIG_MAX_DISKS];
+    unsigned disk_count;
+    struct fault fault[FAULT_MAX];
+    unsigned fault_count;
+    struct net_config net[CONFIG_MAX_NICS];
+    unsigned net_count;
+    struct net_fault net_fault[NET_FAULT_MAX];
+    unsigned net_fault_count;
+    bool reboot;        /* a reset starts the guest again; off: it ends the run */
+    bool panic_exit;    /* a kernel panic on the serial console ends the run */
+    int64_t start_time; /* the RTC's time at power-on, seconds since 1970 UTC */
+};
+
+/* 128 MiB, no kernel, real pace, no limit; start_time is left 0. */
+void config_defaults(struct machine_config *config);
+
+/*
+ * "key=value" lines, as kept in the trace header. Parsing refuses unknown keys (a trace of a newer
+ * version) and values out of range. Memory backends are kept by size alone: replay needs no files.
+ */
+void config_write(const struct machine_config *config, struct buffer *out);
+int config_parse(struct machine_config *config, const char *text, size_t size, struct error *error);
+
+/* "64M", "1G", "4096", "1.5G": bytes. Units K, M, G, T are powers of 1024. */
+int config_parse_size(const char *text, uint64_t *size, struct error *error);
+/* "2.5s", "10ms", "300us", "5m", "1000000" (ns): virtual nanoseconds. */
+int config_parse_time(const char *text, uint64_t *ns, struct error *error);
+/* "SIZE" or "file=PATH,size=SIZE"; *storage receives a malloc'ed path when there is one. */
+int config_parse_memory(
+    const char *text, struct memory_backend *backend, char **storage, struct error *error);
+
+#endif

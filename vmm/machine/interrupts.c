@@ -1,0 +1,62 @@
+#include "vmm/machine/interrupts.h"
+
+#include "devices/apic.h"
+#include "devices/pic.h"
+
+static bool external(const struct machine *machine)
+{
+    return pic_output(machine->pic) && apic_accepts_external(machine->apic);
+}
+
+bool interrupts_output(const struct machine *machine)
+{
+    return external(machine) || apic_output(machine->apic);
+}
+
+bool interrupts_request(const struct machine *machine)
+{
+    return external(machine) || apic_has_request(machine->apic);
+}
+
+uint8_t interrupts_priority(const struct machine *machine)
+{
+    return external(machine) ? 0 : apic_request_priority(machine->apic);
+}
+
+uint8_t interrupts_acknowledge(struct machine *machine)
+{
+    return external(machine) ? pic_acknowledge(machine->pic) : apic_acknowledge(machine->apic);
+}
+
+void interrupts_set_priority(struct machine *machine, const struct vcpu_state *state)
+{
+    apic_set_cr8(machine->apic, (uint8_t)state->cr8);
+}
+
+bool interrupts_show_priority(uint64_t gpa)
+{
+    return gpa >= APIC_BASE + APIC_TPR && gpa < APIC_BASE + APIC_PPR + 16;
+}
+
+int interrupts_read_cr8(struct machine *machine, struct error *error)
+{
+    struct engine *engine = machine->engine;
+    struct vcpu_state state;
+    if (engine->ops->export_core(engine, &state, error) < 0)
+        return -1;
+    interrupts_set_priority(machine, &state);
+    return 0;
+}
+
+int interrupts_write_cr8(struct machine *machine, struct error *error)
+{
+    struct engine *engine = machine->engine;
+    struct vcpu_state state = {0};
+    machine->priority_written = false;
+    if (engine->ops->export_state(engine, &state, error) < 0)
+        return -1;
+    if (state.cr8 == apic_get_cr8(machine->apic))
+        return 0;
+    state.cr8 = apic_get_cr8(machine->apic);
+    return engine->ops->import_state(engine, &state, error);
+}

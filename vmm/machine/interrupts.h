@@ -1,0 +1,27 @@
+/*
+ * The machine's interrupt controllers as the processor sees them: the local APIC, and the 8259A
+ * pair behind its LINT0 input.
+ */
+#ifndef VMM_INTERRUPTS_H
+#define VMM_INTERRUPTS_H
+
+#include "vmm/machine/machine.h"
+
+/* Is an interrupt waiting for the processor? */
+bool interrupts_output(const struct machine *machine);
+/* As the above, whatever the task priority: the guest may have changed CR8 since. */
+bool interrupts_request(const struct machine *machine);
+/* What CR8 has to be less than for the waiting interrupt to be taken; 0: it may be anything. */
+uint8_t interrupts_priority(const struct machine *machine);
+/* The processor takes it; returns the vector. */
+uint8_t interrupts_acknowledge(struct machine *machine);
+/* Takes the task priority over from CR8 of an exported state. */
+void interrupts_set_priority(struct machine *machine, const struct vcpu_state *state);
+/* Do the registers at this physical address show the task priority? Then it is to be taken over
+ * from CR8 before they are read. */
+bool interrupts_show_priority(uint64_t gpa);
+int interrupts_read_cr8(struct machine *machine, struct error *error);
+/* The guest wrote the TPR during this exit: CR8 follows. The exiting instruction is complete. */
+int interrupts_write_cr8(struct machine *machine, struct error *error);
+
+#endif

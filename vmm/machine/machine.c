@@ -1,0 +1,391 @@
+#include "vmm/machine/machine.h"
+
+#include <capstone/capstone.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "devices/pci.h"
+#include "vmm/boot/acpi.h"
+#include "vmm/arch/digest.h"
+#include "vmm/kvm/paired.h"
+#include "vmm/machine/platform.h"
+#include "vmm/machine/probe.h"
+#include "vmm/arch/translate.h"
+
+const char *stop_reason_name(enum stop_reason reason)
+{
+    switch (reason) {
+    case STOP_NONE:
+        return "running";
+    case STOP_DEBUG_EXIT:
+        return "the guest exited through the debug-exit port";
+    case STOP_HALTED:
+        return "the guest halted for good";
+    case STOP_SHUTDOWN:
+        return "the guest triple-faulted";
+    case STOP_RESET:
+        return "the guest asked for a reset";
+    case STOP_POWER_OFF:
+        return "the guest switched the machine off";
+    case STOP_PANIC:
+        return "the guest's kernel panicked";
+    case STOP_MAX_TIME:
+        return "the time limit was reached";
+    case STOP_INTERRUPTED:
+        return "interrupted";
+    case STOP_END:
+        return "end of the trace";
+    case STOP_UNTIL:
+        return "position reached";
+    case STOP_BREAKPOINT:
+        return "breakpoint";
+    case STOP_DIVERGED:
+        return "diverged";
+    case STOP_FAILED:
+        return "failed";
+    }
+    return "?";
+}
+
+static uint64_t sample_clock(void *context)
+{
+    struct machine *machine = context;
+    return machine->source->ops->clock(machine->source, machine);
+}
+
+static void time_is_up(void *context, uint64_t now)
+{
+    struct machine *machine = context;
+    (void)now;
+    machine->stop = STOP_MAX_TIME;
+}
+
+struct engine *machine_soft(struct machine *machine, struct error *error)
+{
+    if (!machine->soft)
+        machine->soft = soft_create(&machine->memory, error);
+    return machine->soft;
+}
+
+/* HINDSIGHT_KVM=alone: KVM runs everything it can, however well. */
+static struct engine *create_kvm(struct memory *memory, struct error *error)
+{
+    const char *wanted = getenv("HINDSIGHT_KVM");
+    bool alone = wanted && strcmp(wanted, "alone") == 0;
+    if (alone || probe_ring0_exact())
+        return kvm_create(memory, error);
+    return paired_create(memory, error);
+}
+
+static int create_engine(struct machine *machine, const char *name, struct error *error)
+{
+    if (strcmp(name, "soft") == 0)
+        machine->home = machine_soft(machine, error);
+    else if (strcmp(name, "kvm") == 0)
+        machine->home = create_kvm(&machine->memory, error);
+    else
+        return error_set(error, "'%s' is not an engine: kvm or soft", name);
+    machine->engine = machine->home;
+    return machine->home ? 0 : -1;
+}
+
+/* Clears KVM's log of what the loader and the creation wrote. */
+static int clear_dirty_pages(struct machine *machine, struct error *error)
+{
+    uint64_t *pages;
+    unsigned count;
+    if (!machine->engine->ops->take_dirty_pages)
+        return 0;
+    if (machine->engine->ops->take_dirty_pages(machine->engine, &pages, &count, error) < 0)
+        return -1;
+    free(pages);
+    return 0;
+}
+
+/* Puts in place what firmware and boot loader would. */
+static int load_guest(struct machine *machine, struct error *error)
+{
+    const struct acpi_options acpi = {.has_pci = machine->pci != NULL};
+    const struct boot_request request = {
+        .protocol = machine->config->boot,
+        .kernel = machine->kernel,
+        .initrd = machine->initrd,
+        .command_line = machine->config->command_line,
+    };
+    struct vcpu_state state;
+    if (acpi_write_tables(&machine->memory, &acpi, error) < 0 ||
+        boot_load(&machine->memory, &request, &state, error) < 0)
+        return -1;
+    return machine->engine->ops->import_state(machine->engine, &state, error);
+}
+
+static void forget_code(struct machine *machine, struct engine *engine)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        const struct memory_region *region = &machine->memory.region[i];
+        if (region->size)
+            engine->ops->memory_changed(engine, region->gpa, region->size);
+    }
+}
+
+int machine_reset(struct machine *machine, struct error *error)
+{
+    machine->reset_requested = false;
+    for (unsigned i = 0; i < machine->device_count; i++) {
+        const struct device *device = &machine->devices[i].device;
+        device->ops->reset(device->object);
+    }
+    pci_setup(machine->pci);
+    machine->priority_written = machine->halted = false;
+    if (load_guest(machine, error) < 0)
+        return -1;
+    forget_code(machine, machine->engine);
+    return 0;
+}
+
+static int build(
+    struct machine *machine, const struct machine_options *options, struct error *error)
+{
+    const struct machine_config *config = options->config;
+    if (memory_create(&machine->memory, config->memory, config->memory_count, error) < 0)
+        return -1;
+    if (create_engine(machine, options->engine, error) < 0)
+        return -1;
+    bus_init(&machine->ports, 1 << 16);
+    bus_init(&machine->mmio, 1ull << 52);
+    clock_init(&machine->clock, sample_clock, machine);
+    timer_init(&machine->clock, &machine->limit, time_is_up, machine);
+    timer_arm(&machine->clock, &machine->limit, config->max_time);
+    machine->counts_time = machine->home->ops->counts && !options->time_from_inputs;
+    machine->counted = machine->home->ops->counts;
+    machine->at_boundary = true;
+    machine->retired_limit = UINT64_MAX;
+    if (platform_create(machine, options, error) < 0)
+        return -1;
+    machine->kernel = *options->kernel;
+    if (options->initrd)
+        machine->initrd = *options->initrd;
+    if (load_guest(machine, error) < 0)
+        return -1;
+    return clear_dirty_pages(machine, error);
+}
+
+struct machine *machine_create(const struct machine_options *options, struct error *error)
+{
+    struct machine *machine = calloc(1, sizeof *machine);
+    if (!machine) {
+        error_set(error, "out of memory");
+        return NULL;
+    }
+    machine->config = options->config;
+    machine->source = options->source;
+    machine->no_host = options->no_host;
+    if (build(machine, options, error) < 0) {
+        machine_destroy(machine);
+        return NULL;
+    }
+    return machine;
+}
+
+void machine_destroy(struct machine *machine)
+{
+    if (!machine)
+        return;
+    machine->closing = true;
+    platform_destroy(machine);
+    if (machine->home && machine->home != machine->soft)
+        machine->home->ops->destroy(machine->home);
+    if (machine->soft)
+        machine->soft->ops->destroy(machine->soft);
+    memory_destroy(&machine->memory);
+    free(machine->breakpoints);
+    free(machine);
+}
+
+int machine_observe(
+    struct machine *machine, const struct machine_observer *observer, struct error *error)
+{
+    if (machine->observer_count == MACHINE_MAX_OBSERVERS)
+        return error_set(error, "the machine has no room for another observer");
+    machine->observers[machine->observer_count++] = *observer;
+    return 0;
+}
+
+void machine_request_stop(struct machine *machine)
+{
+    atomic_store(&machine->stop_requested, true);
+    machine->home->ops->kick(machine->home);
+    if (machine->soft)
+        machine->soft->ops->kick(machine->soft);
+}
+
+struct position machine_position(const struct machine *machine)
+{
+    struct position position = {.event = machine->event};
+    if (machine->counted)
+        position.insn = machine->engine->retired - machine->event_retired;
+    return position;
+}
+
+int machine_set_breakpoints(
+    struct machine *machine, const struct breakpoint *list, unsigned count, struct error *error)
+{
+    struct breakpoint *copy = NULL;
+    if (count) {
+        copy = calloc(count, sizeof *copy);
+        if (!copy)
+            return error_set(error, "out of memory");
+        memcpy(copy, list, count * sizeof *copy);
+    }
+    free(machine->breakpoints);
+    machine->breakpoints = copy;
+    machine->breakpoint_count = count;
+    machine->breakpoints_changed = true;
+    return 0;
+}
+
+/* Is an interrupt waiting in the engine? As engine_ops.queued_interrupt. */
+static int queued_interrupt(const struct machine *machine, uint8_t *vector, struct error *error)
+{
+    struct engine *engine = machine->engine;
+    if (!engine->ops->queued_interrupt)
+        return 0;
+    return engine->ops->queued_interrupt(engine, vector, error);
+}
+
+int machine_switch_engine(struct machine *machine, struct engine *engine, struct error *error)
+{
+    struct engine *old = machine->engine;
+    struct vcpu_state state = {0};
+    uint8_t vector = 0;
+    if (old == engine)
+        return 0;
+    int queued = queued_interrupt(machine, &vector, error);
+    if (queued < 0 || old->ops->export_state(old, &state, error) < 0 ||
+        engine->ops->import_state(engine, &state, error) < 0)
+        return -1;
+    if (engine->ops->forget_code)
+        engine->ops->forget_code(engine);
+    if (queued && engine->ops->interrupt(engine, vector, error) < 0)
+        return -1;
+    machine->engine = engine;
+    machine->counted = machine->at_boundary && engine->ops->counts;
+    machine->event_retired = engine->retired;
+    if (!machine->counts_time)
+        machine_set_time(machine, machine->clock.now);
+    return 0;
+}
+
+void machine_fail(struct machine *machine, const struct error *error)
+{
+    if (machine->device_failed)
+        return;
+    machine->device_failed = true;
+    machine->device_error = *error;
+}
+
+void machine_note(struct machine *machine, uint8_t kind, const uint8_t *data, size_t size)
+{
+    if (machine->closing)
+        return;
+    for (unsigned i = 0; i < machine->observer_count; i++) {
+        const struct machine_observer *observer = &machine->observers[i];
+        struct error error;
+        if (!observer->note)
+            continue;
+        int result = observer->note(observer->context, machine, kind, data, size, &error);
+        if (result < 0)
+            machine_fail(machine, &error);
+        if (result > 0)
+            machine->stop = STOP_DIVERGED;
+    }
+}
+
+/* An interrupt that waits in KVM is delivered by the software CPU. */
+static int settle_interrupt(struct machine *machine, struct error *error)
+{
+    uint8_t vector;
+    int queued = queued_interrupt(machine, &vector, error);
+    if (queued <= 0)
+        return queued;
+    struct engine *soft = machine_soft(machine, error);
+    return soft ? machine_switch_engine(machine, soft, error) : -1;
+}
+
+int machine_digest(struct machine *machine, uint64_t *digest, struct error *error)
+{
+    struct vcpu_state state;
+    uint64_t parts[2];
+    if (settle_interrupt(machine, error) < 0)
+        return -1;
+    if (machine->engine->ops->export_state(machine->engine, &state, error) < 0 ||
+        digest_memory(&machine->memory, &state, &parts[1], error) < 0)
+        return -1;
+    parts[0] = vcpu_digest_full(&state);
+    struct buffer saved = {0};
+    buffer_put(&saved, parts, sizeof parts);
+    for (unsigned i = 0; i < machine->device_count; i++) {
+        const struct device *device = &machine->devices[i].device;
+        device->ops->save(device->object, &saved);
+    }
+    if (saved.failed) {
+        buffer_free(&saved);
+        return error_set(error, "out of memory while digesting the devices");
+    }
+    *digest = XXH3_64bits(saved.data, saved.size);
+    buffer_free(&saved);
+    return 0;
+}
+
+struct device *machine_find_device(struct machine *machine, const char *name)
+{
+    for (unsigned i = 0; i < machine->device_count; i++) {
+        if (strcmp(machine->devices[i].device.name, name) == 0)
+            return &machine->devices[i].device;
+    }
+    return NULL;
+}
+
+static void describe_code(
+    struct machine *machine, const struct vcpu_state *state, struct buffer *out)
+{
+    uint8_t code[15];
+    uint64_t linear = state->rip;
+    cs_mode mode = CS_MODE_64;
+    if (!vcpu_in_64bit_mode(state)) {
+        const struct segment *cs = &state->segment[SEG_CS];
+        linear = (linear + cs->base) & UINT32_MAX;
+        mode = cs->attributes & SEG_DB ? CS_MODE_32 : CS_MODE_16;
+    }
+    uint64_t size = translate_read(&machine->memory, state, linear, code, sizeof code);
+    buffer_printf(out, "code at %#" PRIx64 ":", state->rip);
+    if (size == 0)
+        buffer_printf(out, " not mapped");
+    for (uint64_t i = 0; i < size; i++)
+        buffer_printf(out, " %02x", code[i]);
+    buffer_printf(out, "\n");
+    csh handle;
+    cs_insn *insn;
+    if (cs_open(CS_ARCH_X86, mode, &handle) != CS_ERR_OK)
+        return;
+    if (cs_disasm(handle, code, size, state->rip, 1, &insn) == 1) {
+        buffer_printf(out, "  %s %s\n", insn->mnemonic, insn->op_str);
+        cs_free(insn, 1);
+    }
+    cs_close(&handle);
+}
+
+void machine_describe(struct machine *machine, struct buffer *out)
+{
+    struct vcpu_state state;
+    if (machine->engine->ops->export_state(machine->engine, &state, NULL) < 0) {
+        buffer_printf(out, "the vCPU's registers cannot be read\n");
+        return;
+    }
+    vcpu_describe(&state, out);
+    describe_code(machine, &state, out);
+}
