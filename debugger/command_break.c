@@ -1,5 +1,8 @@
 /* Breakpoints, watchpoints, catchpoints, and what is done to them. */
+#include "debugger/command.h"
+#include "debugger/running.h"
 #include "debugger/session.h"
+#include "debugger/source.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -125,35 +128,10 @@ static int set_console_watch(struct debugger *debugger, const char *text, struct
     return 0;
 }
 
-/* "sector:LBA[,COUNT][@DISK]" */
-int parse_sectors(struct debugger *debugger, const char *text, uint64_t *sector, uint64_t *count,
-    uint64_t *disk, struct error *error)
-{
-    char lba[128];
-    const char *at = strchr(text, '@'), *comma = strchr(text, ',');
-    size_t length = strcspn(text, ",@");
-    *count = 1;
-    *disk = 0;
-    snprintf(lba, sizeof lba, "%.*s", (int)length, text);
-    if (session_number(debugger, lba, sector, error) < 0 ||
-        (at && session_number(debugger, at + 1, disk, error) < 0))
-        return -1;
-    if (comma && (!at || comma < at)) {
-        snprintf(lba, sizeof lba, "%.*s", (int)strcspn(comma + 1, "@"), comma + 1);
-        if (session_number(debugger, lba, count, error) < 0)
-            return -1;
-    }
-    if (!trace_reader_setting(timeline_trace(debugger->timeline), "disk"))
-        return error_set(error, "the recorded machine has no disk");
-    if (*count == 0 || *disk > 63)
-        return error_set(error, "sector:LBA[,COUNT][@DISK]: a count from 1 on, a disk from 0 on");
-    return 0;
-}
-
 static int set_disk_watch(struct debugger *debugger, const char *text, struct error *error)
 {
     uint64_t sector, count, disk;
-    if (parse_sectors(debugger, text + strlen("sector:"), &sector, &count, &disk, error) < 0)
+    if (place_parse_sectors(debugger, text + strlen("sector:"), &sector, &count, &disk, error) < 0)
         return -1;
     struct point *point = new_point(debugger, POINT_DISK, text, error);
     if (!point)
@@ -318,24 +296,16 @@ COMMAND(catch)
 
 /* ---- What is done to them ---- */
 
-static void remove_point(struct debugger *debugger, struct point *point)
-{
-    unsigned index = (unsigned)(point - debugger->points);
-    point_free(point);
-    debugger->point_count--;
-    memmove(point, point + 1, (debugger->point_count - index) * sizeof *point);
-}
-
 COMMAND(delete)
 {
     char word[32];
     const char *rest = arguments;
     uint64_t number;
     if (strncmp(rest, "display", 7) == 0)
-        return command_undisplay(debugger, skip_spaces(rest + 7), error);
+        return display_remove(debugger, skip_spaces(rest + 7), error);
     if (!*rest) {
         while (debugger->point_count)
-            remove_point(debugger, &debugger->points[0]);
+            point_remove(debugger, &debugger->points[0]);
         return 0;
     }
     while (next_word(&rest, word, sizeof word)) {
@@ -344,7 +314,7 @@ COMMAND(delete)
         struct point *point = find_point(debugger, number, error);
         if (!point)
             return -1;
-        remove_point(debugger, point);
+        point_remove(debugger, point);
     }
     return 0;
 }
@@ -437,43 +407,42 @@ COMMAND(commands)
     return 0;
 }
 
-void points_describe(struct debugger *debugger)
-{
-    static const char *const kinds[] = {[POINT_BREAK] = "breakpoint",
-        [POINT_WATCH] = "watchpoint",
-        [POINT_RWATCH] = "read watch",
-        [POINT_AWATCH] = "access watch",
-        [POINT_EVENT] = "catchpoint",
-        [POINT_CONSOLE] = "console",
-        [POINT_EXCEPTION] = "catchpoint",
-        [POINT_MODE] = "catchpoint",
-        [POINT_DISK] = "disk watch"};
-    if (debugger->point_count == 0) {
-        print(debugger, "No breakpoints, watchpoints or catchpoints.\n");
-        return;
-    }
-    print(debugger, "Num  Type          Disp Enb What\n");
-    for (unsigned i = 0; i < debugger->point_count; i++) {
-        const struct point *point = &debugger->points[i];
-        print(debugger, "%-4u %-13s %-4s %-3s ", point->number, kinds[point->kind],
-            point->temporary ? "del" : "keep", point->enabled ? "y" : "n");
-        for (unsigned j = 0; point->kind == POINT_BREAK && j < point->address_count; j++) {
-            print_address(debugger, point->addresses[j]);
-            print(debugger, " ");
-        }
-        print(debugger, "%s%s%s\n", point->kind == POINT_BREAK ? "(" : "", point->text,
-            point->kind == POINT_BREAK ? ")" : "");
-        if (point->condition)
-            print(debugger, "\tstop only if %s\n", point->condition);
-        if (point->hits)
-            print(debugger, "\talready hit %" PRIu64 " time%s\n", point->hits,
-                point->hits == 1 ? "" : "s");
-        if (point->ignore)
-            print(debugger, "\tignore next %" PRIu64 " hits\n", point->ignore);
-        for (size_t at = 0; at < point->script.size;) {
-            const char *line = (const char *)point->script.data + at;
-            print(debugger, "\t%s\n", line);
-            at += strlen(line) + 1;
-        }
-    }
-}
+const struct command break_commands[] = {
+    {"Stopping", "break", "b br", command_break, "[PLACE] [if CONDITION]",
+        "Stops before the code of a function, FILE:LINE, LINE or *ADDRESS is executed.",
+        "break handle_pit if ticks > 5", COMPLETE_SYMBOL, false},
+    {"Stopping", "tbreak", "tb", command_tbreak, "[PLACE] [if CONDITION]",
+        "A breakpoint that is deleted when it is hit.", "tbreak guest_panic", COMPLETE_SYMBOL,
+        false},
+    {"Stopping", "watch", "wa", command_watch, "EXPRESSION [if CONDITION]",
+        "Stops when the value of a variable or *(TYPE *)ADDRESS changes; going backward, before "
+        "the "
+        "write. phys:ADDRESS watches physical memory, console:\"TEXT\" what the guest prints, "
+        "sector:LBA[,COUNT][@DISK] what it reads and writes on a disk.",
+        "watch nodes[31].owner", COMPLETE_SYMBOL, false},
+    {"Stopping", "rwatch", "", command_rwatch, "EXPRESSION [if CONDITION]",
+        "Stops when it is read.", "rwatch free_list.head", COMPLETE_SYMBOL, false},
+    {"Stopping", "awatch", "", command_awatch, "EXPRESSION [if CONDITION]",
+        "Stops when it is read or written.", "awatch free_list.head", COMPLETE_SYMBOL, false},
+    {"Stopping", "catch", "", command_catch,
+        "exception [VECTOR]|mode|interrupt [VECTOR]|KIND [ADDRESS]",
+        "Stops at events: an exception's handler, an interrupt's delivery, a port access (pio, "
+        "pio-in, "
+        "pio-out), mmio, hlt, console, time, disk, all.",
+        "catch pio-out 0x3f8", COMPLETE_NONE, false},
+    {"Stopping", "delete", "d del", command_delete, "[NUMBER]...",
+        "Deletes breakpoints, all without a number.", "delete 2", COMPLETE_NONE, false},
+    {"Stopping", "disable", "dis", command_disable, "[NUMBER]...",
+        "Keeps breakpoints from stopping.", "disable 1", COMPLETE_NONE, false},
+    {"Stopping", "enable", "en", command_enable, "[NUMBER]...", "Undoes disable.", "enable 1",
+        COMPLETE_NONE, false},
+    {"Stopping", "condition", "cond", command_condition, "NUMBER [CONDITION]",
+        "Makes a breakpoint stop only if the expression is not zero there.",
+        "condition 1 node->owner == 2", COMPLETE_NONE, false},
+    {"Stopping", "ignore", "", command_ignore, "NUMBER COUNT", "Lets the next COUNT hits pass.",
+        "ignore 1 10", COMPLETE_NONE, false},
+    {"Stopping", "commands", "", command_commands, "[NUMBER]",
+        "The lines that follow, up to 'end', are executed at each hit.", "commands 1",
+        COMPLETE_NONE, false},
+    {0},
+};

@@ -1,4 +1,5 @@
 /* Searching memory, and comparing the machine at two positions. */
+#include "debugger/command.h"
 #include "debugger/session.h"
 
 #include <ctype.h>
@@ -208,3 +209,13 @@ COMMAND(diff)
         return -1;
     return status;
 }
+
+const struct command compare_commands[] = {
+    {"Places in time", "diff", "", command_diff, "POSITION [POSITION]",
+        "Compares registers and memory at two positions, or at one and here.", "diff 100 200",
+        COMPLETE_NONE, false},
+    {"Looking", "find", "", command_find, "BYTES|\"TEXT\" [in START, SIZE]",
+        "Searches memory, all of physical memory unless told where.", "find \"panic\"",
+        COMPLETE_NONE, false},
+    {0},
+};

@@ -1,4 +1,5 @@
 /* What happened in the run: events, exits, interrupts, the console, disks. */
+#include "debugger/command.h"
 #include "debugger/session.h"
 
 #include <inttypes.h>
@@ -149,3 +150,19 @@ COMMAND(disk)
         return error_set(error, "the recorded machine has no disk");
     return list_events(debugger, arguments, kinds, error);
 }
+
+const struct command events_commands[] = {
+    {"The run", "events", "", command_events, "[POSITION [COUNT]]",
+        "Events of the run, around here or from a position on.", "events 1000 5", COMPLETE_NONE,
+        false},
+    {"The run", "exits", "", command_exits, "[POSITION [COUNT]]",
+        "Port and memory-mapped accesses, and halts.", "exits 1000 5", COMPLETE_NONE, false},
+    {"The run", "irqs", "", command_irqs, "[POSITION [COUNT]]", "Interrupts that were delivered.",
+        "irqs start 5", COMPLETE_NONE, false},
+    {"The run", "console", "", command_console, "[LINES]",
+        "What the guest had printed by now; the last LINES lines.", "console 5", COMPLETE_NONE,
+        false},
+    {"The run", "disk", "", command_disk, "[POSITION [COUNT]]",
+        "The state of the disks, and their events.", "disk", COMPLETE_NONE, false},
+    {0},
+};

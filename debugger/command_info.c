@@ -1,4 +1,5 @@
 /* info: what there is to tell, by subject. */
+#include "debugger/command.h"
 #include "debugger/session.h"
 
 #include <dwarf.h>
@@ -204,7 +205,9 @@ static int info_trace(struct debugger *debugger, const char *arguments, struct e
     (void)arguments;
     for (size_t i = 0; trace_reader_setting_at(trace, i, &key, &value); i++)
         print(debugger, "%-12s %s\n", key, value);
-    return command_when(debugger, "", error);
+    (void)error;
+    print_position(debugger);
+    return 0;
 }
 
 struct subject {
@@ -248,3 +251,12 @@ COMMAND(info)
         return error_set(error, "info %s: no such subject; 'info' lists them", word);
     return found->run(debugger, arguments, error);
 }
+
+const struct command info_commands[] = {
+    {"Looking", "info", "i", command_info, "[SUBJECT]",
+        "Tells about registers, breakpoints, locals, args, frame, display, symbol, line, "
+        "functions, "
+        "files, checkpoints, trace.",
+        "info registers rip rsp", COMPLETE_NONE, false},
+    {0},
+};

@@ -1,4 +1,5 @@
 /* The machine's own state: devices, page tables, descriptor tables, MSRs, control registers. */
+#include "debugger/command.h"
 #include "debugger/session.h"
 
 #include <inttypes.h>
@@ -242,3 +243,20 @@ COMMAND(cr)
     print_bits(debugger, "EFER", state->efer, efer, sizeof efer / sizeof efer[0]);
     return 0;
 }
+
+const struct command machine_commands[] = {
+    {"The machine", "devices", "dev", command_devices, "[NAME]",
+        "Registers of the devices, or of one, by their data sheets' names.", "devices pic",
+        COMPLETE_NONE, false},
+    {"The machine", "pagetable", "pt", command_pagetable, "ADDRESS",
+        "Walks the page tables for a linear address.", "pagetable $rip", COMPLETE_SYMBOL, false},
+    {"The machine", "gdt", "", command_gdt, "", "The global descriptor table.", "gdt",
+        COMPLETE_NONE, false},
+    {"The machine", "idt", "", command_idt, "[VECTOR]",
+        "The interrupt descriptor table, or one gate.", "idt 32", COMPLETE_NONE, false},
+    {"The machine", "msr", "", command_msr, "", "The model-specific registers.", "msr",
+        COMPLETE_NONE, false},
+    {"The machine", "cr", "", command_cr, "", "The control registers, bit by bit.", "cr",
+        COMPLETE_NONE, false},
+    {0},
+};

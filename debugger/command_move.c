@@ -1,4 +1,6 @@
 /* Moving through time as such: continue, seek, when, bookmarks, checkpoints, last-write. */
+#include "debugger/command.h"
+#include "debugger/running.h"
 #include "debugger/session.h"
 
 #include <inttypes.h>
@@ -63,18 +65,23 @@ COMMAND(seek)
     return run_report(debugger, &result, error);
 }
 
-COMMAND(when)
+void print_position(struct debugger *debugger)
 {
     struct timeline *timeline = debugger->timeline;
     struct position at = timeline_position(timeline);
-    (void)arguments;
-    (void)error;
     print(debugger,
         "position %" PRIu64 ".%" PRIu64 " of %" PRIu64 ", %" PRIu64
         " instructions, virtual time %.9f s%s\n",
         at.event, at.insn, timeline_last_event(timeline), timeline_retired(timeline),
         (double)timeline_time(timeline) / 1e9,
         timeline_at_end(timeline) ? ", the end of the trace" : "");
+}
+
+COMMAND(when)
+{
+    (void)arguments;
+    (void)error;
+    print_position(debugger);
     return 0;
 }
 
@@ -153,7 +160,7 @@ static int go_to_sector_write(struct debugger *debugger, const char *text, struc
 {
     uint64_t sector, count, disk;
     struct run_result result = {.why = TIMELINE_DONE};
-    if (parse_sectors(debugger, text, &sector, &count, &disk, error) < 0)
+    if (place_parse_sectors(debugger, text, &sector, &count, &disk, error) < 0)
         return -1;
     const struct timeline_condition condition = {.kind = CONDITION_DISK,
         .address = sector,
@@ -208,3 +215,31 @@ COMMAND(last_write)
         return error_set(error, "0x%" PRIx64 " is not mapped here", address);
     return go_to_write(debugger, address, length, false, error);
 }
+
+const struct command move_commands[] = {
+    {"Moving forward", "continue", "c fg", command_continue, "[COUNT]",
+        "Goes on to the next stop: a breakpoint, watchpoint, catchpoint or the end of the trace. "
+        "With "
+        "COUNT to the COUNT-th.",
+        "continue", COMPLETE_NONE, true},
+    {"Moving backward", "reverse-continue", "rc", command_reverse_continue, "[COUNT]",
+        "Goes back to the last stop before here. A watchpoint stops before the write.",
+        "reverse-continue", COMPLETE_NONE, true},
+    {"Moving backward", "last-write", "lw", command_last_write,
+        "VARIABLE|*ADDRESS|phys:ADDRESS|sector:LBA",
+        "Goes back to the instruction that last wrote there, before it is executed.",
+        "last-write free_list.head", COMPLETE_SYMBOL, false},
+    {"Places in time", "seek", "goto run-to", command_seek, "POSITION",
+        "Goes to a position: EVENT, EVENT.INSN, start, end, 50%, t=2.5s, insn=N or a bookmark.",
+        "seek 50%", COMPLETE_NONE, false},
+    {"Places in time", "when", "", command_when, "",
+        "Tells the position, the instructions executed so far and the virtual time.", "when",
+        COMPLETE_NONE, false},
+    {"Places in time", "bookmark", "mark", command_bookmark, "[NAME [POSITION]]",
+        "Gives this position (or another) a name for seek. Without NAME lists the bookmarks.",
+        "bookmark corrupted", COMPLETE_NONE, false},
+    {"Places in time", "checkpoint", "", command_checkpoint, "",
+        "Keeps the whole machine here, so that coming back is fast.", "checkpoint", COMPLETE_NONE,
+        false},
+    {0},
+};

@@ -1,4 +1,5 @@
 /* Looking at data: print, ptype, x, display. */
+#include "debugger/command.h"
 #include "debugger/session.h"
 
 #include <ctype.h>
@@ -209,7 +210,6 @@ static int show(struct debugger *debugger, const struct display *display, struct
     return status;
 }
 
-/* One that cannot be told here is no reason to fail. */
 int display_all(struct debugger *debugger, struct error *error)
 {
     (void)error;
@@ -241,20 +241,45 @@ COMMAND(display)
     return 0;
 }
 
-COMMAND(undisplay)
+int display_remove(struct debugger *debugger, const char *which, struct error *error)
 {
     uint64_t number = 0;
     unsigned kept = 0, before = debugger->display_count;
-    if (*arguments && session_number(debugger, arguments, &number, error) < 0)
+    if (*which && session_number(debugger, which, &number, error) < 0)
         return -1;
     for (unsigned i = 0; i < before; i++) {
-        if (*arguments && debugger->displays[i].number != number)
+        if (*which && debugger->displays[i].number != number)
             debugger->displays[kept++] = debugger->displays[i];
         else
             free(debugger->displays[i].text);
     }
     debugger->display_count = kept;
-    if (*arguments && kept == before)
+    if (*which && kept == before)
         return error_set(error, "no display number %" PRIu64, number);
     return 0;
 }
+
+COMMAND(undisplay)
+{
+    return display_remove(debugger, arguments, error);
+}
+
+const struct command print_commands[] = {
+    {"Looking", "print", "p inspect", command_print, "[/FORMAT] [EXPRESSION]",
+        "Prints a value: C expressions over registers ($rax), variables, casts, members, elements, "
+        "and "
+        "'@' for arrays. Formats x d u t o c a s f.",
+        "print/x *free_list.head", COMPLETE_SYMBOL, false},
+    {"Looking", "x", "", command_x, "[/COUNT FORMAT SIZE] [ADDRESS]",
+        "Examines memory: formats x d u t o c a s i, sizes b h w g.", "x/8gx $rsp", COMPLETE_SYMBOL,
+        true},
+    {"Looking", "ptype", "whatis", command_ptype, "TYPE|EXPRESSION",
+        "Prints a type, with members and offsets.", "ptype struct node", COMPLETE_SYMBOL, false},
+    {"Looking", "display", "disp", command_display, "[/FORMAT] [EXPRESSION]",
+        "Prints the expression at every stop; with /i disassembles. Without arguments displays "
+        "now.",
+        "display/i $pc", COMPLETE_SYMBOL, false},
+    {"Looking", "undisplay", "", command_undisplay, "[NUMBER]", "Stops displaying.", "undisplay 1",
+        COMPLETE_NONE, false},
+    {0},
+};

@@ -1,4 +1,5 @@
 /* The session itself: help, files, settings, quitting. */
+#include "debugger/command.h"
 #include "debugger/session.h"
 
 #include <ctype.h>
@@ -322,3 +323,31 @@ COMMAND(set)
                                 "EXPRESSION");
     return 0;
 }
+
+const struct command script_commands[] = {
+    {"Looking", "set", "", command_set, "$NAME = EXPRESSION|SETTING VALUE",
+        "Sets a variable of the debugger, disassembly-flavor att|intel, or color on|off. The guest "
+        "is "
+        "never written to.",
+        "set $n = free_list.head", COMPLETE_SYMBOL, false},
+    {"Looking", "echo", "", command_echo, "TEXT", "Prints the text.", "echo here it is",
+        COMPLETE_NONE, false},
+    {"The session", "add-symbol-file", "file symbol-file", command_add_symbol_file,
+        "FILE [ADDRESS|-o OFFSET] [-f]",
+        "Adds symbols of an ELF file (ADDRESS is where its .text is), System.map or kallsyms. A "
+        "file "
+        "whose code is not what memory holds is refused unless -f is given.",
+        "add-symbol-file vmlinux -o 0x1000000", COMPLETE_FILE, false},
+    {"The session", "directory", "dir", command_directory, "[DIRECTORY]",
+        "Where sources are looked for as well.", "directory /usr/src/linux", COMPLETE_FILE, false},
+    {"The session", "source", "", command_source, "FILE", "Executes a file of commands.",
+        "source session.hs", COMPLETE_FILE, false},
+    {"The session", "save", "", command_save, "FILE",
+        "Writes position, breakpoints, displays and bookmarks as commands for source.",
+        "save session.hs", COMPLETE_FILE, false},
+    {"The session", "help", "h", command_help, "[COMMAND]",
+        "Lists the commands, or tells about one.", "help watch", COMPLETE_COMMAND, false},
+    {"The session", "quit", "q exit", command_quit, "", "Ends the session.", "quit", COMPLETE_NONE,
+        false},
+    {0},
+};

@@ -1,5 +1,7 @@
 /* Frames and code: backtrace, frame, up, down, list, disassemble. */
+#include "debugger/command.h"
 #include "debugger/session.h"
+#include "debugger/source.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -177,3 +179,21 @@ COMMAND(disassemble)
     }
     return 0;
 }
+
+const struct command stack_commands[] = {
+    {"Code and stack", "backtrace", "bt where", command_backtrace, "[COUNT]",
+        "The calls that led here, across interrupts.", "backtrace", COMPLETE_NONE, false},
+    {"Code and stack", "frame", "f", command_frame, "[NUMBER]", "Selects a frame and shows it.",
+        "frame 2", COMPLETE_NONE, false},
+    {"Code and stack", "up", "", command_up, "[COUNT]", "Selects the caller's frame.", "up",
+        COMPLETE_NONE, true},
+    {"Code and stack", "down", "", command_down, "[COUNT]", "Selects the called frame.", "down",
+        COMPLETE_NONE, true},
+    {"Code and stack", "list", "l", command_list, "[PLACE]",
+        "Ten lines of source around a place; again, the next ten.", "list list_pop",
+        COMPLETE_SYMBOL, true},
+    {"Code and stack", "disassemble", "disas", command_disassemble, "[/rs] [ADDRESS]",
+        "The function around the pc or an address; /r with bytes, /s with source lines.",
+        "disassemble list_pop", COMPLETE_SYMBOL, false},
+    {0},
+};

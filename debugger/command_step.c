@@ -1,5 +1,8 @@
 /* Stepping by source lines and instructions, and out of functions, in both directions. */
+#include "debugger/command.h"
+#include "debugger/running.h"
 #include "debugger/session.h"
+#include "debugger/source.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -561,3 +564,44 @@ COMMAND(until)
         result = (struct run_result){.why = TIMELINE_DONE};
     return run_report(debugger, &result, error);
 }
+
+const struct command step_commands[] = {
+    {"Moving forward", "step", "s", command_step, "[COUNT]",
+        "Goes on to the next source line, into functions that are called. Interrupts on the way "
+        "are "
+        "run through.",
+        "step", COMPLETE_NONE, true},
+    {"Moving forward", "next", "n", command_next, "[COUNT]",
+        "Goes on to the next source line, over calls.", "next 3", COMPLETE_NONE, true},
+    {"Moving forward", "stepi", "si", command_stepi, "[COUNT]",
+        "Executes one instruction, or COUNT. Where an interrupt comes first, its handler's first.",
+        "stepi 100", COMPLETE_NONE, true},
+    {"Moving forward", "nexti", "ni", command_nexti, "[COUNT]",
+        "Executes one instruction, over calls and interrupts.", "nexti", COMPLETE_NONE, true},
+    {"Moving forward", "finish", "fin", command_finish, "",
+        "Goes on until the selected frame returns, and prints the value returned.", "finish",
+        COMPLETE_NONE, true},
+    {"Moving forward", "until", "u", command_until, "[PLACE]",
+        "Without PLACE as next, but not back to the start of a loop. With PLACE goes on to there "
+        "in "
+        "this frame or an outer one.",
+        "until crash.c:120", COMPLETE_SYMBOL, true},
+    {"Moving forward", "advance", "", command_advance, "PLACE",
+        "Goes on to a place in code, in whatever frame.", "advance guest_panic", COMPLETE_SYMBOL,
+        false},
+    {"Moving backward", "reverse-step", "rs", command_reverse_step, "[COUNT]",
+        "Goes back to the beginning of the line executed before, into functions from their end.",
+        "reverse-step", COMPLETE_NONE, true},
+    {"Moving backward", "reverse-next", "rn", command_reverse_next, "[COUNT]",
+        "Goes back to the beginning of the line executed before, over calls.", "reverse-next",
+        COMPLETE_NONE, true},
+    {"Moving backward", "reverse-stepi", "rsi", command_reverse_stepi, "[COUNT]",
+        "Undoes one instruction, or COUNT.", "reverse-stepi", COMPLETE_NONE, true},
+    {"Moving backward", "reverse-nexti", "rni", command_reverse_nexti, "[COUNT]",
+        "Undoes one instruction; a whole call or interrupt counts as one.", "reverse-nexti",
+        COMPLETE_NONE, true},
+    {"Moving backward", "reverse-finish", "rfin", command_reverse_finish, "",
+        "Goes back to the call of the selected frame's function, or to before the interrupt.",
+        "reverse-finish", COMPLETE_NONE, true},
+    {0},
+};

@@ -1,4 +1,5 @@
 /* Completion of commands, symbols and registers. */
+#include "debugger/command.h"
 #include "debugger/session.h"
 
 #include <ctype.h>

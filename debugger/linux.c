@@ -1,4 +1,6 @@
+/* Linux guests: finding the kernel, its tasks and its log, and the commands that show them. */
 #include "debugger/linux.h"
+#include "debugger/command.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -347,3 +349,16 @@ COMMAND(dmesg)
         print_record(debugger, &log, (log.first + i) << 2 >> 2);
     return 0;
 }
+
+const struct command linux_commands[] = {
+    {"Linux guests", "ps", "tasks", command_ps, "",
+        "The tasks at this position, with their command lines; '*' marks the running one. Needs "
+        "vmlinux with debugging information.",
+        "ps", COMPLETE_NONE, false},
+    {"Linux guests", "current", "", command_current, "", "The task that runs.", "current",
+        COMPLETE_NONE, false},
+    {"Linux guests", "dmesg", "", command_dmesg, "[LINES]",
+        "The kernel's log as it stands in memory; the last LINES records.", "dmesg 5",
+        COMPLETE_NONE, false},
+    {0},
+};

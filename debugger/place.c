@@ -1,5 +1,5 @@
 /* Places in code ("function", "file.c:12") and in time ("1532.87", "50%"). */
-#include "debugger/session.h"
+#include "debugger/place.h"
 
 #include <ctype.h>
 #include <dwarf.h>
@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "debugger/session.h"
 
 void print_address(struct debugger *debugger, uint64_t address)
 {
@@ -194,5 +196,31 @@ int position_from_text(
             text);
     if (position->event > last)
         return error_set(error, "'%.60s' is past the end of the trace, event %" PRIu64, text, last);
+    return 0;
+}
+
+/* ---- Disks ---- */
+
+int place_parse_sectors(struct debugger *debugger, const char *text, uint64_t *sector,
+    uint64_t *count, uint64_t *disk, struct error *error)
+{
+    char lba[128];
+    const char *at = strchr(text, '@'), *comma = strchr(text, ',');
+    size_t length = strcspn(text, ",@");
+    *count = 1;
+    *disk = 0;
+    snprintf(lba, sizeof lba, "%.*s", (int)length, text);
+    if (session_number(debugger, lba, sector, error) < 0 ||
+        (at && session_number(debugger, at + 1, disk, error) < 0))
+        return -1;
+    if (comma && (!at || comma < at)) {
+        snprintf(lba, sizeof lba, "%.*s", (int)strcspn(comma + 1, "@"), comma + 1);
+        if (session_number(debugger, lba, count, error) < 0)
+            return -1;
+    }
+    if (!trace_reader_setting(timeline_trace(debugger->timeline), "disk"))
+        return error_set(error, "the recorded machine has no disk");
+    if (*count == 0 || *disk > 63)
+        return error_set(error, "sector:LBA[,COUNT][@DISK]: a count from 1 on, a disk from 0 on");
     return 0;
 }

@@ -1,49 +1,13 @@
 /* Running to breakpoints, watchpoints and catchpoints, and telling why it stopped. */
+#include "debugger/running.h"
 #include "debugger/session.h"
+#include "debugger/source.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "vmm/machine/event.h"
-
-void point_free(struct point *point)
-{
-    free(point->text);
-    free(point->condition);
-    buffer_free(&point->script);
-}
-
-static bool is_watch(const struct point *point)
-{
-    return point->kind == POINT_WATCH || point->kind == POINT_RWATCH || point->kind == POINT_AWATCH;
-}
-
-/* Can changes of the watched value be told? Those of larger things cannot: every write stops. */
-static bool has_value(const struct point *point)
-{
-    return point->kind == POINT_WATCH && point->length <= 8;
-}
-
-static bool read_watched(struct debugger *debugger, const struct point *point, uint64_t *value)
-{
-    if (point->physical) {
-        *value = 0;
-        return memory_read(debugger->view.memory, point->addresses[0], value, point->length);
-    }
-    return view_read_number(&debugger->view, point->addresses[0], (unsigned)point->length, value);
-}
-
-void points_look(struct debugger *debugger)
-{
-    if (session_look(debugger, NULL) < 0)
-        return;
-    for (unsigned i = 0; i < debugger->point_count; i++) {
-        struct point *point = &debugger->points[i];
-        if (has_value(point))
-            point->old_known = read_watched(debugger, point, &point->old);
-    }
-}
 
 /* ---- Conditions ---- */
 
@@ -72,12 +36,6 @@ static bool accept(void *context, struct timeline *timeline)
     return value != 0;
 }
 
-/* Is it about places in memory or on a disk? */
-static bool by_address(const struct point *point)
-{
-    return point->kind <= POINT_AWATCH || point->kind == POINT_DISK;
-}
-
 static void fill(const struct point *point, unsigned which, struct asked *asked,
     struct timeline_condition *condition)
 {
@@ -95,7 +53,7 @@ static void fill(const struct point *point, unsigned which, struct asked *asked,
     *condition = (struct timeline_condition){
         .kind = kinds[point->kind],
         .physical = point->physical,
-        .address = by_address(point) ? point->addresses[which] : point->event_address,
+        .address = point_by_address(point) ? point->addresses[which] : point->event_address,
         .length = point->kind == POINT_BREAK ? 1 : point->length,
         .event_kinds = point->event_kinds,
         .match_address = point->match_address,
@@ -124,7 +82,7 @@ static int arm(struct debugger *debugger, const struct timeline_condition *extra
         memcpy(armed->conditions, extras, extra_count * sizeof *extras);
     for (unsigned i = 0; i < debugger->point_count; i++) {
         struct point *point = &debugger->points[i];
-        unsigned places = by_address(point) ? point->address_count : 1;
+        unsigned places = point_by_address(point) ? point->address_count : 1;
         armed->asked[i] = (struct asked){debugger, point};
         for (unsigned j = 0; point->enabled && j < places; j++) {
             if (armed->count == TIMELINE_MAX_CONDITIONS)
@@ -141,15 +99,15 @@ static int arm(struct debugger *debugger, const struct timeline_condition *extra
 static bool hit_counts(struct debugger *debugger, struct point *point)
 {
     uint64_t now;
-    if (has_value(point) && point->old_known && session_look(debugger, NULL) == 0 &&
-        read_watched(debugger, point, &now) && now == point->old)
+    if (point_has_value(point) && point->old_known && session_look(debugger, NULL) == 0 &&
+        point_read(debugger, point, &now) && now == point->old)
         return false;
     point->hits++;
     if (point->ignore == 0)
         return true;
     point->ignore--;
-    if (has_value(point))
-        point->old_known = read_watched(debugger, point, &point->old);
+    if (point_has_value(point))
+        point->old_known = point_read(debugger, point, &point->old);
     return false;
 }
 
@@ -212,8 +170,7 @@ static void report_watch(struct debugger *debugger, struct point *point, uint64_
     uint64_t now;
     print(debugger, "\n%s %u: %s (at 0x%" PRIx64 ")\n\n", names[point->kind], point->number,
         point->text, address);
-    if (point->length > 8 || session_look(debugger, NULL) < 0 ||
-        !read_watched(debugger, point, &now))
+    if (point->length > 8 || session_look(debugger, NULL) < 0 || !point_read(debugger, point, &now))
         return;
     if (point->kind == POINT_WATCH && point->old_known) {
         print_watched(debugger, point, "Old value", point->old);
@@ -229,7 +186,7 @@ static void report_point(struct debugger *debugger, const struct run_result *res
 {
     struct point *point = result->point;
     const struct machine_event *event = &result->stop.event;
-    if (is_watch(point))
+    if (point_is_watch(point))
         report_watch(debugger, point, result->stop.address);
     else if (point->kind == POINT_BREAK)
         print(debugger, "\n%s %u, ", point->temporary ? "Temporary breakpoint" : "Breakpoint",
@@ -254,14 +211,6 @@ static void report_point(struct debugger *debugger, const struct run_result *res
             "\nCatchpoint %u, event %" PRIu64 ": %s address 0x%" PRIx64 " value 0x%" PRIx64 "\n",
             point->number, event->ordinal, event_kind_name(event->kind), event->address,
             event->value);
-}
-
-static void delete_point(struct debugger *debugger, struct point *point)
-{
-    unsigned index = (unsigned)(point - debugger->points);
-    point_free(point);
-    debugger->point_count--;
-    memmove(point, point + 1, (debugger->point_count - index) * sizeof *point);
 }
 
 /* The commands of a breakpoint; they may delete it, so they are run from a copy. */
@@ -319,7 +268,7 @@ int run_report(struct debugger *debugger, const struct run_result *result, struc
     status = run_script(debugger, point, error);
     for (unsigned i = 0; temporary && i < debugger->point_count; i++) {
         if (debugger->points[i].number == number)
-            delete_point(debugger, &debugger->points[i]);
+            point_remove(debugger, &debugger->points[i]);
     }
     return status;
 }

@@ -1,4 +1,6 @@
+/* Opening and closing a session, looking at where it stands, executing a line. */
 #include "debugger/session.h"
+#include "debugger/command.h"
 #include "debugger/linux.h"
 
 #include <ctype.h>

@@ -1,5 +1,6 @@
 /* Frames and source lines as they are shown. */
 #include "debugger/session.h"
+#include "debugger/source.h"
 
 #include <inttypes.h>
 #include <stdio.h>

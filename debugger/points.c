@@ -1,0 +1,99 @@
+/* The list of breakpoints, watchpoints and catchpoints. */
+#include "debugger/points.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "debugger/session.h"
+
+void point_free(struct point *point)
+{
+    free(point->text);
+    free(point->condition);
+    buffer_free(&point->script);
+}
+
+void point_remove(struct debugger *debugger, struct point *point)
+{
+    unsigned index = (unsigned)(point - debugger->points);
+    point_free(point);
+    debugger->point_count--;
+    memmove(point, point + 1, (debugger->point_count - index) * sizeof *point);
+}
+
+bool point_is_watch(const struct point *point)
+{
+    return point->kind == POINT_WATCH || point->kind == POINT_RWATCH || point->kind == POINT_AWATCH;
+}
+
+bool point_by_address(const struct point *point)
+{
+    return point->kind <= POINT_AWATCH || point->kind == POINT_DISK;
+}
+
+bool point_has_value(const struct point *point)
+{
+    return point->kind == POINT_WATCH && point->length <= 8;
+}
+
+bool point_read(struct debugger *debugger, const struct point *point, uint64_t *value)
+{
+    if (point->physical) {
+        *value = 0;
+        return memory_read(debugger->view.memory, point->addresses[0], value, point->length);
+    }
+    return view_read_number(&debugger->view, point->addresses[0], (unsigned)point->length, value);
+}
+
+void points_look(struct debugger *debugger)
+{
+    if (session_look(debugger, NULL) < 0)
+        return;
+    for (unsigned i = 0; i < debugger->point_count; i++) {
+        struct point *point = &debugger->points[i];
+        if (point_has_value(point))
+            point->old_known = point_read(debugger, point, &point->old);
+    }
+}
+
+void points_describe(struct debugger *debugger)
+{
+    static const char *const kinds[] = {[POINT_BREAK] = "breakpoint",
+        [POINT_WATCH] = "watchpoint",
+        [POINT_RWATCH] = "read watch",
+        [POINT_AWATCH] = "access watch",
+        [POINT_EVENT] = "catchpoint",
+        [POINT_CONSOLE] = "console",
+        [POINT_EXCEPTION] = "catchpoint",
+        [POINT_MODE] = "catchpoint",
+        [POINT_DISK] = "disk watch"};
+    if (debugger->point_count == 0) {
+        print(debugger, "No breakpoints, watchpoints or catchpoints.\n");
+        return;
+    }
+    print(debugger, "Num  Type          Disp Enb What\n");
+    for (unsigned i = 0; i < debugger->point_count; i++) {
+        const struct point *point = &debugger->points[i];
+        print(debugger, "%-4u %-13s %-4s %-3s ", point->number, kinds[point->kind],
+            point->temporary ? "del" : "keep", point->enabled ? "y" : "n");
+        for (unsigned j = 0; point->kind == POINT_BREAK && j < point->address_count; j++) {
+            print_address(debugger, point->addresses[j]);
+            print(debugger, " ");
+        }
+        print(debugger, "%s%s%s\n", point->kind == POINT_BREAK ? "(" : "", point->text,
+            point->kind == POINT_BREAK ? ")" : "");
+        if (point->condition)
+            print(debugger, "\tstop only if %s\n", point->condition);
+        if (point->hits)
+            print(debugger, "\talready hit %" PRIu64 " time%s\n", point->hits,
+                point->hits == 1 ? "" : "s");
+        if (point->ignore)
+            print(debugger, "\tignore next %" PRIu64 " hits\n", point->ignore);
+        for (size_t at = 0; at < point->script.size;) {
+            const char *line = (const char *)point->script.data + at;
+            print(debugger, "\t%s\n", line);
+            at += strlen(line) + 1;
+        }
+    }
+}
