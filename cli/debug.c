@@ -12,7 +12,7 @@
 #include <readline/readline.h>
 
 #include "debugger/debugger.h"
-#include "vmm/machine/config.h"
+#include "base/parse.h"
 
 static const char help[] =
     "Usage: hindsight debug TRACE.hst [-ex COMMAND]... [-x FILE]... [--batch] [--cache SIZE]\n"
@@ -259,7 +259,7 @@ int cli_debug(int argc, char **argv)
             batch = true;
             break;
         case OPTION_CACHE:
-            if (config_parse_size(optarg, &debug.cache_bytes, &error) < 0)
+            if (parse_size(optarg, &debug.cache_bytes, &error) < 0)
                 return cli_usage("debug", "--cache %s", error.text);
             break;
         case OPTION_WARM:

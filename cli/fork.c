@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "cli/position.h"
-#include "replay/fork.h"
+#include "fork/fork.h"
 
 static const char help[] =
     "Usage: hindsight fork TRACE.hst --at POSITION -o NEW.hst [--serial BACKEND] [--pace "

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "debugger/gdbstub.h"
-#include "vmm/machine/config.h"
+#include "base/parse.h"
 
 static const char help[] =
     "Usage: hindsight gdb TRACE.hst [--listen HOST:PORT|unix:PATH] [--once] [--cache SIZE]\n"
@@ -171,7 +171,7 @@ int cli_gdb(int argc, char **argv)
             debug.any_version = true;
         else if (option != OPTION_CACHE)
             return cli_usage("gdb", "bad option");
-        else if (config_parse_size(optarg, &debug.cache_bytes, &error) < 0)
+        else if (parse_size(optarg, &debug.cache_bytes, &error) < 0)
             return cli_usage("gdb", "--cache %s", error.text);
     }
     if (optind + 1 != argc)

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/parse.h"
 #include "devices/raid/raid.h"
 #include "devices/uart.h"
 #include "vmm/storage/disk.h"
@@ -187,7 +188,7 @@ int cli_machine_option(
         result = set_pace(setup, value, error);
         break;
     case CLI_MAX_TIME:
-        result = config_parse_time(value, &setup->config.max_time, error);
+        result = parse_time(value, &setup->config.max_time, error);
         if (result < 0)
             error_prefix(error, "--max-time");
         break;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/machine/config.h"
+#include "base/parse.h"
 
 static bool parse_number(const char **text, uint64_t *value)
 {
@@ -31,7 +31,7 @@ int position_parse(const char *text, const struct trace_reader *trace, struct po
     }
     if (strncmp(text, "t=", 2) == 0) {
         uint64_t time;
-        if (config_parse_time(text + 2, &time, error) < 0)
+        if (parse_time(text + 2, &time, error) < 0)
             return -1;
         position->event = trace_reader_event_at(trace, time);
         return 0;

@@ -8,7 +8,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "vmm/machine/config.h"
+#include "base/parse.h"
 
 static const char help[] =
     "Usage: hindsight raid create --level 0|1|5 [--chunk 64K] [--size S] FILE...\n"
@@ -181,9 +181,9 @@ static int parse_level(struct raid_arguments *arguments, const char *value, stru
     return 0;
 }
 
-static int parse_size(const char *value, struct error *error, uint64_t *size)
+static int parse_size_above_0(const char *value, struct error *error, uint64_t *size)
 {
-    if (config_parse_size(value, size, error))
+    if (parse_size(value, size, error))
         return -1;
     return *size ? 0 : error_set(error, "a size of 0 is too small");
 }
@@ -194,9 +194,9 @@ static int parse_value(
     if (strcmp(option, "level") == 0)
         return parse_level(arguments, value, error);
     if (strcmp(option, "chunk") == 0)
-        return parse_size(value, error, &arguments->chunk);
+        return parse_size_above_0(value, error, &arguments->chunk);
     if (strcmp(option, "size") == 0)
-        return parse_size(value, error, &arguments->size);
+        return parse_size_above_0(value, error, &arguments->size);
     if (strcmp(option, "name") == 0) {
         arguments->name = value;
         return 0;

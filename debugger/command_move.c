@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/machine/config.h"
+#include "base/parse.h"
 #include "vmm/arch/translate.h"
 
 static int go_on(
@@ -44,7 +44,7 @@ COMMAND(seek)
         return error_set(error, "seek: give a position: 1532, 1532.87, start, end, 50%%, t=2.5s, "
                                 "insn=N or a bookmark");
     if (strncmp(arguments, "t=", 2) == 0) {
-        if (config_parse_time(arguments + 2, &number, error) < 0)
+        if (parse_time(arguments + 2, &number, error) < 0)
             return -1;
         status = timeline_seek_time(debugger->timeline, number, &result.stop, error);
     } else if (strncmp(arguments, "insn=", 5) == 0) {

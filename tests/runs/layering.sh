@@ -5,7 +5,7 @@ set -euo pipefail
 cd "${1:-$(dirname "$0")/../..}"
 
 # Bottom first.
-layers=(base traces devices vmm recorder replay debugger cli)
+layers=(base traces devices vmm replay recorder fork debugger cli)
 # All that a device model may take from outside: plain computation and memory.
 device_headers=' assert.h inttypes.h limits.h stdalign.h stdbool.h stddef.h stdint.h stdlib.h string.h xxhash.h '
 

@@ -1,10 +1,12 @@
+/* The machine's configuration as text: what the trace's header keeps. */
 #include "vmm/machine/config.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/parse.h"
 
 void config_defaults(struct machine_config *config)
 {
@@ -16,57 +18,6 @@ void config_defaults(struct machine_config *config)
         .panic_exit = true,
         .reboot = true,
     };
-}
-
-struct unit {
-    const char *name;
-    double factor;
-};
-
-/* A non-negative decimal number with one of the units, or none for the first. */
-static bool parse_number(const char *text, const struct unit *units, size_t count, uint64_t *value)
-{
-    if (!isdigit((unsigned char)text[0]) && text[0] != '.')
-        return false;
-    if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X'))
-        return false;
-    char *end;
-    errno = 0;
-    unsigned long long whole = strtoull(text, &end, 10);
-    bool integral = errno == 0 && *end != '.' && end != text;
-    double number = integral ? (double)whole : strtod(text, &end);
-    if (end == text || !isfinite(number))
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        if (strcasecmp(end, units[i].name) != 0)
-            continue;
-        double scaled = number * units[i].factor;
-        if (scaled >= 18446744073709551615.0)
-            return false;
-        *value = integral ? whole * (uint64_t)units[i].factor : (uint64_t)llround(scaled);
-        return true;
-    }
-    return false;
-}
-
-int config_parse_size(const char *text, uint64_t *size, struct error *error)
-{
-    static const struct unit units[] = {{"", 1}, {"K", 1024}, {"M", 1048576}, {"G", 1073741824},
-        {"T", 1099511627776}, {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824}};
-    if (!parse_number(text, units, sizeof units / sizeof units[0], size))
-        return error_set(
-            error, "'%s' is not a size: give bytes, or a number with K, M, G or T", text);
-    return 0;
-}
-
-int config_parse_time(const char *text, uint64_t *ns, struct error *error)
-{
-    static const struct unit units[] = {
-        {"", 1}, {"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 6e10}, {"h", 3.6e12}};
-    if (!parse_number(text, units, sizeof units / sizeof units[0], ns))
-        return error_set(error,
-            "'%s' is not a time: give nanoseconds, or a number with us, ms, s, m or h", text);
-    return 0;
 }
 
 int config_parse_memory(
@@ -83,7 +34,7 @@ int config_parse_memory(
         while ((part = strsep(&rest, ","))) {
             if (strncmp(part, "size=", 5) == 0 && !size) {
                 size = text + (part - copy) + 5;
-                if (config_parse_size(part + 5, &backend->size, error) < 0)
+                if (parse_size(part + 5, &backend->size, error) < 0)
                     break;
             } else if (strncmp(part, "file=", 5) == 0 && part[5] && !*storage) {
                 *storage = strdup(part + 5);
@@ -98,7 +49,7 @@ int config_parse_memory(
             *storage = NULL;
             return part ? -1 : error_set(error, "%s: size=S is missing", text);
         }
-    } else if (config_parse_size(text, &backend->size, error) < 0) {
+    } else if (parse_size(text, &backend->size, error) < 0) {
         return -1;
     }
     backend->path = *storage;

@@ -65,10 +65,6 @@ void config_defaults(struct machine_config *config);
 void config_write(const struct machine_config *config, struct buffer *out);
 int config_parse(struct machine_config *config, const char *text, size_t size, struct error *error);
 
-/* "64M", "1G", "4096", "1.5G": bytes. Units K, M, G, T are powers of 1024. */
-int config_parse_size(const char *text, uint64_t *size, struct error *error);
-/* "2.5s", "10ms", "300us", "5m", "1000000" (ns): virtual nanoseconds. */
-int config_parse_time(const char *text, uint64_t *ns, struct error *error);
 /* "SIZE" or "file=PATH,size=SIZE"; *storage receives a malloc'ed path when there is one. */
 int config_parse_memory(
     const char *text, struct memory_backend *backend, char **storage, struct error *error);

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "vmm/host/block/raw.h"
-#include "vmm/machine/config.h"
+#include "base/parse.h"
 #include "vmm/storage/disk.h"
 
 static int set_level(struct disk_config *config, const char *value, struct error *error)
@@ -56,7 +56,7 @@ static int parse_item(
     if (strcmp(key, "raid") == 0)
         return set_level(config, value, error);
     if (strcmp(key, "chunk") == 0)
-        return config_parse_size(value, &config->chunk, error);
+        return parse_size(value, &config->chunk, error);
     if (strcmp(key, "file") == 0)
         return add_path(config, value, false, error);
     if (strcmp(key, "spare") == 0)
@@ -148,7 +148,7 @@ static int restore_sectors(struct disk_config *config, char *value, struct error
 {
     unsigned count = 0;
     for (char *part; (part = strsep(&value, "+")); count++) {
-        if (count == DISK_MAX_FILES || config_parse_size(part, &config->sectors[count], error) < 0)
+        if (count == DISK_MAX_FILES || parse_size(part, &config->sectors[count], error) < 0)
             return error_set(error, "a disk of the trace has too many or bad sizes");
     }
     config->members = count;

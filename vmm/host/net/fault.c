@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/machine/config.h"
+#include "base/parse.h"
 
 bool net_fault_is(const char *text)
 {
@@ -24,7 +24,7 @@ int net_fault_parse(const char *text, struct net_fault *fault, struct error *err
         return error_set(error,
             "fault '%s' is not understood: write e.g. net0:link1:down@t=2.5s or net0:link1:up@t=4s",
             text);
-    if (text[end] && config_parse_time(text + end + 3, &fault->time, error) < 0) {
+    if (text[end] && parse_time(text + end + 3, &fault->time, error) < 0) {
         error_prefix(error, "fault '%s'", text);
         return -1;
     }

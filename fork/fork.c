@@ -1,4 +1,4 @@
-#include "replay/fork.h"
+#include "fork/fork.h"
 
 #include <stdlib.h>
 

@@ -6,8 +6,8 @@
  * The machine runs on the software CPU. Sectors that the old run never read are not to be had: a
  * guest that reads one ends the fork with an error.
  */
-#ifndef REPLAY_FORK_H
-#define REPLAY_FORK_H
+#ifndef FORK_FORK_H
+#define FORK_FORK_H
 
 #include "recorder/recorder.h"
 #include "replay/replay.h"
