@@ -251,7 +251,7 @@ struct block *blocks_build(struct cpu *cpu, uint64_t gpa, uint64_t rip, unsigned
     for (unsigned i = 0; i < count + checks; i++)
         block->ops[i].remaining = (uint16_t)(count - block->ops[i].remaining);
     if (!ended)
-        op_prepare_end(&block->ops[count + checks], offset);
+        op_prepare_end(&block->ops[count + checks], mode, offset);
     block->count = count;
     block->entry_count = block->may_break ? BLOCK_NO_ENTRY : count;
     block->bytes = (uint16_t)offset;

@@ -122,6 +122,6 @@ struct block *blocks_build(struct cpu *cpu, uint64_t gpa, uint64_t rip, unsigned
  * instruction in a block that starts at `gpa`. */
 void op_prepare(const struct cpu *cpu, struct op *op, unsigned mode, unsigned offset);
 /* The op after the last instruction of a block that falls through. */
-void op_prepare_end(struct op *op, unsigned offset);
+void op_prepare_end(struct op *op, unsigned mode, unsigned offset);
 
 #endif

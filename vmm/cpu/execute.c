@@ -455,8 +455,12 @@ static void follow_debug_registers(struct cpu *cpu)
     tlb_flush_all(cpu);
 }
 
-/* Executes something: a block and what it is linked to, or one instruction. */
-static void advance(struct cpu *cpu, uint64_t end)
+/*
+ * Executes something: a block and what it is linked to, or one instruction. `waits`: something can
+ * go on at the next boundary with a count of its own. That is the next one, unless its instruction
+ * faults; a whole slice may end in a fault again, every time.
+ */
+static void advance(struct cpu *cpu, uint64_t end, bool waits)
 {
     unsigned mode = block_mode(cpu);
 
@@ -464,7 +468,7 @@ static void advance(struct cpu *cpu, uint64_t end)
     if (!cpu->debug_stepping)
         cpu->s.rflags &= ~FLAG_RF; /* holds off instruction breakpoints alone */
     if (cpu->s.rflags & (FLAG_TF | FLAG_RF) || cpu->s.sti_shadow || cpu->s.mov_ss_shadow ||
-        cpu->debug_stepping || cpu->read_count) {
+        cpu->debug_stepping || cpu->read_count || waits) {
         cpu_step(cpu);
         return;
     }
@@ -555,7 +559,8 @@ int cpu_run(
             exit->hits = hits;
             return 0;
         }
-        advance(cpu, end);
+        bool wanted = cpu->kicked || request->stop_when_interruptible;
+        advance(cpu, end, wanted && !has_own_count(cpu));
     }
     return 0;
 }

@@ -71,8 +71,10 @@ void exec_last_handler(struct cpu *cpu, const struct op *op);
 const struct op *exec_generic(struct cpu *cpu, const struct op *op);
 /* ... the last of a block. */
 const struct op *exec_generic_end(struct cpu *cpu, const struct op *op);
-/* Goes on to the next block after a block without a transfer. */
+/* Goes on to the next block after a block without a transfer, where CS is flat. */
 const struct op *exec_end(struct cpu *cpu, const struct op *op);
+/* ... by the dispatcher, which checks the limit of CS. */
+const struct op *exec_leave(struct cpu *cpu, const struct op *op);
 
 /* match.c: stops in front of the instruction if the wanted registers stand there. */
 void exec_match_prepare(const struct cpu *cpu, struct op *op);

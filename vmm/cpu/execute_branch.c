@@ -67,6 +67,11 @@ const struct op *exec_end(struct cpu *cpu, const struct op *op)
     FOLLOW(0);
 }
 
+const struct op *exec_leave(struct cpu *cpu, const struct op *op)
+{
+    return leave_to(cpu, cpu->block_rip + op->offset);
+}
+
 const struct op *exec_jump(struct cpu *cpu, const struct op *op)
 {
     FOLLOW(1);

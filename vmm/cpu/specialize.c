@@ -273,9 +273,11 @@ void op_prepare(const struct cpu *cpu, struct op *op, unsigned mode, unsigned of
     op->exec = form;
 }
 
-void op_prepare_end(struct op *op, unsigned offset)
+void op_prepare_end(struct op *op, unsigned mode, unsigned offset)
 {
-    *op = (struct op){.exec = exec_end, .offset = (uint16_t)offset};
+    /* Elsewhere CS has a base and a limit, by which the dispatcher finds the next block. */
+    bool flat = mode & (BLOCK_CODE64 | BLOCK_FLAT);
+    *op = (struct op){.exec = flat ? exec_end : exec_leave, .offset = (uint16_t)offset};
     link_none(op);
     op->delta[0] = (int64_t)offset;
 }

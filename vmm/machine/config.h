@@ -27,8 +27,9 @@
  *
  *   1  all before traces said a version
  *   2  digests cover RFLAGS.RF
+ *   4  the limit of CS ends a block that is fallen through
  */
-enum { MACHINE_VERSION = 3, MACHINE_VERSION_UNSAID = 1 };
+enum { MACHINE_VERSION = 4, MACHINE_VERSION_UNSAID = 1 };
 
 enum pace { PACE_REAL, PACE_FAST };
 

@@ -419,6 +419,48 @@ static void big_real_mode(void **state)
     assert_int_equal(guest.state.gpr[RSP], 0x123400fa);
 }
 
+/* NOPs from 0:FF00 up to the limit of CS, and behind it a block that was executed, and so decoded,
+ * as 1000:0000 before. */
+static void falling_through_the_limit_of_cs(void **state)
+{
+    (void)state;
+    static const uint8_t beyond[] = {0xe6, 0x80, 0xea, 0x00, 0xff, 0, 0}; /* OUT; JMP 0:FF00 */
+    real_mode_start(beyond, sizeof beyond);
+    memset(guest.memory.host + 0xff00, 0x90, 0x100);
+    memcpy(guest.memory.host + 0x10000, beyond, sizeof beyond);
+    guest_put(&guest, GP * 4, 0x06000010, 4);
+    guest_put(&guest, 0x6010, 0xf4, 1);
+    guest.state.segment[SEG_CS].selector = 0x1000;
+    guest.state.segment[SEG_CS].base = 0x10000;
+    guest_import(&guest);
+    assert_int_equal(guest_run(&guest).kind, EXIT_PIO_OUT);
+    assert_int_equal(guest.engine->ops->complete(guest.engine, 0, &guest.error), 0);
+    assert_int_equal(guest_run(&guest).kind, EXIT_HLT);
+    assert_int_equal(guest.state.segment[SEG_CS].base + guest.state.rip, 0x6011);
+    static const uint16_t frame[] = {0, 0, 2}; /* at IP 10000h, of which 16 bits are pushed */
+    assert_memory_equal(guest.memory.host + 0x50fa, frame, sizeof frame);
+}
+
+/* A long block at 0700:8000 goes on at 0700:8040, not at 0000:8040, where other code of its page
+ * was decoded. */
+static void falling_through_where_cs_has_a_base(void **state)
+{
+    (void)state;
+    static const uint8_t other[] = {0xe6, 0x80, 0xea, 0x00, 0x80, 0x00, 0x07}; /* JMP 700:8000 */
+    static const uint8_t wanted[] = {0xe6, 0x81, 0xf4};
+    real_mode_start(other, sizeof other);
+    memset(guest.memory.host + 0xf000, 0x90, 0x40);
+    memcpy(guest.memory.host + 0xf040, wanted, sizeof wanted);
+    memcpy(guest.memory.host + 0x8040, other, sizeof other);
+    guest.state.segment[SEG_CS].selector = 0;
+    guest.state.segment[SEG_CS].base = 0;
+    guest.state.rip = 0x8040;
+    guest_import(&guest);
+    assert_int_equal(guest_run(&guest).address, 0x80);
+    assert_int_equal(guest.engine->ops->complete(guest.engine, 0, &guest.error), 0);
+    assert_int_equal(guest_run(&guest).address, 0x81);
+}
+
 static void into_long_mode_and_back(void **state)
 {
     (void)state;
@@ -483,6 +525,8 @@ int main(void)
         cmocka_unit_test(real_mode_interrupt),
         cmocka_unit_test(from_real_mode_to_protected_mode),
         cmocka_unit_test(big_real_mode),
+        cmocka_unit_test(falling_through_the_limit_of_cs),
+        cmocka_unit_test(falling_through_where_cs_has_a_base),
         cmocka_unit_test(into_long_mode_and_back),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
