@@ -40,6 +40,8 @@ const char cli_machine_help[] =
     "  --max-time TIME        stop after this much virtual time (2.5s, 10ms)\n"
     "  --start-time SECONDS   the guest's clock at power-on, since 1970 UTC; the host's by "
     "default\n"
+    "  --cpus N               vCPUs, 1 to 16; they run in turns on one host thread\n"
+    "  --turn LEAST..MOST     instructions that one runs before another may (1K..100K)\n"
     "  --seed N               seed for what the machine chooses at random\n"
     "  --no-reboot            a reset ends the run instead of starting the guest again\n"
     "  --panic-exit on|off    a Linux kernel panic on the serial port ends the run with status 1\n"
@@ -54,6 +56,27 @@ void cli_machine_init(struct cli_machine *setup)
     setup->config.start_time = (int64_t)time(NULL);
 }
 
+static int parse_integer(const char *name, const char *text, uint64_t *value, struct error *error)
+{
+    char *end;
+    errno = 0;
+    *value = strtoull(text, &end, 0);
+    if (errno || end == text || *end || text[0] == '-')
+        return error_set(error, "%s %s: not a number", name, text);
+    return 0;
+}
+
+static int parse_cpus(const char *text, struct machine_config *config, struct error *error)
+{
+    uint64_t count;
+    if (parse_integer("--cpus", text, &count, error) < 0)
+        return -1;
+    if (count == 0 || count > CONFIG_MAX_CPUS)
+        return error_set(error, "--cpus %s: a machine has 1 to %d", text, CONFIG_MAX_CPUS);
+    config->cpus = (unsigned)count;
+    return 0;
+}
+
 static int add_memory(struct cli_machine *setup, const char *value, struct error *error)
 {
     struct machine_config *config = &setup->config;
@@ -65,16 +88,6 @@ static int add_memory(struct cli_machine *setup, const char *value, struct error
         return -1;
     }
     config->memory_count++;
-    return 0;
-}
-
-static int parse_integer(const char *name, const char *text, uint64_t *value, struct error *error)
-{
-    char *end;
-    errno = 0;
-    *value = strtoull(text, &end, 0);
-    if (errno || end == text || *end || text[0] == '-')
-        return error_set(error, "%s %s: not a number", name, text);
     return 0;
 }
 
@@ -207,6 +220,12 @@ int cli_machine_option(
         if (!setup->config.panic_exit && strcmp(value, "off") != 0)
             result = error_set(error, "--panic-exit %s: on or off", value);
         break;
+    case CLI_CPUS:
+        result = parse_cpus(value, &setup->config, error);
+        break;
+    case CLI_TURN:
+        result = config_parse_turn(value, setup->config.turn, error);
+        break;
     case CLI_SEED:
         result = parse_integer("--seed", value, &setup->config.seed, error);
         break;
@@ -283,7 +302,7 @@ int cli_machine_load(struct cli_machine *setup, struct error *error)
             return -1;
     }
     if (strcmp(setup->engine, "auto") == 0)
-        setup->engine = probe_auto_engine();
+        setup->engine = setup->config.cpus > 1 ? "soft" : probe_auto_engine();
     return 0;
 }
 

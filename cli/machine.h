@@ -38,6 +38,7 @@ struct cli_machine {
         {"serial", required_argument, NULL, CLI_SERIAL},                                          \
         {"pace", required_argument, NULL, CLI_PACE},                                              \
         {"max-time", required_argument, NULL, CLI_MAX_TIME},                                      \
+        {"cpus", required_argument, NULL, CLI_CPUS}, {"turn", required_argument, NULL, CLI_TURN}, \
         {"start-time", required_argument, NULL, CLI_START_TIME},                                  \
         {"disk", required_argument, NULL, CLI_DISK},                                              \
         {"fault", required_argument, NULL, CLI_FAULT}, {"net", required_argument, NULL, CLI_NET}, \
@@ -57,6 +58,8 @@ enum {
     CLI_SERIAL,
     CLI_PACE,
     CLI_MAX_TIME,
+    CLI_CPUS,
+    CLI_TURN,
     CLI_START_TIME,
     CLI_SEED,
     CLI_DISK,

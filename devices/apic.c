@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "devices/apic_bus.h"
+
 enum {
     REGISTER_ID = 0x02,
     REGISTER_VERSION = 0x03,
@@ -162,7 +164,7 @@ static void end_of_interrupt(struct apic *apic)
 
 /* ---- Messages ------------------------------------------------------------------------------- */
 
-static bool is_addressed(const struct apic *apic, uint8_t destination, bool is_logical)
+bool apic_is_addressed(const struct apic *apic, uint8_t destination, bool is_logical)
 {
     if (destination == BROADCAST)
         return true;
@@ -174,28 +176,15 @@ static bool is_addressed(const struct apic *apic, uint8_t destination, bool is_l
     return own >> 4 == destination >> 4 && (own & destination & 0xf);
 }
 
-bool apic_receive(struct apic *apic, const struct apic_message *message)
+bool apic_accept(struct apic *apic, uint8_t vector, bool is_level)
 {
-    if (!is_addressed(apic, message->destination, message->is_logical))
-        return false;
-    if (message->mode != APIC_FIXED && message->mode != APIC_LOWEST_PRIORITY)
-        return false;
-    accept(apic, message->vector, message->is_level);
+    accept(apic, vector, is_level);
     return enabled(apic);
 }
 
-void apic_receive_msi(struct apic *apic, uint64_t address, uint32_t data)
+unsigned apic_arbitration(const struct apic *apic)
 {
-    if (address >> 20 != APIC_BASE >> 20)
-        return;
-    const struct apic_message message = {
-        .destination = (uint8_t)(address >> 12),
-        .is_logical = address & 4,
-        .is_level = data & 1 << 15,
-        .mode = data >> 8 & 7,
-        .vector = (uint8_t)data,
-    };
-    apic_receive(apic, &message);
+    return enabled(apic) ? processor_priority(apic) : 256;
 }
 
 bool apic_accepts_external(const struct apic *apic)
@@ -204,23 +193,24 @@ bool apic_accepts_external(const struct apic *apic)
     return !(entry & LVT_MASKED) && (entry >> 8 & 7) == APIC_EXTERNAL;
 }
 
-/* The ICR's low half was written. With one processor only messages to itself arrive. */
+/* The ICR's low half was written. */
 static void send(struct apic *apic)
 {
-    enum { TO_DESTINATION, TO_SELF, TO_ALL, TO_OTHERS };
     uint32_t low = apic->icr[0];
-    unsigned mode = low >> 8 & 7, shorthand = low >> 18 & 3;
-    if (mode != APIC_FIXED && mode != APIC_LOWEST_PRIORITY)
-        return;
-    if ((low & 0xff) < FIRST_VECTOR) {
+    const struct apic_message message = {
+        .destination = (uint8_t)(apic->icr[1] >> 24),
+        .is_logical = low & 1 << 11,
+        .is_level = low & 1 << 15,
+        .is_asserted = low & 1 << 14,
+        .mode = low >> 8 & 7,
+        .vector = (uint8_t)low,
+    };
+    bool has_vector = message.mode == APIC_FIXED || message.mode == APIC_LOWEST_PRIORITY;
+    if (has_vector && message.vector < FIRST_VECTOR) {
         report_error(apic, ERROR_SEND_VECTOR);
         return;
     }
-    bool is_logical = low & 1 << 11;
-    if (shorthand == TO_SELF || shorthand == TO_ALL ||
-        (shorthand == TO_DESTINATION &&
-            is_addressed(apic, (uint8_t)(apic->icr[1] >> 24), is_logical)))
-        accept(apic, (uint8_t)low, false);
+    apic_bus_send(apic->config.bus, &message, apic, (enum apic_shorthand)(low >> 18 & 3));
 }
 
 /* ---- The timer ------------------------------------------------------------------------------ */
@@ -439,7 +429,7 @@ static void write_register(struct apic *apic, unsigned index, uint32_t value)
     }
 }
 
-static uint64_t apic_read(void *device, uint64_t address, unsigned size)
+uint64_t apic_read(void *device, uint64_t address, unsigned size)
 {
     unsigned offset = address & 15;
     uint64_t word = offset < 4 ? read_register(device, (unsigned)(address >> 4)) : 0;
@@ -447,7 +437,7 @@ static uint64_t apic_read(void *device, uint64_t address, unsigned size)
     return size == 8 ? word : word & ((1ull << (8 * size)) - 1);
 }
 
-static void apic_write(void *device, uint64_t address, unsigned size, uint64_t value)
+void apic_write(void *device, uint64_t address, unsigned size, uint64_t value)
 {
     if (size == 4 && (address & 15) == 0)
         write_register(device, (unsigned)(address >> 4), (uint32_t)value);
@@ -466,23 +456,35 @@ void apic_set_cr8(struct apic *apic, uint8_t cr8)
 
 /* ---- The device ----------------------------------------------------------------------------- */
 
-static void apic_reset(void *device)
+/* As after power-on, and without what firmware does. */
+static void clear(struct apic *apic)
 {
-    struct apic *apic = device;
     struct apic_config config = apic->config;
     struct timer timer = apic->timer;
     timer_cancel(config.clock, &apic->timer);
     timer.deadline = TIMER_IDLE;
     timer.next = NULL;
-    *apic = (struct apic){.config = config,
-        .timer = timer,
-        .dfr = UINT32_MAX,
-        .svr = SVR_ENABLED | 0xff,
-        .lvt = {[LVT_LINT0] = APIC_EXTERNAL << 8}};
-    for (unsigned i = 0; i < LVT_COUNT; i++) {
-        if (i != LVT_LINT0)
-            apic->lvt[i] = LVT_MASKED;
-    }
+    *apic = (struct apic){
+        .config = config, .timer = timer, .id = config.id, .dfr = UINT32_MAX, .svr = 0xff};
+    for (unsigned i = 0; i < LVT_COUNT; i++)
+        apic->lvt[i] = LVT_MASKED;
+}
+
+static void apic_reset(void *device)
+{
+    struct apic *apic = device;
+    clear(apic);
+    if (apic->config.id != 0)
+        return;
+    apic->svr |= SVR_ENABLED;
+    apic->lvt[LVT_LINT0] = APIC_EXTERNAL << 8;
+}
+
+void apic_init(struct apic *apic)
+{
+    uint8_t id = apic->id;
+    clear(apic);
+    apic->id = id;
 }
 
 struct apic *apic_create(const struct apic_config *config, struct error *error)
@@ -504,18 +506,6 @@ void apic_destroy(struct apic *apic)
         return;
     timer_cancel(apic->config.clock, &apic->timer);
     free(apic);
-}
-
-int apic_attach(struct apic *apic, struct bus *mmio, struct error *error)
-{
-    return bus_register(mmio,
-        &(struct bus_range){.base = APIC_BASE,
-            .size = APIC_SIZE,
-            .name = "apic",
-            .device = apic,
-            .read = apic_read,
-            .write = apic_write},
-        error);
 }
 
 static void apic_save(const void *device, struct buffer *out)
@@ -605,5 +595,9 @@ struct device apic_device(struct apic *apic)
         .restore = apic_restore,
         .describe = apic_describe,
     };
-    return (struct device){.name = "apic", .ops = &ops, .object = apic};
+    static const char *const names[APIC_BUS_MAX] = {"apic", "apic1", "apic2", "apic3", "apic4",
+        "apic5", "apic6", "apic7", "apic8", "apic9", "apic10", "apic11", "apic12", "apic13",
+        "apic14", "apic15"};
+    return (struct device){
+        .name = names[apic->config.id % APIC_BUS_MAX], .ops = &ops, .object = apic};
 }

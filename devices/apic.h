@@ -1,15 +1,16 @@
 /*
  * The local APIC of one processor, in xAPIC mode (AMD64 Architecture Programmer's Manual volume 2,
- * chapter 16; Intel SDM volume 3, chapter 10).
+ * chapter 16; Intel SDM volume 3, chapter 10). The bus that joins those of a machine, routes their
+ * messages and decides which of them the guest sees at APIC_BASE is devices/apic_bus.h.
  *
  * Implemented: ID, version, TPR, APR, PPR, EOI, LDR, DFR, SVR, ISR, TMR, IRR, ESR, ICR, the local
  * vector table with the timer in one-shot and periodic mode, LINT0 as ExtINT. Not there, as CPUID
- * says or for want of a second processor and of sources: x2APIC, TSC-deadline, performance and
- * thermal interrupts; NMI, SMI, INIT and start-up messages are accepted and do nothing.
+ * says or for want of sources: x2APIC, TSC-deadline, performance and thermal interrupts, SMI.
  *
  * - The timer counts at APIC_TIMER_HZ divided by the divide configuration.
- * - Out of reset the APIC is as firmware leaves it: enabled by software, with LINT0 set to ExtINT,
- *   so that the 8259A's interrupts pass through ("virtual wire") until the guest says otherwise.
+ * - Out of reset the first processor's APIC is as firmware leaves it: enabled by software, with
+ *   LINT0 set to ExtINT, so that the 8259A's interrupts pass through ("virtual wire") until the
+ * guest says otherwise. Those of the others are as their own reset leaves them: disabled.
  * - Registers are read and written as 32-bit words at multiples of 16; what a guest reads in other
  *   sizes are the same bytes, writes in other sizes are ignored.
  */
@@ -19,6 +20,7 @@
 #include "devices/device.h"
 
 struct apic;
+struct apic_bus;
 
 #define APIC_BASE 0xfee00000ull
 enum { APIC_SIZE = 0x1000, APIC_TIMER_HZ = 1000000000 };
@@ -26,10 +28,19 @@ enum { APIC_SIZE = 0x1000, APIC_TIMER_HZ = 1000000000 };
 enum { APIC_TPR = 0x80, APIC_PPR = 0xa0 };
 
 /* Delivery modes, as in the ICR, an I/O APIC's entry and the data of a message. */
-enum { APIC_FIXED = 0, APIC_LOWEST_PRIORITY = 1, APIC_EXTERNAL = 7 };
+enum {
+    APIC_FIXED = 0,
+    APIC_LOWEST_PRIORITY = 1,
+    APIC_NMI = 4,
+    APIC_INIT = 5,
+    APIC_STARTUP = 6,
+    APIC_EXTERNAL = 7
+};
 
 struct apic_config {
     struct clock *clock;
+    uint8_t id;           /* the processor's: 0 is the first one, which boots */
+    struct apic_bus *bus; /* where its own messages go */
     /* A level-triggered interrupt has ended: for the I/O APIC. May be NULL. */
     void (*ended)(void *target, uint8_t vector);
     void *ended_target;
@@ -42,19 +53,27 @@ struct apic_message {
     uint8_t destination; /* physical APIC ID, or logical by the LDR and DFR */
     bool is_logical;
     bool is_level;
-    uint8_t mode; /* a delivery mode */
+    bool is_asserted; /* a level message only: not the one that takes the level back */
+    uint8_t mode;     /* a delivery mode */
     uint8_t vector;
 };
 
 struct apic *apic_create(const struct apic_config *config, struct error *error);
 void apic_destroy(struct apic *apic); /* NULL is fine */
-int apic_attach(struct apic *apic, struct bus *mmio, struct error *error);
 struct device apic_device(struct apic *apic);
+/* As the INIT message leaves it: like a reset, but for the ID. */
+void apic_init(struct apic *apic);
 
-/* An interrupt message from the bus; true when it was for this processor and a vector was taken. */
-bool apic_receive(struct apic *apic, const struct apic_message *message);
-/* A write to 0xfeexxxxx by a device (PCI MSI, MSI-X). */
-void apic_receive_msi(struct apic *apic, uint64_t address, uint32_t data);
+/* Have the types of struct bus_range's; `address` is an offset. */
+uint64_t apic_read(void *apic, uint64_t address, unsigned size);
+void apic_write(void *apic, uint64_t address, unsigned size, uint64_t value);
+
+/* Is this processor addressed, physically or logically? */
+bool apic_is_addressed(const struct apic *apic, uint8_t destination, bool is_logical);
+/* A fixed interrupt for this processor; true when it was taken. */
+bool apic_accept(struct apic *apic, uint8_t vector, bool is_level);
+/* What lowest-priority delivery goes by: the processor's priority; 256 when it takes nothing. */
+unsigned apic_arbitration(const struct apic *apic);
 /* Does LINT0 pass the 8259A's interrupts on? */
 bool apic_accepts_external(const struct apic *apic);
 /* Does a request wait that only the task priority could hold back? */

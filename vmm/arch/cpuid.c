@@ -101,3 +101,21 @@ void cpuid_query(uint32_t function, uint32_t index, uint32_t out[4])
         return;
     }
 }
+
+void cpuid_query_vcpu(
+    uint32_t function, uint32_t index, unsigned vcpu, unsigned count, uint32_t out[4])
+{
+    enum { EDX_HTT = 1 << 28, ECX_CMP_LEGACY = 1 << 1, ID_BITS_SHIFT = 12 };
+    cpuid_query(function, index, out);
+    if (count <= 1)
+        return;
+    if (function == 1) {
+        out[1] = (out[1] & 0xffff) | count << 16 | vcpu << 24;
+        out[3] |= EDX_HTT;
+    } else if (function == 0x80000001) {
+        out[2] |= ECX_CMP_LEGACY;
+    } else if (function == 0x80000008) {
+        unsigned bits = 32 - (unsigned)__builtin_clz(count - 1);
+        out[2] = (count - 1) | bits << ID_BITS_SHIFT;
+    }
+}

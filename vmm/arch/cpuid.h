@@ -20,8 +20,13 @@ struct cpuid_leaf {
 /* All leaves of the model; *count of them. */
 const struct cpuid_leaf *cpuid_leaves(unsigned *count);
 
-/* What CPUID returns for any input, out-of-range leaves included (they read as zero). */
+/* What CPUID returns for any input, out-of-range leaves included (they read as zero), on a machine
+ * of one vCPU. */
 void cpuid_query(uint32_t function, uint32_t index, uint32_t out[4]);
+/* The same on vCPU `vcpu` of `count`: the APIC ID and the number of cores are put in (APM volume 3,
+ * appendix E). */
+void cpuid_query_vcpu(
+    uint32_t function, uint32_t index, unsigned vcpu, unsigned count, uint32_t out[4]);
 
 /* CR4 bits and physical address width that the model allows. */
 #define CPUID_CR4_ALLOWED \

@@ -46,6 +46,7 @@ enum exit_kind {
     EXIT_EXCEPTION,  /* BREAK_EXCEPTION: an exception has just been delivered */
     EXIT_MODE,       /* BREAK_MODE: the mode or the privilege level has just changed */
     EXIT_MATCH,      /* request.match: the next boundary where these registers stand */
+    EXIT_PAUSE,      /* request.stop_at_pause: a loop of PAUSEs */
     EXIT_UNEMULATED, /* kvm: the software CPU is to execute the instruction at RIP, of which nothing
                         is done: the host could not, or left the state uncertain at a kick, which
                         comes again behind it */
@@ -74,6 +75,7 @@ struct run_request {
     uint64_t budget;              /* instructions; ignored by an engine that cannot count */
     bool stop_when_interruptible; /* stop at the first boundary with IF=1 and no shadow ... */
     uint8_t stop_below_cr8;       /* ... where CR8 is less than this; 0: whatever it is */
+    bool stop_at_pause;           /* engines that count: stop when one PAUSE is executed again */
     /*
      * Engines that count: stop at the first boundary where RIP (its linear address), the general
      * registers and the arithmetic flags are these, also between the iterations of a repeated
@@ -175,6 +177,9 @@ struct engine {
      * after it. The caller may set it to 0. */
     uint64_t delivered;
     uint64_t delivered_retired;
+    /* Which of the machine's vCPUs the state is of, and how many there are: what CPUID tells. Set
+     * by the caller; a `vcpu_count` of 0 means one. */
+    uint8_t vcpu, vcpu_count;
 };
 
 /* How many faults were delivered at the boundary between instructions where the engine stands. */

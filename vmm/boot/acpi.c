@@ -266,15 +266,26 @@ static void put_override(struct buffer *out, uint8_t irq, uint32_t input, uint16
     buffer_put_u16(out, flags);
 }
 
-static uint64_t put_madt(struct builder *builder, struct buffer *out)
+static void put_processor(struct buffer *out, uint8_t number)
 {
-    enum { PROCESSOR = 0, IO_APIC = 1, NMI = 4, ENABLED = 1, PCAT_COMPATIBLE = 1 };
+    enum { PROCESSOR = 0, PROCESSOR_SIZE = 8, ENABLED = 1 };
+    buffer_put_u8(out, PROCESSOR);
+    buffer_put_u8(out, PROCESSOR_SIZE);
+    buffer_put_u8(out, number); /* ACPI processor UID */
+    buffer_put_u8(out, number); /* APIC ID */
+    buffer_put_u32(out, ENABLED);
+}
+
+static uint64_t put_madt(
+    struct builder *builder, struct buffer *out, const struct acpi_options *options)
+{
+    enum { IO_APIC = 1, NMI = 4, PCAT_COMPATIBLE = 1 };
     enum { CONFORMS = 0, LEVEL_LOW = 0xf, ALL_PROCESSORS = 0xff, LINT1 = 1 };
     begin_table(out, "APIC", 3);
     buffer_put_u32(out, (uint32_t)APIC_BASE);
     buffer_put_u32(out, PCAT_COMPATIBLE);
-    const uint8_t processor[8] = {PROCESSOR, 8, 0, 0, ENABLED};
-    buffer_put(out, processor, sizeof processor);
+    for (unsigned i = 0; i < options->cpus; i++)
+        put_processor(out, (uint8_t)i);
     const uint8_t io_apic[4] = {IO_APIC, 12, 0, 0};
     buffer_put(out, io_apic, sizeof io_apic);
     buffer_put_u32(out, (uint32_t)IOAPIC_BASE);
@@ -316,7 +327,7 @@ int acpi_write_tables(
     uint64_t facs = put_facs(&builder);
     uint64_t dsdt = put_dsdt(&builder, &out, options);
     uint64_t fadt = put_fadt(&builder, &out, facs, dsdt);
-    uint64_t madt = put_madt(&builder, &out);
+    uint64_t madt = put_madt(&builder, &out, options);
     begin_table(&out, "RSDT", 1);
     buffer_put_u32(&out, (uint32_t)fadt);
     buffer_put_u32(&out, (uint32_t)madt);

@@ -22,6 +22,7 @@ enum {
 
 struct acpi_options {
     bool has_pci;
+    unsigned cpus; /* processors, with the APIC IDs from 0 on */
 };
 
 int acpi_write_tables(

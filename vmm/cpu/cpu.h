@@ -222,6 +222,9 @@ struct cpu {
     struct pending_access writes[CPU_MAX_ACCESSES];
     unsigned write_count, write_next;
 
+    bool stop_at_pause;   /* as the run request says */
+    bool paused;          /* the same PAUSE was executed again while `stop_at_pause` */
+    uint64_t pause_rip;   /* of the last PAUSE in this run */
     bool stop_requested;  /* leave the dispatcher at the next instruction boundary */
     volatile int kicked;  /* engine kick */
     struct error failure; /* text of a CPU_JUMP_STOP */

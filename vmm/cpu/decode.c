@@ -253,7 +253,9 @@ static insn_handler special_handler(
     case 0x63:
         return cursor->code64 ? op_movsxd : handler;
     case 0x90: /* with REX.B it is XCHG R8, RAX */
-        return insn->rm == RAX ? op_nop : handler;
+        if (insn->rm != RAX)
+            return handler;
+        return insn->flags & INSN_REP ? op_pause : op_nop;
     case MAP_0F << 8 | 0x01:
         return memory ? handler : system_register_handler(insn);
     case MAP_0F << 8 | 0xae:

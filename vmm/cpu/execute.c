@@ -236,6 +236,8 @@ static bool boundary(
         exit->kind = EXIT_MATCH;
     } else if (is_window(cpu, request)) {
         exit->kind = EXIT_WINDOW;
+    } else if (cpu->paused && has_own_count(cpu)) {
+        exit->kind = EXIT_PAUSE;
     } else if (cpu->engine.retired >= end) {
         exit->kind = EXIT_BUDGET;
     } else if (cpu->kicked && has_own_count(cpu)) {
@@ -530,6 +532,9 @@ int cpu_run(
         request->budget > UINT64_MAX - start ? UINT64_MAX : start + request->budget;
 
     match_arm(cpu, request->match);
+    cpu->stop_at_pause = request->stop_at_pause;
+    cpu->paused = false;
+    cpu->pause_rip = UINT64_MAX;
     int reason = setjmp(escape);
     cpu->escape = &escape;
     if (reason && !escaped(cpu, reason)) {

@@ -71,6 +71,7 @@ void op_setcc(struct cpu *cpu, const struct insn *insn);
 void op_convert_acc(struct cpu *cpu, const struct insn *insn); /* 98: CBW CWDE CDQE */
 void op_convert_dx(struct cpu *cpu, const struct insn *insn);  /* 99: CWD CDQ CQO */
 void op_xlat(struct cpu *cpu, const struct insn *insn);
+void op_pause(struct cpu *cpu, const struct insn *insn);
 void op_nop(struct cpu *cpu, const struct insn *insn);
 void op_clflush(struct cpu *cpu, const struct insn *insn);
 

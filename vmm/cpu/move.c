@@ -126,6 +126,18 @@ void op_xlat(struct cpu *cpu, const struct insn *insn)
     gpr_write(cpu, RAX, 1, memory_load(cpu, linear, 1));
 }
 
+/* A loop that waits for another processor (APM volume 3, PAUSE): it may be that one's turn. */
+void op_pause(struct cpu *cpu, const struct insn *insn)
+{
+    (void)insn;
+    bool is_loop = cpu->pause_rip == cpu->s.rip;
+    cpu->pause_rip = cpu->s.rip;
+    if (!cpu->stop_at_pause || !is_loop)
+        return;
+    cpu->paused = true;
+    cpu->stop_requested = true;
+}
+
 void op_nop(struct cpu *cpu, const struct insn *insn)
 {
     (void)cpu;

@@ -211,7 +211,8 @@ void op_cpuid(struct cpu *cpu, const struct insn *insn)
 {
     (void)insn;
     uint32_t out[4], function = (uint32_t)cpu->s.gpr[RAX];
-    cpuid_query(function, (uint32_t)cpu->s.gpr[RCX], out);
+    cpuid_query_vcpu(
+        function, (uint32_t)cpu->s.gpr[RCX], cpu->engine.vcpu, cpu->engine.vcpu_count, out);
     cpu->s.gpr[RAX] = out[0];
     cpu->s.gpr[RBX] = out[1];
     cpu->s.gpr[RCX] = out[2];

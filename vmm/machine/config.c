@@ -13,6 +13,8 @@ void config_defaults(struct machine_config *config)
     *config = (struct machine_config){
         .memory = {{.size = 128ull << 20}},
         .memory_count = 1,
+        .cpus = 1,
+        .turn = {CONFIG_TURN_LEAST, CONFIG_TURN_MOST},
         .pace = PACE_REAL,
         .max_time = UINT64_MAX,
         .panic_exit = true,
@@ -69,6 +71,10 @@ void config_write(const struct machine_config *config, struct buffer *out)
     for (unsigned i = 0; i < config->memory_count; i++)
         buffer_printf(out, "%s%llu", i ? "+" : "", (unsigned long long)config->memory[i].size);
     buffer_printf(out, "\nboot=%s\n", boot_protocol_name(config->boot));
+    if (config->cpus > 1) {
+        buffer_printf(out, "cpus=%u\n", config->cpus);
+        buffer_printf(out, "turn=%u..%u\n", config->turn[0], config->turn[1]);
+    }
     buffer_printf(out, "pace=%s\n", pace_names[config->pace]);
     buffer_printf(out, "max-time=%llu\n", (unsigned long long)config->max_time);
     buffer_printf(out, "seed=%llu\n", (unsigned long long)config->seed);
@@ -120,6 +126,45 @@ static bool parse_memory_sizes(struct machine_config *config, char *value)
     return true;
 }
 
+int config_parse_turn(const char *text, uint32_t turn[2], struct error *error)
+{
+    uint64_t count[2] = {0};
+    const char *rest = text;
+    char *end = NULL;
+    for (unsigned i = 0; i < 2; i++) {
+        if (!isdigit((unsigned char)*rest))
+            break;
+        errno = 0;
+        count[i] = strtoull(rest, &end, 10);
+        if (errno || count[i] > UINT32_MAX)
+            break;
+        uint64_t factor = *end == 'K' ? 1000 : *end == 'M' ? 1000000 : 1;
+        count[i] *= factor;
+        end += factor > 1;
+        if (*end == '\0' && i == 0)
+            count[++i] = count[0];
+        rest = end + 2;
+        if (i == 0 && strncmp(end, "..", 2) != 0)
+            break;
+    }
+    if (!end || *end || count[0] == 0 || count[1] < count[0] || count[1] > CONFIG_TURN_LIMIT)
+        return error_set(error,
+            "'%s' is no length of turns: give instructions, as in 1K..100K, at most %uM", text,
+            CONFIG_TURN_LIMIT / 1000000);
+    turn[0] = (uint32_t)count[0];
+    turn[1] = (uint32_t)count[1];
+    return 0;
+}
+
+static bool parse_cpus(struct machine_config *config, const char *value)
+{
+    uint64_t count;
+    if (!parse_u64(value, &count) || count == 0 || count > CONFIG_MAX_CPUS)
+        return false;
+    config->cpus = (unsigned)count;
+    return true;
+}
+
 static bool parse_entry(struct machine_config *config, const char *key, char *value)
 {
     uint64_t number;
@@ -131,6 +176,10 @@ static bool parse_entry(struct machine_config *config, const char *key, char *va
         config->pace = strcmp(value, "fast") == 0 ? PACE_FAST : PACE_REAL;
         return strcmp(value, pace_names[config->pace]) == 0;
     }
+    if (strcmp(key, "cpus") == 0)
+        return parse_cpus(config, value);
+    if (strcmp(key, "turn") == 0)
+        return config_parse_turn(value, config->turn, NULL) == 0;
     if (strcmp(key, "max-time") == 0)
         return parse_u64(value, &config->max_time);
     if (strcmp(key, "seed") == 0)

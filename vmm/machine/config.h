@@ -33,11 +33,13 @@ enum { MACHINE_VERSION = 4, MACHINE_VERSION_UNSAID = 1 };
 
 enum pace { PACE_REAL, PACE_FAST };
 
-enum { CONFIG_MAX_NICS = 4, CONFIG_MAX_DISKS = 4 };
+enum { CONFIG_MAX_NICS = 4, CONFIG_MAX_DISKS = 4, CONFIG_MAX_CPUS = 16 };
 
 struct machine_config {
     struct memory_backend memory[MEMORY_MAX_BACKENDS]; /* paths point into the caller's strings */
     unsigned memory_count;
+    unsigned cpus;    /* 1 to CONFIG_MAX_CPUS */
+    uint32_t turn[2]; /* instructions that a vCPU runs before another may: least, most */
     enum boot_protocol boot;
     char command_line[BOOT_COMMAND_LINE_MAX + 1];
     enum pace pace;
@@ -56,6 +58,9 @@ struct machine_config {
     int64_t start_time; /* the RTC's time at power-on, seconds since 1970 UTC */
 };
 
+/* Default length of a turn, and the most that may be asked for, in instructions. */
+enum { CONFIG_TURN_LEAST = 1000, CONFIG_TURN_MOST = 100000, CONFIG_TURN_LIMIT = 1000000000 };
+
 /* 128 MiB, no kernel, real pace, no limit; start_time is left 0. */
 void config_defaults(struct machine_config *config);
 
@@ -66,6 +71,8 @@ void config_defaults(struct machine_config *config);
 void config_write(const struct machine_config *config, struct buffer *out);
 int config_parse(struct machine_config *config, const char *text, size_t size, struct error *error);
 
+/* "1K..100K", "5000": instructions, least and most; K and M are powers of 1000. */
+int config_parse_turn(const char *text, uint32_t turn[2], struct error *error);
 /* "SIZE" or "file=PATH,size=SIZE"; *storage receives a malloc'ed path when there is one. */
 int config_parse_memory(
     const char *text, struct memory_backend *backend, char **storage, struct error *error);

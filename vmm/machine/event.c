@@ -18,6 +18,7 @@ const char *event_kind_name(enum event_kind kind)
         [EVENT_MODEM] = "modem",
         [EVENT_DISK] = "disk",
         [EVENT_PACKET] = "packet",
+        [EVENT_TURN] = "turn",
     };
     const char *name = kind < EVENT_KIND_COUNT ? names[kind] : 0;
     return name ? name : "?";
@@ -37,6 +38,7 @@ const char *input_kind_name(enum input_kind kind)
         [INPUT_ENTROPY] = "entropy",
         [INPUT_PACKET] = "packet",
         [INPUT_LINK] = "link",
+        [INPUT_TURN] = "turn",
     };
     const char *name = kind < INPUT_KIND_COUNT ? names[kind] : 0;
     return name ? name : "?";

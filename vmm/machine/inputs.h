@@ -40,6 +40,7 @@ enum input_kind {
     INPUT_ENTROPY = 9,    /* sync: random bytes */
     INPUT_PACKET = 10,    /* async: a network frame */
     INPUT_LINK = 11,      /* sync: the host link that a sent frame left by; which links live */
+    INPUT_TURN = 13,      /* async: another vCPU runs; `device` says which */
     INPUT_KIND_COUNT
 };
 
@@ -83,6 +84,7 @@ struct run_plan {
     uint64_t budget; /* instructions, for an engine that counts */
     bool stop_when_interruptible;
     uint8_t stop_below_cr8;  /* see struct run_request */
+    bool stop_at_pause;      /* likewise */
     struct landing *landing; /* replay: the run ends there; NULL otherwise */
 };
 

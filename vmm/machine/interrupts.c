@@ -8,9 +8,14 @@ static bool external(const struct machine *machine)
     return pic_output(machine->pic) && apic_accepts_external(machine->apic);
 }
 
+bool interrupts_output_of(const struct machine *machine, const struct apic *apic)
+{
+    return (pic_output(machine->pic) && apic_accepts_external(apic)) || apic_output(apic);
+}
+
 bool interrupts_output(const struct machine *machine)
 {
-    return external(machine) || apic_output(machine->apic);
+    return interrupts_output_of(machine, machine->apic);
 }
 
 bool interrupts_request(const struct machine *machine)

@@ -9,6 +9,8 @@
 
 /* Is an interrupt waiting for the processor? */
 bool interrupts_output(const struct machine *machine);
+/* ... for the vCPU that this APIC is of? */
+bool interrupts_output_of(const struct machine *machine, const struct apic *apic);
 /* As the above, whatever the task priority: the guest may have changed CR8 since. */
 bool interrupts_request(const struct machine *machine);
 /* What CR8 has to be less than for the waiting interrupt to be taken; 0: it may be anything. */

@@ -11,6 +11,7 @@
 #include "devices/uart.h"
 #include "vmm/machine/interrupts.h"
 #include "vmm/machine/nic.h"
+#include "vmm/machine/schedule.h"
 
 #define MS_IN_NS 1000000ull
 
@@ -25,6 +26,7 @@ struct live {
     struct live_console console;
     enum pace pace;
     struct machine *machine;
+    struct schedule schedule;
     uint64_t start;   /* host ns at virtual time 0 */
     uint64_t skipped; /* virtual ns that PACE_FAST jumped over */
 
@@ -222,6 +224,17 @@ static void set_time_delivery(struct delivery *delivery, bool at_deadline, uint6
     delivery->size = 0;
 }
 
+static int take_turn(struct live *live, struct machine *machine, struct delivery *delivery)
+{
+    unsigned index;
+    if (machine->config->cpus == 1 || !schedule_next(&live->schedule, machine, &index))
+        return 0;
+    delivery->kind = INPUT_TURN;
+    delivery->device = index;
+    delivery->size = 0;
+    return 1;
+}
+
 static int live_poll(struct input_source *source, struct machine *machine,
     struct delivery *delivery, struct error *error)
 {
@@ -232,7 +245,8 @@ static int live_poll(struct input_source *source, struct machine *machine,
         set_time_delivery(delivery, true, deadline);
         return 1;
     }
-    return take_input(live, machine, delivery) || take_packet(machine, delivery);
+    return take_input(live, machine, delivery) || take_packet(machine, delivery) ||
+           take_turn(live, machine, delivery);
 }
 
 /*
@@ -315,6 +329,19 @@ static void schedule_kick(struct live *live, uint64_t at)
         wake_thread(live);
 }
 
+/* A turn ends after its number of instructions, or when the vCPU waits in a loop for another. */
+static void plan_turn(struct live *live, const struct machine *machine, struct run_plan *plan)
+{
+    if (machine->config->cpus == 1)
+        return;
+    uint64_t left = schedule_left(&live->schedule, machine);
+    if (left == BUDGET_UNLIMITED)
+        return;
+    plan->stop_at_pause = true;
+    if (left < plan->budget)
+        plan->budget = left;
+}
+
 static int live_plan(struct input_source *source, struct machine *machine, struct run_plan *plan,
     struct error *error)
 {
@@ -327,6 +354,7 @@ static int live_plan(struct input_source *source, struct machine *machine, struc
         plan->stop_when_interruptible = interrupts_request(machine);
         plan->stop_below_cr8 = interrupts_priority(machine);
         plan->budget = deadline == TIMER_IDLE ? BUDGET_UNLIMITED : deadline - now;
+        plan_turn(live, machine, plan);
         return 0;
     }
     uint64_t at = NEVER;
@@ -350,6 +378,8 @@ static int live_landing(struct input_source *source, struct machine *machine,
         look_through_input(live);
     bool input =
         (atomic_load(&live->input_ready) && input_room(machine) > 0) || packet_is_due(machine);
+    if (exit->kind == EXIT_PAUSE)
+        schedule_yield(&live->schedule, machine);
     if (machine->counts_time)
         return exit->kind != EXIT_KICK || input;
     if (interrupts_request(machine) && !interrupts_output(machine) &&
@@ -431,6 +461,7 @@ struct input_source *live_source(struct live *live)
 int live_attach(struct live *live, struct machine *machine, struct error *error)
 {
     live->machine = machine;
+    schedule_init(&live->schedule, machine->config->seed);
     live->start = host_ns();
     int failed = pthread_create(&live->thread, NULL, watch, live);
     if (failed) {

@@ -14,6 +14,7 @@
 #include "vmm/kvm/paired.h"
 #include "vmm/machine/platform.h"
 #include "vmm/machine/probe.h"
+#include "vmm/machine/vcpus.h"
 #include "vmm/arch/translate.h"
 
 const char *stop_reason_name(enum stop_reason reason)
@@ -66,8 +67,13 @@ static void time_is_up(void *context, uint64_t now)
 
 struct engine *machine_soft(struct machine *machine, struct error *error)
 {
-    if (!machine->soft)
-        machine->soft = soft_create(&machine->memory, error);
+    if (machine->soft)
+        return machine->soft;
+    machine->soft = soft_create(&machine->memory, error);
+    if (machine->soft) {
+        machine->soft->vcpu_count = (uint8_t)machine->config->cpus;
+        machine->soft->vcpu = (uint8_t)machine->current;
+    }
     return machine->soft;
 }
 
@@ -83,6 +89,8 @@ static struct engine *create_kvm(struct memory *memory, struct error *error)
 
 static int create_engine(struct machine *machine, const char *name, struct error *error)
 {
+    if (machine->config->cpus > 1 && strcmp(name, "soft") != 0)
+        return error_set(error, "several vCPUs run on the software CPU only: give --engine soft");
     if (strcmp(name, "soft") == 0)
         machine->home = machine_soft(machine, error);
     else if (strcmp(name, "kvm") == 0)
@@ -109,7 +117,8 @@ static int clear_dirty_pages(struct machine *machine, struct error *error)
 /* Puts in place what firmware and boot loader would. */
 static int load_guest(struct machine *machine, struct error *error)
 {
-    const struct acpi_options acpi = {.has_pci = machine->pci != NULL};
+    const struct acpi_options acpi = {
+        .has_pci = machine->pci != NULL, .cpus = machine->config->cpus};
     const struct boot_request request = {
         .protocol = machine->config->boot,
         .kernel = machine->kernel,
@@ -117,6 +126,7 @@ static int load_guest(struct machine *machine, struct error *error)
         .command_line = machine->config->command_line,
     };
     struct vcpu_state state;
+    vcpus_reset(machine);
     if (acpi_write_tables(&machine->memory, &acpi, error) < 0 ||
         boot_load(&machine->memory, &request, &state, error) < 0)
         return -1;
@@ -328,6 +338,7 @@ int machine_digest(struct machine *machine, uint64_t *digest, struct error *erro
     parts[0] = vcpu_digest_full(&state);
     struct buffer saved = {0};
     buffer_put(&saved, parts, sizeof parts);
+    vcpus_save(machine, &saved);
     for (unsigned i = 0; i < machine->device_count; i++) {
         const struct device *device = &machine->devices[i].device;
         device->ops->save(device->object, &saved);

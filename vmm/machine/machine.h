@@ -1,7 +1,7 @@
 /*
- * The machine: guest RAM, one vCPU on an engine, devices on two buses, one interrupt line into the
- * vCPU, an input source, and the run loop over them (run.c). Live, recording and replaying machines
- * differ in their input source alone.
+ * The machine: guest RAM, vCPUs of which one at a time runs on an engine, devices on two buses, one
+ * interrupt line into the vCPU, an input source, and the run loop over them (run.c). Live,
+ * recording and replaying machines differ in their input source alone.
  *
  * Ownership: the machine owns what it creates; config and source are the caller's and outlive it.
  * A machine is used by one thread at a time, except machine_request_stop() and engine kicks.
@@ -26,6 +26,7 @@ struct uart;
 struct uart_line;
 struct pic;
 struct apic;
+struct apic_bus;
 struct ioapic;
 struct panic_watch;
 struct nic;
@@ -34,7 +35,7 @@ struct pit;
 struct rtc;
 struct i8042;
 
-enum { MACHINE_MAX_DEVICES = 40, MACHINE_MAX_OBSERVERS = 4 };
+enum { MACHINE_MAX_DEVICES = 64, MACHINE_MAX_OBSERVERS = 4 };
 
 enum stop_reason {
     STOP_NONE,
@@ -78,6 +79,15 @@ struct machine_device {
     void (*destroy)(void *object);
 };
 
+/* One of the machine's vCPUs (vmm/machine/vcpus.h). */
+struct machine_vcpu {
+    struct apic *apic;
+    struct vcpu_state state; /* while another one runs */
+    bool waiting;            /* for a start-up message */
+    bool nmi;                /* one is to be delivered */
+    bool stopping;           /* an INIT message came while it ran */
+};
+
 struct machine {
     const struct machine_config *config;
     struct boot_image kernel, initrd; /* loaded again by a reset; initrd.data may be NULL */
@@ -91,7 +101,10 @@ struct machine {
     struct machine_device devices[MACHINE_MAX_DEVICES];
     unsigned device_count;
     struct pic *pic;
-    struct apic *apic;
+    struct apic_bus *apic_bus;
+    struct apic *apic; /* of the vCPU that runs */
+    struct machine_vcpu vcpu[CONFIG_MAX_CPUS];
+    unsigned current; /* which of them runs */
     struct ioapic *ioapic;
     struct pit *pit;
     struct rtc *rtc;

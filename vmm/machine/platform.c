@@ -5,6 +5,7 @@
 
 #include "devices/acpi_pm.h"
 #include "devices/apic.h"
+#include "devices/apic_bus.h"
 #include "devices/debug_console.h"
 #include "devices/debug_exit.h"
 #include "devices/i8042.h"
@@ -20,6 +21,7 @@
 #include "vmm/boot/acpi.h"
 #include "vmm/machine/nic.h"
 #include "vmm/machine/panic.h"
+#include "vmm/machine/vcpus.h"
 
 enum { IRQ_PIT = 0, IRQ_KEYBOARD = 1, IRQ_UART = 4, IRQ_RTC = 8, UART_BASE = 0x3f8 };
 
@@ -121,34 +123,51 @@ static void interrupt_ended(void *context, uint8_t vector)
     ioapic_ended(machine->ioapic, vector);
 }
 
-static int create_apic(
-    struct machine *machine, const struct machine_options *options, struct error *error)
+static int create_apic(struct machine *machine, unsigned number, struct error *error)
 {
-    (void)options;
     const struct apic_config config = {
         .clock = &machine->clock,
+        .id = (uint8_t)number,
+        .bus = machine->apic_bus,
         .ended = interrupt_ended,
         .ended_target = machine,
         .priority_written = note_priority,
         .machine = machine,
     };
-    machine->apic = apic_create(&config, error);
-    if (!machine->apic)
+    struct apic *apic = apic_create(&config, error);
+    if (!apic)
         return -1;
-    add_device(machine, apic_device(machine->apic), machine->apic, destroy_apic);
-    return apic_attach(machine->apic, &machine->mmio, error);
+    machine->vcpu[number].apic = apic;
+    apic_bus_add(machine->apic_bus, apic);
+    add_device(machine, apic_device(apic), apic, destroy_apic);
+    return 0;
 }
 
-static bool send_to_apic(void *context, const struct apic_message *message)
+static int create_apics(
+    struct machine *machine, const struct machine_options *options, struct error *error)
 {
-    return apic_receive(context, message);
+    const struct apic_bus_config config = {.signal = vcpus_signal, .machine = machine};
+    machine->apic_bus = apic_bus_create(&config, error);
+    if (!machine->apic_bus)
+        return -1;
+    for (unsigned i = 0; i < options->config->cpus; i++) {
+        if (create_apic(machine, i, error) < 0)
+            return -1;
+    }
+    machine->apic = machine->vcpu[0].apic;
+    return apic_bus_attach(machine->apic_bus, &machine->mmio, error);
+}
+
+static bool send_to_apics(void *bus, const struct apic_message *message)
+{
+    return apic_bus_send(bus, message, NULL, APIC_TO_DESTINATION);
 }
 
 static int create_ioapic(
     struct machine *machine, const struct machine_options *options, struct error *error)
 {
     (void)options;
-    const struct ioapic_config config = {.send = send_to_apic, .target = machine->apic};
+    const struct ioapic_config config = {.send = send_to_apics, .target = machine->apic_bus};
     machine->ioapic = ioapic_create(&config, error);
     if (!machine->ioapic)
         return -1;
@@ -303,7 +322,7 @@ static void destroy_pci_host(void *object)
 static void take_message(void *context, uint64_t address, uint32_t data)
 {
     struct machine *machine = context;
-    apic_receive_msi(machine->apic, address, data);
+    apic_bus_send_msi(machine->apic_bus, address, data);
 }
 
 static int create_pci(
@@ -445,7 +464,7 @@ typedef int (*create_function)(
 /* The interrupt controllers first: the others hold their lines; the watch before the UART. */
 static const create_function table[] = {
     create_pic,
-    create_apic,
+    create_apics,
     create_ioapic,
     create_acpi_pm,
     create_panic_watch,
@@ -482,4 +501,6 @@ void platform_destroy(struct machine *machine)
         struct machine_device *slot = &machine->devices[--machine->device_count];
         slot->destroy(slot->object);
     }
+    apic_bus_destroy(machine->apic_bus);
+    machine->apic_bus = NULL;
 }

@@ -14,6 +14,7 @@
 #include "vmm/machine/interrupts.h"
 #include "vmm/machine/landing.h"
 #include "vmm/machine/nic.h"
+#include "vmm/machine/vcpus.h"
 #include "vmm/arch/repeat.h"
 
 enum { FULL_DIGEST_INTERVAL = 256 };
@@ -135,6 +136,15 @@ static int deliver_packet(struct machine *machine, const struct delivery *delive
     return nic_deliver(machine->nic[delivery->device], delivery, error);
 }
 
+/* Another vCPU runs: its state is looked at, since parking it must have changed nothing. */
+static int deliver_turn(
+    struct machine *machine, const struct delivery *delivery, struct error *error)
+{
+    struct machine_event event = {.kind = EVENT_TURN, .value = delivery->device};
+    return vcpus_switch(machine, delivery->device, error) < 0 ? -1
+                                                              : emit(machine, &event, true, error);
+}
+
 static int deliver(struct machine *machine, const struct delivery *delivery, struct error *error)
 {
     struct machine_event event = {0};
@@ -154,6 +164,8 @@ static int deliver(struct machine *machine, const struct delivery *delivery, str
         if (deliver_packet(machine, delivery, &event, error) < 0)
             return -1;
         break;
+    case INPUT_TURN:
+        return deliver_turn(machine, delivery, error);
     default:
         return error_set(error, "an input of kind %u cannot be delivered to this machine",
             (unsigned)delivery->kind);
@@ -222,6 +234,8 @@ static int serve_access(struct machine *machine, struct error *error)
     machine->pending_more = completed == ENGINE_MORE;
     if (machine->priority_written && !machine->pending_more &&
         interrupts_write_cr8(machine, error) < 0)
+        return -1;
+    if (!machine->pending_more && vcpus_settle(machine, error) < 0)
         return -1;
     if (emit(machine, &event, !machine->pending_more, error) < 0)
         return -1;
@@ -396,7 +410,8 @@ static int run_engine(struct machine *machine, struct position until, struct err
     struct engine *engine = machine->engine;
     struct run_request request = {.budget = plan.budget,
         .stop_when_interruptible = plan.stop_when_interruptible,
-        .stop_below_cr8 = plan.stop_below_cr8};
+        .stop_below_cr8 = plan.stop_below_cr8,
+        .stop_at_pause = plan.stop_at_pause};
     if (engine->ops->counts) {
         uint64_t done = engine->retired - machine->event_retired;
         uint64_t landing = has_count(plan.landing) ? plan.landing->insns : UINT64_MAX;
@@ -450,8 +465,7 @@ static int step(struct machine *machine, struct position until, struct error *er
     if (!machine->halted)
         return run_engine(machine, until, error);
 
-    struct engine *engine = machine->engine;
-    if (!engine->ops->interruptible(engine)) {
+    if (!vcpus_can_be_woken(machine)) {
         machine->stop = STOP_HALTED;
         return 0;
     }

@@ -1,5 +1,7 @@
 #include "vmm/machine/snapshot.h"
 
+#include "vmm/machine/vcpus.h"
+
 static void save_flags(const struct machine *machine, struct buffer *out)
 {
     buffer_put_u8(out, machine->at_boundary);
@@ -29,6 +31,7 @@ int snapshot_save(struct machine *machine, struct buffer *out, struct error *err
     buffer_put_u64(out, machine->member_operations);
     buffer_put_u8(out, (uint8_t)machine->exit.kind);
     save_flags(machine, out);
+    vcpus_save(machine, out);
     for (unsigned i = 0; i < machine->device_count; i++) {
         const struct device *device = &machine->devices[i].device;
         device->ops->save(device->object, out);
@@ -56,6 +59,7 @@ int snapshot_restore(struct machine *machine, struct reader *in, struct error *e
     machine->at_boundary = reader_get_u8(in);
     machine->counted = reader_get_u8(in);
     machine->halted = reader_get_u8(in);
+    vcpus_restore(machine, in);
     machine->pending_more = false;
     machine->assisted = false;
     machine->device_failed = false;

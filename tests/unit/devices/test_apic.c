@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "devices/apic.h"
+#include "devices/apic_bus.h"
 #include "devices/ioapic.h"
 
 enum { ID = 0x20, VERSION = 0x30, TPR = 0x80, PPR = 0xa0, EOI = 0xb0, LDR = 0xd0, DFR = 0xe0 };
@@ -15,6 +16,7 @@ enum { MASKED = 1 << 16, PERIODIC = 1 << 17, LEVEL = 1 << 15 };
 struct fixture {
     struct board board;
     struct bus mmio;
+    struct apic_bus *apics;
     struct apic *apic;
     struct ioapic *ioapic;
     unsigned priorities;
@@ -22,7 +24,7 @@ struct fixture {
 
 static bool send(void *target, const struct apic_message *message)
 {
-    return apic_receive(((struct fixture *)target)->apic, message);
+    return apic_bus_send(((struct fixture *)target)->apics, message, NULL, APIC_TO_DESTINATION);
 }
 
 static void ended(void *target, uint8_t vector)
@@ -41,7 +43,10 @@ static int setup(void **state)
     assert_non_null(f);
     board_init(&f->board);
     bus_init(&f->mmio, 1ull << 40);
+    f->apics = apic_bus_create(&(struct apic_bus_config){0}, NULL);
+    assert_non_null(f->apics);
     const struct apic_config config = {
+        .bus = f->apics,
         .clock = &f->board.clock,
         .ended = ended,
         .ended_target = f,
@@ -51,7 +56,8 @@ static int setup(void **state)
     f->apic = apic_create(&config, NULL);
     f->ioapic = ioapic_create(&(struct ioapic_config){send, f}, NULL);
     assert_true(f->apic && f->ioapic);
-    assert_int_equal(apic_attach(f->apic, &f->mmio, NULL), 0);
+    apic_bus_add(f->apics, f->apic);
+    assert_int_equal(apic_bus_attach(f->apics, &f->mmio, NULL), 0);
     assert_int_equal(ioapic_attach(f->ioapic, &f->mmio, NULL), 0);
     *state = f;
     return 0;
@@ -62,6 +68,7 @@ static int teardown(void **state)
     struct fixture *f = *state;
     ioapic_destroy(f->ioapic);
     apic_destroy(f->apic);
+    apic_bus_destroy(f->apics);
     free(f);
     return 0;
 }
@@ -90,7 +97,7 @@ static void set_io(struct fixture *f, uint8_t index, uint32_t value)
 
 static void interrupt(struct fixture *f, uint8_t vector)
 {
-    assert_true(apic_receive(f->apic, &(struct apic_message){.vector = vector}));
+    assert_true(send(f, &(struct apic_message){.vector = vector}));
 }
 
 static void firmware_leaves_a_virtual_wire(void **state)
@@ -159,25 +166,25 @@ static void messages_find_their_processor(void **state)
 {
     struct fixture *f = *state;
     struct apic_message message = {.destination = 1, .vector = 0x40};
-    assert_false(apic_receive(f->apic, &message));
+    assert_false(send(f, &message));
     set(f, ID, 1u << 24);
-    assert_true(apic_receive(f->apic, &message));
+    assert_true(send(f, &message));
     message.is_logical = true;
     set(f, LDR, 0x06000000);
-    assert_false(apic_receive(f->apic, &message));
+    assert_false(send(f, &message));
     message.destination = 0x02;
-    assert_true(apic_receive(f->apic, &message));
+    assert_true(send(f, &message));
     set(f, DFR, 0x0fffffff); /* clusters */
     set(f, LDR, 0x32000000);
     message.destination = 0x22;
-    assert_false(apic_receive(f->apic, &message));
+    assert_false(send(f, &message));
     message.destination = 0x3f;
-    assert_true(apic_receive(f->apic, &message));
+    assert_true(send(f, &message));
     apic_acknowledge(f->apic);
     set(f, EOI, 0);
-    apic_receive_msi(f->apic, 0xfee01000, 0x4091); /* physical, APIC 1 */
+    apic_bus_send_msi(f->apics, 0xfee01000, 0x4091); /* physical, APIC 1 */
     assert_int_equal(apic_acknowledge(f->apic), 0x91);
-    apic_receive_msi(f->apic, 0xfed01000, 0x40a1);
+    apic_bus_send_msi(f->apics, 0xfed01000, 0x40a1);
     assert_false(apic_has_request(f->apic));
 }
 
