@@ -290,6 +290,9 @@ static int step_back(
     uint64_t retired = timeline_retired(timeline);
     if (seek_retired(timeline, retired, how, error) < 0)
         return -1;
+    /* A run that its last instruction ends has the trace's end where that count is reached. */
+    if (*how == ADVANCE_END && timeline_retired(timeline) == retired)
+        *how = ADVANCE_REACHED;
     if (*how != ADVANCE_REACHED)
         return 0;
     if (place_compare(timeline_place(timeline), here) != 0)

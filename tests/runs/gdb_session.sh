@@ -79,6 +79,10 @@ reverse-continue
 printf "at the start\n"
 continue
 printf "at the end\n"
+set \$end = \$rip
+reverse-stepi
+printf "before the end %d\n", \$rip != \$end
+stepi
 detach
 target remote $work/socket
 printf "again\n"
@@ -127,6 +131,7 @@ want 'No more reverse-execution history'
 want '^at the start'
 want 'No more reverse-execution history'
 want '^at the end'
+want '^before the end 1'
 want 'detached'
 want '^again'
 want '^rip +0x10'

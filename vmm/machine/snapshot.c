@@ -66,6 +66,8 @@ int snapshot_restore(struct machine *machine, struct reader *in, struct error *e
     machine->stop = STOP_NONE;
     engine->time_base = machine->time_base;
     engine->retired_base = machine->retired_base;
+    /* It may have fired since: at the end of a run that reached it. */
+    timer_arm(&machine->clock, &machine->limit, machine->config->max_time);
     for (unsigned i = 0; i < machine->device_count; i++) {
         const struct device *device = &machine->devices[i].device;
         device->ops->restore(device->object, in);

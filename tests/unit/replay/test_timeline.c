@@ -221,6 +221,53 @@ static void stepping_back_undoes_stepping(void **state)
     timeline_close(timeline);
 }
 
+/* Steps back from the end of what was recorded, and forward again. */
+static void step_back_from_the_end(void)
+{
+    struct error error = {""};
+    struct timeline_stop stop;
+    uint64_t digest, again;
+    struct timeline *timeline = open_trace(0);
+    assert_int_equal(timeline_seek(timeline, POSITION_END, NULL, &error), 0);
+    struct position end = timeline_position(timeline);
+    uint64_t total = timeline_retired(timeline);
+    for (unsigned count = 1; count <= 3; count++) {
+        assert_int_equal(timeline_step(timeline, BACKWARD, count, &stop, &error), 0);
+        assert_int_equal(stop.why, TIMELINE_DONE);
+        assert_true(position_compare(timeline_position(timeline), end) < 0);
+        /* The end may be a delivery, which retires nothing and is a step of its own. */
+        uint64_t undone = total - timeline_retired(timeline);
+        assert_true(undone == count || undone == count - 1);
+        check_here(timeline);
+        if (timeline_seek(timeline, POSITION_END, NULL, &error) < 0)
+            fail_msg("%s", error.text);
+        assert_int_equal(position_compare(timeline_position(timeline), end), 0);
+    }
+    /* One by one. */
+    assert_int_equal(timeline_step(timeline, BACKWARD, 4, &stop, &error), 0);
+    assert_int_equal(timeline_digest(timeline, &digest, &error), 0);
+    assert_int_equal(timeline_seek(timeline, POSITION_END, NULL, &error), 0);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(timeline_step(timeline, BACKWARD, 1, &stop, &error), 0);
+        assert_int_equal(stop.why, TIMELINE_DONE);
+    }
+    assert_int_equal(timeline_digest(timeline, &again, &error), 0);
+    assert_true(digest == again);
+    timeline_close(timeline);
+}
+
+static void the_last_instruction_is_undone_however_the_run_ended(void **state)
+{
+    (void)state;
+    record("hello", "", UINT64_MAX);
+    step_back_from_the_end();
+    record("hello", "", 1000);
+    step_back_from_the_end();
+    /* By the port that ends a run with a status: two of its timer ticks find the planted race. */
+    record("crash", "ticks=6000 hz=10000", UINT64_MAX);
+    step_back_from_the_end();
+}
+
 static void breakpoints_are_hit_both_ways(void **state)
 {
     (void)state;
@@ -280,6 +327,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_console_is_what_had_been_printed),
         cmocka_unit_test(stepping_back_undoes_stepping),
+        cmocka_unit_test(the_last_instruction_is_undone_however_the_run_ended),
         cmocka_unit_test(breakpoints_are_hit_both_ways),
         cmocka_unit_test(a_random_walk_finds_the_machine_of_a_straight_replay),
         cmocka_unit_test(a_small_cache_changes_nothing),
