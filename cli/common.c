@@ -12,12 +12,12 @@ int cli_fail(int status, const struct error *error)
     return status;
 }
 
-static bool is_of_another_version(const char *path)
+static bool needs_another_build(const char *path)
 {
     struct trace_reader *reader;
     if (trace_reader_open(&reader, path, NULL) < 0)
         return false;
-    bool other = replay_machine_version(reader) != MACHINE_VERSION;
+    bool other = !replay_follows(reader);
     trace_reader_close(reader);
     return other;
 }
@@ -26,7 +26,7 @@ int cli_fail_open(const char *path, bool any_version, bool damaged, const struct
 {
     if (damaged)
         return cli_fail(STATUS_DAMAGED, error);
-    bool refused = !any_version && is_of_another_version(path);
+    bool refused = !any_version && needs_another_build(path);
     return cli_fail(refused ? STATUS_VERSION : STATUS_ERROR, error);
 }
 

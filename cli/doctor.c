@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <string.h>
 
+#include "vmm/arch/personality.h"
 #include "vmm/machine/probe.h"
 
 static const char help[] =
@@ -20,8 +21,11 @@ static const char *choice(const struct probe *probe)
     return probe->usable && probe->ring0_mips >= PROBE_SLOW_MIPS ? "kvm" : "soft";
 }
 
-static void print_text(const struct probe *probe, struct buffer *out)
+static void print_text(
+    const struct probe *probe, const char *host, const char *rules, struct buffer *out)
 {
+    buffer_printf(out, "host CPU               %s\n", host);
+    buffer_printf(out, "CPU rules on kvm       %s\n", rules);
     if (!probe->usable) {
         buffer_printf(out, "kvm                    not usable: %s\n", probe->why.text);
     } else {
@@ -49,9 +53,14 @@ static void print_text(const struct probe *probe, struct buffer *out)
     buffer_printf(out, "--engine auto          %s\n", choice(probe));
 }
 
-static void print_json(const struct probe *probe, struct buffer *out)
+static void print_json(
+    const struct probe *probe, const char *host, const char *rules, struct buffer *out)
 {
-    buffer_printf(out, "{\"kvm\": {\"usable\": %s", probe->usable ? "true" : "false");
+    buffer_printf(out, "{\"host\": ");
+    json_string(out, host);
+    buffer_printf(out, ", \"cpu_rules\": ");
+    json_string(out, rules);
+    buffer_printf(out, ", \"kvm\": {\"usable\": %s", probe->usable ? "true" : "false");
     if (!probe->usable) {
         buffer_printf(out, ", \"why\": ");
         json_string(out, probe->why.text);
@@ -80,10 +89,16 @@ int cli_doctor(int argc, char **argv)
     struct probe probe;
     probe_kvm(&probe);
     struct buffer out = {0};
+    struct host_cpu host;
+    char name[HOST_CPU_TEXT_MAX], rules[PERSONALITY_TEXT_MAX];
+    host_cpu_identify(&host);
+    host_cpu_format(&host, name);
+    const struct personality personality = host_cpu_personality(&host);
+    personality_format(&personality, rules);
     if (json)
-        print_json(&probe, &out);
+        print_json(&probe, name, rules, &out);
     else
-        print_text(&probe, &out);
+        print_text(&probe, name, rules, &out);
     bool printed = cli_print(&out);
     buffer_free(&out);
     return printed ? STATUS_OK : STATUS_ERROR;

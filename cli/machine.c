@@ -42,6 +42,8 @@ const char cli_machine_help[] =
     "default\n"
     "  --cpus N               vCPUs, 1 to 16; they run in turns on one host thread\n"
     "  --turn LEAST..MOST     instructions that one runs before another may (1K..100K)\n"
+    "  --cpu-rules amd|intel  whose undefined results the guest gets: with --engine soft AMD's by\n"
+    "                         default, with kvm always those of the host\n"
     "  --seed N               seed for what the machine chooses at random\n"
     "  --no-reboot            a reset ends the run instead of starting the guest again\n"
     "  --panic-exit on|off    a Linux kernel panic on the serial port ends the run with status 1\n"
@@ -116,6 +118,14 @@ static int set_engine(struct cli_machine *setup, const char *value, struct error
     setup->engine = value;
     if (strcmp(value, "auto") && strcmp(value, "kvm") && strcmp(value, "soft"))
         return error_set(error, "--engine %s: auto, kvm or soft", value);
+    return 0;
+}
+
+static int set_cpu_rules(struct cli_machine *setup, const char *value, struct error *error)
+{
+    setup->rules_given = true;
+    if (!personality_named(value, &setup->config.personality))
+        return error_set(error, "--cpu-rules %s: amd or intel", value);
     return 0;
 }
 
@@ -226,6 +236,9 @@ int cli_machine_option(
     case CLI_TURN:
         result = config_parse_turn(value, setup->config.turn, error);
         break;
+    case CLI_CPU_RULES:
+        result = set_cpu_rules(setup, value, error);
+        break;
     case CLI_SEED:
         result = parse_integer("--seed", value, &setup->config.seed, error);
         break;
@@ -284,6 +297,19 @@ static int load_file(const char *path, struct boot_image *image, struct error *e
     return result;
 }
 
+/* KVM has the host's rules and no others; so have traces recorded on it. */
+static void choose_engine(struct cli_machine *setup)
+{
+    struct machine_config *config = &setup->config;
+    host_cpu_identify(&config->host);
+    struct personality own = host_cpu_personality(&config->host);
+    bool other_rules = setup->rules_given && config->personality.maker != own.maker;
+    if (strcmp(setup->engine, "auto") == 0)
+        setup->engine = other_rules || config->cpus > 1 ? "soft" : probe_auto_engine();
+    if (strcmp(setup->engine, "kvm") == 0 && !setup->rules_given)
+        config->personality = own;
+}
+
 int cli_machine_load(struct cli_machine *setup, struct error *error)
 {
     if (!setup->kernel_path)
@@ -301,8 +327,7 @@ int cli_machine_load(struct cli_machine *setup, struct error *error)
         if (disk_config_measure(&setup->config.disk[i], error) < 0)
             return -1;
     }
-    if (strcmp(setup->engine, "auto") == 0)
-        setup->engine = setup->config.cpus > 1 ? "soft" : probe_auto_engine();
+    choose_engine(setup);
     return 0;
 }
 

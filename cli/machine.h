@@ -18,6 +18,7 @@ struct cli_machine {
     const char *serial;
     bool pace_given;
     char *memory_paths[MEMORY_MAX_BACKENDS];
+    bool rules_given;
 
     struct boot_image kernel, initrd;
     struct serial_backend *console;
@@ -40,6 +41,7 @@ struct cli_machine {
         {"max-time", required_argument, NULL, CLI_MAX_TIME},                                      \
         {"cpus", required_argument, NULL, CLI_CPUS}, {"turn", required_argument, NULL, CLI_TURN}, \
         {"start-time", required_argument, NULL, CLI_START_TIME},                                  \
+        {"cpu-rules", required_argument, NULL, CLI_CPU_RULES},                                    \
         {"disk", required_argument, NULL, CLI_DISK},                                              \
         {"fault", required_argument, NULL, CLI_FAULT}, {"net", required_argument, NULL, CLI_NET}, \
         {"no-reboot", no_argument, NULL, CLI_NO_REBOOT},                                          \
@@ -67,6 +69,7 @@ enum {
     CLI_PANIC_EXIT,
     CLI_NO_REBOOT,
     CLI_NET,
+    CLI_CPU_RULES,
 };
 
 extern const char cli_machine_help[];

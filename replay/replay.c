@@ -50,16 +50,32 @@ unsigned replay_machine_version(const struct trace_reader *trace)
     return is_number && version <= UINT_MAX ? (unsigned)version : 0;
 }
 
+bool replay_follows(const struct trace_reader *trace)
+{
+    const char *rules = trace_reader_setting(trace, "cpu-rules");
+    struct personality personality;
+    return replay_machine_version(trace) == MACHINE_VERSION && rules &&
+           (!personality_parse(rules, &personality) ||
+               personality.revision == PERSONALITY_REVISION);
+}
+
 static int check_version(const struct trace_reader *trace, struct error *error)
 {
     unsigned version = replay_machine_version(trace);
     const char *maker = trace_reader_setting(trace, "hindsight");
+    const char *rules = trace_reader_setting(trace, "cpu-rules");
+    struct personality personality;
+    if (version == MACHINE_VERSION && !rules)
+        return error_set(error,
+            "the trace does not say which CPU rules it follows (cpu-rules): whose undefined "
+            "results the guest saw is not known; try --any-version, which takes AMD's");
     if (version == MACHINE_VERSION)
-        return 0;
+        return personality_parse(rules, &personality) ? personality_check(&personality, error) : 0;
     return error_set(error,
         "machine version %u made the trace, and this build has machine version %d: replay it with "
-        "the build that recorded it (hindsight %.32s), or try --any-version",
-        version, MACHINE_VERSION, maker ? maker : "of an unknown version");
+        "the build that recorded it (hindsight %.32s), or try --any-version%s",
+        version, MACHINE_VERSION, maker ? maker : "of an unknown version",
+        rules ? "" : ". It names no CPU rules: undefined results are those of the host it ran on");
 }
 
 static void *load_blob(
@@ -92,8 +108,8 @@ static void *load_blob(
 /* Settings that describe the recording and not the machine. */
 static bool is_description(const char *key)
 {
-    static const char *const keys[] = {"hindsight", "machine", "engine", "cpu", "kernel-name",
-        "initrd-name", "host", "time", "forked-at"};
+    static const char *const keys[] = {
+        "hindsight", "machine", "engine", "cpu", "kernel-name", "initrd-name", "time", "forked-at"};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         if (strcmp(key, keys[i]) == 0)
             return true;
@@ -182,6 +198,16 @@ static int check_note(void *context, struct machine *machine, uint8_t kind, cons
     return 1;
 }
 
+/* What recorded; KVM only on a processor that follows the trace's rules by itself. */
+static const char *engine_for(const struct replay *replay)
+{
+    const char *recorded = trace_reader_setting(replay->reader, "engine");
+    struct host_cpu host;
+    host_cpu_identify(&host);
+    bool same_rules = host_cpu_personality(&host).maker == replay->config.personality.maker;
+    return same_rules && recorded ? recorded : "soft";
+}
+
 static int create_machine(
     struct replay *replay, const struct replay_options *options, bool *damaged, struct error *error)
 {
@@ -201,14 +227,14 @@ static int create_machine(
     }
     const char *engine = options->engine;
     if (!engine)
-        engine = trace_reader_setting(replay->reader, "engine");
+        engine = engine_for(replay);
     const char *time = trace_reader_setting(replay->reader, "time");
     struct input_source *source = &replay->source.source;
     if (options->wrap && !(source = options->wrap(options->wrap_context, replay, error)))
         return -1;
     const struct machine_options machine = {
         .config = &replay->config,
-        .engine = engine ? engine : "soft",
+        .engine = engine,
         .time_from_inputs =
             !replay->info.counts_instructions || (time && strcmp(time, "inputs") == 0),
         .kernel = &replay->kernel_image,
@@ -467,6 +493,8 @@ void replay_report(const struct replay *replay, struct buffer *out)
             "diverged at the end (event %" PRIu64
             "): every event is as recorded, but the final state of memory or devices is not\n",
             replay->machine->event);
+    if (!trace_reader_setting(replay->reader, "cpu-rules"))
+        buffer_printf(out, "the trace names no CPU rules: AMD's were taken\n");
     buffer_printf(out, "last events replayed:\n");
     unsigned count = replay->history_count < HISTORY ? replay->history_count : HISTORY;
     for (unsigned i = count; i > 0; i--) {

@@ -11,8 +11,8 @@
 struct replay;
 
 struct replay_options {
-    const char
-        *engine; /* "kvm", "soft", or NULL: the one that recorded, soft when it is not usable */
+    const char *
+        engine; /* "kvm", "soft", or NULL: the one that recorded, soft on a host of another maker */
     struct byte_sink console; /* what the guest prints again */
     struct byte_sink debug_console;
     bool verify;      /* compare with the checks where there are some */
@@ -36,6 +36,8 @@ enum replay_outcome {
     REPLAY_DIVERGED,
 };
 
+/* Is the trace of this build's MACHINE_VERSION, with CPU rules of a revision that it knows? */
+bool replay_follows(const struct trace_reader *trace);
 /* The MACHINE_VERSION that made the trace; 0 when what it says is no version. */
 unsigned replay_machine_version(const struct trace_reader *trace);
 

@@ -46,3 +46,20 @@ hindsight fork "$work/other.hst" --any-version --at 50% --pace fast -o "$work/fo
 identical "$work/fork.hst"
 refused 1 'No such file' debug "$work/none.hst"
 echo "another machine version: refused where it matters"
+
+# The trace names the rules that its CPU follows, and where it was made; KVM has those of its host.
+hindsight record --engine soft --cpu-rules intel --kernel "$GUESTS/hello.elf" -o "$work/intel.hst"
+[ "$status" -eq 0 ] || fail "record --cpu-rules intel: status $status"
+hindsight info "$work/intel.hst"
+grep -q '^cpu-rules  *intel [0-9]*$' "$work/out" || fail "info does not name the CPU rules"
+grep -q '^host  *[^ ]* family [0-9]* model [0-9]* stepping [0-9]*$' "$work/out" || fail "info does not name the host"
+identical "$work/intel.hst"
+hindsight doctor --json
+host=$(sed -n 's/.*"cpu_rules": "\([a-z]*\) .*/\1/p' "$work/out")
+other=$([ "$host" = amd ] && echo intel || echo amd)
+if [ "$engine" = kvm ]; then
+    refused 1 "the machine follows the CPU rules '$other" record --engine kvm --cpu-rules "$other" \
+        --kernel "$GUESTS/hello.elf" -o "$work/none.hst"
+fi
+refused 2 '--cpu-rules via: amd or intel' record --cpu-rules via --kernel "$GUESTS/hello.elf" -o "$work/none.hst"
+echo "CPU rules: named, followed, refused where they cannot be"

@@ -27,6 +27,7 @@
 
 #include "base/error.h"
 #include "vmm/arch/memory.h"
+#include "vmm/arch/personality.h"
 #include "vmm/arch/vcpu.h"
 
 enum exit_kind {
@@ -158,6 +159,9 @@ struct engine_ops {
     /* Another engine ran in the meantime: decoded code is dropped. What that engine wrote is in its
      * own list of written pages, not in this one's. NULL: nothing is decoded. */
     void (*forget_code)(struct engine *engine);
+    /* Whose rules it follows from now on, that of the model before the first call. The caller has
+     * checked the personality. NULL: an engine that runs on the host's own CPU alone. */
+    void (*set_personality)(struct engine *engine, struct personality personality);
 };
 
 struct engine {

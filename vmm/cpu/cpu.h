@@ -165,6 +165,7 @@ struct cpu_match {
 struct cpu {
     struct engine engine; /* first: a struct engine * is a struct cpu * */
     struct memory *memory;
+    struct personality personality; /* decides at decoding and at execution; cpu_is_intel() */
 
     /*
      * The dispatcher (execute.c). A block's instructions are charged to `countdown` when it is
@@ -293,6 +294,12 @@ _Noreturn void cpu_stop_unimplemented(struct cpu *cpu, const struct insn *insn, 
 bool cpu_deliver_exception(struct cpu *cpu);
 /* External interrupt; the guest is interruptible. Same return. */
 bool cpu_deliver_interrupt(struct cpu *cpu, uint8_t vector);
+
+/* Does the run follow Intel's rules where the makers differ? Else it follows AMD's. */
+static inline bool cpu_is_intel(const struct cpu *cpu)
+{
+    return cpu->personality.maker == MAKER_INTEL;
+}
 
 /* ---- Control state (control.c) -------------------------------------------------------------- */
 

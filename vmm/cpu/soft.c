@@ -240,6 +240,14 @@ static void soft_forget_code(struct engine *engine)
     blocks_flush(cpu_of(engine));
 }
 
+/* Decoded blocks and their native code hold what one personality chose. */
+static void soft_set_personality(struct engine *engine, struct personality personality)
+{
+    struct cpu *cpu = cpu_of(engine);
+    cpu->personality = personality;
+    blocks_flush(cpu);
+}
+
 static unsigned count_bits(const uint8_t *bits, uint64_t bytes)
 {
     unsigned count = 0;
@@ -296,6 +304,7 @@ static const struct engine_ops soft_ops = {
     .take_dirty_pages = soft_take_dirty_pages,
     .memory_changed = soft_memory_changed,
     .forget_code = soft_forget_code,
+    .set_personality = soft_set_personality,
 };
 
 struct engine *soft_create(struct memory *memory, struct error *error)
@@ -310,6 +319,7 @@ struct engine *soft_create(struct memory *memory, struct error *error)
     memset(cpu, 0, sizeof *cpu);
     cpu->engine.ops = &soft_ops;
     cpu->memory = memory;
+    cpu->personality = PERSONALITY_OF_MODEL;
     cpu->blocks = blocks_create(memory, error);
     cpu->simd = cpu->blocks ? simd_create(error) : NULL;
     cpu->native = native_create();

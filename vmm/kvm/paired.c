@@ -397,6 +397,12 @@ static void paired_forget_code(struct engine *engine)
     soft->ops->forget_code(soft);
 }
 
+static void paired_set_personality(struct engine *engine, struct personality personality)
+{
+    struct engine *soft = paired_of(engine)->soft;
+    soft->ops->set_personality(soft, personality);
+}
+
 static const struct engine_ops paired_ops = {
     .name = "kvm",
     .counts = false,
@@ -413,6 +419,7 @@ static const struct engine_ops paired_ops = {
     .set_breakpoints = paired_set_breakpoints,
     .memory_changed = paired_memory_changed,
     .forget_code = paired_forget_code,
+    .set_personality = paired_set_personality,
 };
 
 struct engine *paired_create(struct memory *memory, struct error *error)

@@ -19,6 +19,7 @@ void config_defaults(struct machine_config *config)
         .max_time = UINT64_MAX,
         .panic_exit = true,
         .reboot = true,
+        .personality = PERSONALITY_OF_MODEL,
     };
 }
 
@@ -81,6 +82,13 @@ void config_write(const struct machine_config *config, struct buffer *out)
     buffer_printf(out, "panic-exit=%s\n", config->panic_exit ? "on" : "off");
     buffer_printf(out, "reboot=%s\n", config->reboot ? "on" : "off");
     buffer_printf(out, "start-time=%lld\n", (long long)config->start_time);
+    char rules[PERSONALITY_TEXT_MAX], host[HOST_CPU_TEXT_MAX];
+    personality_format(&config->personality, rules);
+    buffer_printf(out, "cpu-rules=%s\n", rules);
+    if (config->host.vendor[0]) {
+        host_cpu_format(&config->host, host);
+        buffer_printf(out, "host=%s\n", host);
+    }
     for (unsigned i = 0; i < config->net_count; i++) {
         buffer_printf(out, "net=");
         net_config_write(&config->net[i], out);
@@ -198,6 +206,10 @@ static bool parse_entry(struct machine_config *config, const char *key, char *va
         config->start_time = (int64_t)number;
         return true;
     }
+    if (strcmp(key, "cpu-rules") == 0)
+        return personality_parse(value, &config->personality);
+    if (strcmp(key, "host") == 0)
+        return host_cpu_parse(value, &config->host);
     if (strcmp(key, "net") == 0)
         return config->net_count < CONFIG_MAX_NICS &&
                net_config_restore(value, &config->net[config->net_count++], NULL) == 0;

@@ -13,6 +13,7 @@
 #include "vmm/boot/boot.h"
 #include "vmm/storage/disk.h"
 #include "vmm/arch/memory.h"
+#include "vmm/arch/personality.h"
 #include "vmm/host/net/fault.h"
 #include "vmm/host/net/network.h"
 
@@ -27,7 +28,10 @@
  *
  *   1  all before traces said a version
  *   2  digests cover RFLAGS.RF
- *   4  the limit of CS ends a block that is fallen through
+ *   3  task switches, debug exceptions, CPUID's APIC bit; where kicks land beside KVM
+ *   4  the trace names the CPU rules that it follows: results that the manuals leave undefined are
+ *      no longer those of the host's own instructions;
+ *      the limit of CS ends a block that is fallen through
  */
 enum { MACHINE_VERSION = 4, MACHINE_VERSION_UNSAID = 1 };
 
@@ -53,9 +57,11 @@ struct machine_config {
     unsigned net_count;
     struct net_fault net_fault[NET_FAULT_MAX];
     unsigned net_fault_count;
-    bool reboot;        /* a reset starts the guest again; off: it ends the run */
-    bool panic_exit;    /* a kernel panic on the serial console ends the run */
-    int64_t start_time; /* the RTC's time at power-on, seconds since 1970 UTC */
+    bool reboot;                    /* a reset starts the guest again; off: it ends the run */
+    bool panic_exit;                /* a kernel panic on the serial console ends the run */
+    int64_t start_time;             /* the RTC's time at power-on, seconds since 1970 UTC */
+    struct personality personality; /* whose rules the CPU follows */
+    struct host_cpu host;           /* where it was recorded; vendor "": the trace does not say */
 };
 
 /* Default length of a turn, and the most that may be asked for, in instructions. */

@@ -71,6 +71,7 @@ struct engine *machine_soft(struct machine *machine, struct error *error)
         return machine->soft;
     machine->soft = soft_create(&machine->memory, error);
     if (machine->soft) {
+        machine->soft->ops->set_personality(machine->soft, machine->config->personality);
         machine->soft->vcpu_count = (uint8_t)machine->config->cpus;
         machine->soft->vcpu = (uint8_t)machine->current;
     }
@@ -78,23 +79,39 @@ struct engine *machine_soft(struct machine *machine, struct error *error)
 }
 
 /* HINDSIGHT_KVM=alone: KVM runs everything it can, however well. */
-static struct engine *create_kvm(struct memory *memory, struct error *error)
+static struct engine *create_kvm(struct machine *machine, struct error *error)
 {
+    const struct personality *personality = &machine->config->personality;
     const char *wanted = getenv("HINDSIGHT_KVM");
     bool alone = wanted && strcmp(wanted, "alone") == 0;
-    if (alone || probe_ring0_exact())
-        return kvm_create(memory, error);
-    return paired_create(memory, error);
+    struct host_cpu host;
+    host_cpu_identify(&host);
+    if (host_cpu_personality(&host).maker != personality->maker) {
+        char text[PERSONALITY_TEXT_MAX];
+        personality_format(personality, text);
+        error_set(error,
+            "kvm: the machine follows the CPU rules '%s', and this host's CPU is of another "
+            "maker (%s): use --engine soft",
+            text, host.vendor);
+        return NULL;
+    }
+    struct engine *engine = alone || probe_ring0_exact() ? kvm_create(&machine->memory, error)
+                                                         : paired_create(&machine->memory, error);
+    if (engine && engine->ops->set_personality)
+        engine->ops->set_personality(engine, *personality);
+    return engine;
 }
 
 static int create_engine(struct machine *machine, const char *name, struct error *error)
 {
     if (machine->config->cpus > 1 && strcmp(name, "soft") != 0)
         return error_set(error, "several vCPUs run on the software CPU only: give --engine soft");
+    if (personality_check(&machine->config->personality, error) < 0)
+        return -1;
     if (strcmp(name, "soft") == 0)
         machine->home = machine_soft(machine, error);
     else if (strcmp(name, "kvm") == 0)
-        machine->home = create_kvm(&machine->memory, error);
+        machine->home = create_kvm(machine, error);
     else
         return error_set(error, "'%s' is not an engine: kvm or soft", name);
     machine->engine = machine->home;

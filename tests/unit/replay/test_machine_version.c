@@ -15,14 +15,16 @@
 
 static char path[64];
 
-/* A trace of nothing, with the setting (NULL: without). */
-static void write_trace(const char *version)
+/* A trace of nothing, with the settings (NULL: without). */
+static void write_trace(const char *version, const char *rules)
 {
     struct error error = {""};
     struct trace_config config = {0};
     trace_config_set(&config, "hindsight", "%s", "3.4.5");
     if (version)
         trace_config_set(&config, "machine", "%s", version);
+    if (rules)
+        trace_config_set(&config, "cpu-rules", "%s", rules);
     const struct trace_writer_options options = {
         .path = path, .config = &config, .include_checks = true, .first_event = 1};
     struct trace_writer *writer = trace_writer_create(&options, &error);
@@ -44,7 +46,7 @@ static void what_a_trace_names(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct error error;
         struct trace_reader *reader;
-        write_trace(cases[i].text);
+        write_trace(cases[i].text, "amd 1");
         assert_int_equal(trace_reader_open(&reader, path, &error), 0);
         assert_int_equal(replay_machine_version(reader), cases[i].version);
         trace_reader_close(reader);
@@ -58,7 +60,7 @@ static void another_version_is_refused(void **state)
     bool damaged;
     struct error error;
     snprintf(other, sizeof other, "%d", MACHINE_VERSION + 1);
-    write_trace(other);
+    write_trace(other, "amd 1");
     struct replay_options options = {.engine = "soft"};
     assert_null(replay_open(path, &options, &damaged, &error));
     assert_false(damaged);
@@ -78,10 +80,42 @@ static void another_version_is_refused(void **state)
     assert_true(damaged);
     /* This build's own needs no asking. */
     snprintf(other, sizeof other, "%d", MACHINE_VERSION);
-    write_trace(other);
+    write_trace(other, "amd 1");
     options.any_version = false;
     assert_null(replay_open(path, &options, &damaged, &error));
     assert_null(strstr(error.text, "machine version"));
+}
+
+static void rules_that_this_build_lacks_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *rules, *text;
+        bool follows;
+    } cases[] = {{NULL, "cpu-rules", false}, {"amd 2", "'amd 2'", false},
+        {"intel 7", "'intel 7'", false}, {"via 1", "cpu-rules=via 1", true},
+        {"intel", "cpu-rules=intel", true}, {"intel 1", "no kernel", true}};
+    char version[16];
+    snprintf(version, sizeof version, "%d", MACHINE_VERSION);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        bool damaged;
+        struct error error;
+        struct trace_reader *reader;
+        const struct replay_options options = {.engine = "soft"};
+        write_trace(version, cases[i].rules);
+        assert_null(replay_open(path, &options, &damaged, &error));
+        assert_non_null(strstr(error.text, cases[i].text));
+        assert_int_equal(trace_reader_open(&reader, path, &error), 0);
+        assert_int_equal(replay_follows(reader), cases[i].follows);
+        trace_reader_close(reader);
+    }
+    /* A trace from before there were rules gives that as the reason. */
+    bool damaged;
+    struct error error;
+    const struct replay_options options = {.engine = "soft"};
+    write_trace("3", NULL);
+    assert_null(replay_open(path, &options, &damaged, &error));
+    assert_non_null(strstr(error.text, "names no CPU rules"));
 }
 
 static int make_path(void **state)
@@ -103,6 +137,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_trace_names),
         cmocka_unit_test(another_version_is_refused),
+        cmocka_unit_test(rules_that_this_build_lacks_are_refused),
     };
     return cmocka_run_group_tests(tests, make_path, remove_path);
 }

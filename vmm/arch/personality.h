@@ -1,0 +1,59 @@
+/*
+ * Whose rules the guest's CPU works by, where the makers of processors differ: flags and results
+ * that the manuals leave undefined, approximations, what some prefixes do. A run has one
+ * personality, which its trace names, and the software CPU follows it on every host.
+ */
+#ifndef VMM_PERSONALITY_H
+#define VMM_PERSONALITY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+
+enum cpu_maker { MAKER_AMD, MAKER_INTEL, MAKER_OTHER };
+
+/*
+ * `maker` is AMD or Intel. The revision rises with every correction of what a maker's processors
+ * are taken to do; this build knows one revision of each.
+ *
+ * Revision 1: AMD as family 25 (Zen 4), Intel as family 6 model 207 (Emerald Rapids).
+ */
+struct personality {
+    enum cpu_maker maker;
+    unsigned revision;
+};
+
+enum { PERSONALITY_REVISION = 1 };
+
+/* Of the CPU model that every guest sees (vmm/arch/cpuid.h): what `soft` records under. */
+#define PERSONALITY_OF_MODEL ((struct personality){MAKER_AMD, PERSONALITY_REVISION})
+
+enum { PERSONALITY_TEXT_MAX = 32 };
+
+/* "amd 1", "intel 1". */
+void personality_format(const struct personality *personality, char text[PERSONALITY_TEXT_MAX]);
+/* The same text; false when it is not of that form. Any revision is taken. */
+bool personality_parse(const char *text, struct personality *personality);
+/* "amd" or "intel", this build's revision. */
+bool personality_named(const char *name, struct personality *personality);
+/* Can this build follow it? The error says what can be done if not. */
+int personality_check(const struct personality *personality, struct error *error);
+
+/* The processor that a program runs on, as CPUID 0 and 1 tell. */
+struct host_cpu {
+    char vendor[13]; /* "GenuineIntel"; empty: not known */
+    unsigned family, model, stepping;
+};
+
+enum { HOST_CPU_TEXT_MAX = 64 };
+
+void host_cpu_identify(struct host_cpu *host);
+/* "AuthenticAMD family 25 model 17 stepping 1". */
+void host_cpu_format(const struct host_cpu *host, char text[HOST_CPU_TEXT_MAX]);
+bool host_cpu_parse(const char *text, struct host_cpu *host);
+enum cpu_maker host_cpu_maker(const struct host_cpu *host);
+/* What `kvm` records under: the maker's rules; those of the model for a maker without rules. */
+struct personality host_cpu_personality(const struct host_cpu *host);
+
+#endif
