@@ -1,5 +1,6 @@
 /* hindsight debug: the time-travel debugger on a terminal, or over a script. */
 #include "cli/cli.h"
+#include "cli/roles.h"
 
 #include <getopt.h>
 #include <signal.h>
@@ -282,5 +283,12 @@ int cli_debug(int argc, char **argv)
             return cli_usage("debug", "the name of the trace is too long");
         debug.cache_path = beside;
     }
+    struct file_roles roles = {0};
+    roles_add(&roles, "TRACE.hst", argv[optind], false);
+    roles_add(&roles, "--cache-file", debug.cache_path, true);
+    for (unsigned i = 0; i < count; i++)
+        roles_add(&roles, "-x", scripts[i].is_file ? scripts[i].text : NULL, false);
+    if (roles_check(&roles, &error) < 0)
+        return cli_fail(STATUS_USAGE, &error);
     return run(argv[optind], &debug, scripts, count, batch);
 }

@@ -5,9 +5,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/parse.h"
 #include "cli/position.h"
 #include "fork/fork.h"
 
@@ -18,14 +18,15 @@ static const char help[] =
     "own.\n"
     "The first trace is only read; the new one replays alone.\n\n"
     "  --at POSITION          EVENT, EVENT.INSN, 50%, t=2.5s\n"
-    "  -o FILE                the trace to write; an existing file is replaced\n"
+    "  -o FILE                the trace to write; an existing file is replaced then\n"
+    "  --max-size SIZE        as for record\n"
     "  --serial BACKEND       as for record; stdio by default\n"
     "  --pace real|fast       as for record\n"
     "  --no-checks            inputs alone\n"
     "  --show                 show what had been printed before the position as well\n"
     "  --any-version          also when another version of the machine made the trace\n";
 
-enum { OPTION_AT = 1, OPTION_NO_CHECKS, OPTION_SHOW, OPTION_ANY_VERSION };
+enum { OPTION_AT = 1, OPTION_NO_CHECKS, OPTION_SHOW, OPTION_ANY_VERSION, OPTION_MAX_SIZE };
 
 struct request {
     const char *trace, *output, *at;
@@ -54,14 +55,16 @@ static int finish(struct cli_machine *setup, struct fork *fork, const struct req
     uint64_t event = machine->event, time = machine_time(machine);
     if (run < 0 || stop == STOP_SHUTDOWN)
         cli_describe_failure(machine);
-    int status = run < 0 ? STATUS_ERROR : cli_machine_status(setup);
+    bool full = fork_is_full(fork);
+    int status = run < 0 ? STATUS_ERROR : full ? STATUS_OK : cli_machine_status(setup);
     setup->machine = NULL;
     if (fork_finish(fork, signal_number, run < 0 ? failure : NULL, &error) < 0)
         return cli_fail(STATUS_ERROR, &error);
     if (run < 0)
         return cli_fail(STATUS_ERROR, failure);
     fprintf(stderr, "hindsight: %s: %" PRIu64 " events, %.3f s of virtual time: %s\n",
-        request->output, event, (double)time / 1e9, stop_reason_name(stop));
+        request->output, event, (double)time / 1e9,
+        full ? "as large as --max-size allows" : stop_reason_name(stop));
     return status;
 }
 
@@ -76,14 +79,12 @@ static int go(
     if (position_parse(request->at, fork_trace(fork), &position, &error) < 0) {
         setup->machine = NULL;
         fork_abandon(fork);
-        unlink(request->output);
         return cli_usage("fork", "--at %s", error.text);
     }
     if (fork_go_live(fork, position, &damaged, &error) < 0 ||
         live_attach(setup->live, setup->machine, &error) < 0) {
         setup->machine = NULL;
         fork_abandon(fork);
-        unlink(request->output);
         return cli_fail(damaged ? STATUS_DAMAGED : STATUS_ERROR, &error);
     }
     gate->open = true;
@@ -92,19 +93,16 @@ static int go(
     return finish(setup, fork, request, run, signal_number, &error);
 }
 
-static bool same_file(const char *a, const char *b)
-{
-    struct stat first, second;
-    return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
-           first.st_ino == second.st_ino;
-}
-
 static int run_fork(struct cli_machine *setup, const struct request *request)
 {
     struct error error;
     bool damaged;
-    if (same_file(request->trace, request->output))
-        return cli_usage("fork", "-o names the trace itself; it is not to be changed");
+    struct file_roles roles = {0};
+    cli_machine_roles(setup, &roles);
+    roles_add(&roles, "TRACE.hst", request->trace, false);
+    roles_add(&roles, "-o", request->output, true);
+    if (roles_check(&roles, &error) < 0)
+        return cli_fail(STATUS_USAGE, &error);
     if (!setup->pace_given)
         setup->config.pace = isatty(STDIN_FILENO) ? PACE_REAL : PACE_FAST;
     if (cli_machine_open(setup, &error) < 0)
@@ -116,6 +114,7 @@ static int run_fork(struct cli_machine *setup, const struct request *request)
         .position = request->at,
         .live = live_source(setup->live),
         .include_checks = request->include_checks,
+        .max_size = setup->max_size,
         .any_version = request->any_version,
         .console = {.put = put_console, .target = &gate},
         .pace = setup->config.pace,
@@ -135,6 +134,7 @@ int cli_fork(int argc, char **argv)
         {"no-checks", no_argument, NULL, OPTION_NO_CHECKS},
         {"show", no_argument, NULL, OPTION_SHOW},
         {"any-version", no_argument, NULL, OPTION_ANY_VERSION},
+        {"max-size", required_argument, NULL, OPTION_MAX_SIZE},
         {0},
     };
     struct cli_machine setup;
@@ -155,6 +155,10 @@ int cli_fork(int argc, char **argv)
             request.show = true;
         else if (option == OPTION_ANY_VERSION)
             request.any_version = true;
+        else if (option == OPTION_MAX_SIZE && parse_size(optarg, &setup.max_size, &error) < 0)
+            status = cli_usage("fork", "--max-size: %s", error.text);
+        else if (option == OPTION_MAX_SIZE)
+            continue;
         else if (option == '?')
             status = STATUS_USAGE;
         else if (cli_machine_option(&setup, option, optarg, &error) < 0)

@@ -310,6 +310,21 @@ static void choose_engine(struct cli_machine *setup)
         config->personality = own;
 }
 
+void cli_machine_roles(const struct cli_machine *setup, struct file_roles *roles)
+{
+    roles_add(roles, "--kernel", setup->kernel_path, false);
+    roles_add(roles, "--initrd", setup->initrd_path, false);
+    if (strncmp(setup->serial, "file:", 5) == 0)
+        roles_add(roles, "--serial", setup->serial + 5, true);
+    for (unsigned i = 0; i < setup->config.memory_count; i++)
+        roles_add(roles, "--memory", setup->memory_paths[i], true);
+    for (unsigned i = 0; i < setup->config.disk_count; i++) {
+        const struct disk_config *disk = &setup->config.disk[i];
+        for (unsigned j = 0; j < DISK_MAX_FILES; j++)
+            roles_add(roles, "--disk", disk->path[j], !disk->snapshot);
+    }
+}
+
 int cli_machine_load(struct cli_machine *setup, struct error *error)
 {
     if (!setup->kernel_path)

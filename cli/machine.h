@@ -7,6 +7,7 @@
 
 #include <getopt.h>
 
+#include "cli/roles.h"
 #include "vmm/machine/live.h"
 #include "vmm/machine/machine.h"
 #include "vmm/host/serial/serial_backend.h"
@@ -19,6 +20,8 @@ struct cli_machine {
     bool pace_given;
     char *memory_paths[MEMORY_MAX_BACKENDS];
     bool rules_given;
+
+    uint64_t max_size; /* bytes of the trace; 0: no limit */
 
     struct boot_image kernel, initrd;
     struct serial_backend *console;
@@ -80,6 +83,8 @@ int cli_machine_option(
     struct cli_machine *setup, int option, const char *value, struct error *error);
 /* Checks the whole, reads the files, resolves `auto`. */
 int cli_machine_load(struct cli_machine *setup, struct error *error);
+/* Adds every file that the machine is given. */
+void cli_machine_roles(const struct cli_machine *setup, struct file_roles *roles);
 /* Opens the serial back end and the live source. */
 int cli_machine_open(struct cli_machine *setup, struct error *error);
 /* The serial back end as a sink. */

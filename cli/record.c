@@ -5,21 +5,25 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/parse.h"
 #include "recorder/recorder.h"
 
 static const char help[] =
-    "Usage: hindsight record [MACHINE] -o TRACE.hst [--no-checks]\n"
+    "Usage: hindsight record [MACHINE] -o TRACE.hst [--no-checks] [--max-size SIZE]\n"
     "Run a guest and record it. The exit status is the guest's own (debug-exit port), else 0.\n\n"
-    "  -o FILE                the trace to write; an existing file is replaced\n"
+    "  -o FILE                the trace to write; an existing file is replaced once the guest "
+    "runs\n"
+    "  --max-size SIZE        stop before the trace is larger than this (500M, 2G)\n"
     "  --no-checks            inputs alone: replay works, unverified, from a smaller file\n\n";
 
-enum { OPTION_NO_CHECKS = 1 };
+enum { OPTION_NO_CHECKS = 1, OPTION_MAX_SIZE };
 
 static int finish(struct cli_machine *setup, struct recorder *recorder, const char *path, int run,
     int signal_number, struct error *failure)
 {
     struct error error;
     const struct error *why = run < 0 ? failure : NULL;
+    bool full = recorder_is_full(recorder);
     int written = recorder_finish(recorder, setup->machine, signal_number, why, &error);
     if (run < 0 || setup->machine->stop == STOP_SHUTDOWN)
         cli_describe_failure(setup->machine);
@@ -27,16 +31,21 @@ static int finish(struct cli_machine *setup, struct recorder *recorder, const ch
         return cli_fail(STATUS_ERROR, failure);
     if (written < 0)
         return cli_fail(STATUS_ERROR, &error);
-    int status = cli_machine_status(setup);
+    int status = full ? STATUS_OK : cli_machine_status(setup);
     fprintf(stderr, "hindsight: %s: %llu events, %.3f s of virtual time: %s\n", path,
         (unsigned long long)setup->machine->event, (double)machine_time(setup->machine) / 1e9,
-        stop_reason_name(setup->machine->stop));
+        full ? "as large as --max-size allows" : stop_reason_name(setup->machine->stop));
     return status;
 }
 
 static int record(struct cli_machine *setup, const char *path, bool include_checks)
 {
     struct error error;
+    struct file_roles roles = {0};
+    cli_machine_roles(setup, &roles);
+    roles_add(&roles, "-o", path, true);
+    if (roles_check(&roles, &error) < 0)
+        return cli_fail(STATUS_USAGE, &error);
     if (cli_machine_load(setup, &error) < 0 || cli_machine_open(setup, &error) < 0)
         return cli_fail(STATUS_ERROR, &error);
     const struct recorder_options options = {
@@ -47,6 +56,7 @@ static int record(struct cli_machine *setup, const char *path, bool include_chec
         .initrd = setup->initrd.data ? &setup->initrd : NULL,
         .live = live_source(setup->live),
         .include_checks = include_checks,
+        .max_size = setup->max_size,
         .counts = strcmp(setup->engine, "soft") == 0,
     };
     struct recorder *recorder = recorder_create(&options, &error);
@@ -55,7 +65,6 @@ static int record(struct cli_machine *setup, const char *path, bool include_chec
     if (cli_machine_create(setup, recorder_source(recorder), &error) < 0 ||
         recorder_attach(recorder, setup->machine, &error) < 0) {
         recorder_abandon(recorder);
-        remove(path);
         return cli_fail(STATUS_ERROR, &error);
     }
     int signal_number;
@@ -65,8 +74,9 @@ static int record(struct cli_machine *setup, const char *path, bool include_chec
 
 int cli_record(int argc, char **argv)
 {
-    static const struct option options[] = {
-        CLI_MACHINE_OPTIONS, {"no-checks", no_argument, NULL, OPTION_NO_CHECKS}, {0}};
+    static const struct option options[] = {CLI_MACHINE_OPTIONS,
+        {"no-checks", no_argument, NULL, OPTION_NO_CHECKS},
+        {"max-size", required_argument, NULL, OPTION_MAX_SIZE}, {0}};
     struct cli_machine setup;
     struct error error;
     const char *path = NULL;
@@ -82,6 +92,9 @@ int cli_record(int argc, char **argv)
             path = optarg;
         } else if (option == OPTION_NO_CHECKS) {
             include_checks = false;
+        } else if (option == OPTION_MAX_SIZE) {
+            if (parse_size(optarg, &setup.max_size, &error) < 0)
+                status = cli_usage("record", "--max-size: %s", error.text);
         } else {
             int taken = option == '?' ? 0 : cli_machine_option(&setup, option, optarg, &error);
             if (taken <= 0)

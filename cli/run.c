@@ -22,6 +22,10 @@ static int run(struct cli_machine *setup)
 {
     struct error error;
     int signal_number;
+    struct file_roles roles = {0};
+    cli_machine_roles(setup, &roles);
+    if (roles_check(&roles, &error) < 0)
+        return cli_fail(STATUS_USAGE, &error);
     if (cli_machine_load(setup, &error) < 0 || cli_machine_open(setup, &error) < 0 ||
         cli_machine_create(setup, live_source(setup->live), &error) < 0)
         return cli_fail(STATUS_ERROR, &error);

@@ -105,6 +105,8 @@ static struct input_source *wrap(void *context, struct replay *replay, struct er
         .initrd = initrd->data ? initrd : NULL,
         .live = &fork->source,
         .include_checks = options->include_checks,
+        .provisional = true,
+        .max_size = options->max_size,
         .counts = true,
         .time_from_inputs = !replay_info(replay)->counts_instructions || time,
         .forked_at = options->position,
@@ -159,6 +161,8 @@ int fork_go_live(struct fork *fork, struct position position, bool *damaged, str
         return -1;
     if (outcome == REPLAY_DIVERGED)
         return error_set(error, "the trace diverges before this position; see 'hindsight replay'");
+    if (machine->stop == STOP_INTERRUPTED && recorder_is_full(fork->recorder))
+        return error_set(error, "--max-size is reached on the way to the position");
     if (machine->stop == STOP_INTERRUPTED)
         return error_set(error, "interrupted on the way to the position");
     if (machine->stop != STOP_UNTIL)
@@ -166,7 +170,13 @@ int fork_go_live(struct fork *fork, struct position position, bool *damaged, str
             error, "the recorded run ends at this position: there is nothing to go on from");
     fork->current = fork->live;
     machine->counts_time = true;
+    recorder_publish(fork->recorder);
     return 0;
+}
+
+bool fork_is_full(const struct fork *fork)
+{
+    return recorder_is_full(fork->recorder);
 }
 
 int fork_finish(struct fork *fork, int signal, const struct error *failure, struct error *error)

@@ -19,6 +19,7 @@ struct fork_options {
     const char *position;      /* as text, for the new trace's header */
     struct input_source *live; /* borrowed; takes over at the position */
     bool include_checks;
+    uint64_t max_size;        /* as in struct recorder_options */
     bool any_version;         /* as in struct replay_options */
     struct byte_sink console; /* from power-on: the caller decides what of it to show */
     void (*line_changed)(void *target, const struct uart_line *line);
@@ -36,7 +37,9 @@ int fork_go_live(struct fork *fork, struct position position, bool *damaged, str
 
 /* As recorder_finish; frees everything. */
 int fork_finish(struct fork *fork, int signal, const struct error *failure, struct error *error);
-/* Gives up: what was written so far stays a trace that was cut off. */
+/* As recorder_is_full. */
+bool fork_is_full(const struct fork *fork);
+/* Gives up: before it went live, what has the output's name keeps it. NULL is allowed. */
 void fork_abandon(struct fork *fork);
 
 #endif

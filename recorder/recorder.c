@@ -12,7 +12,7 @@
  * When a chunk is handed to the disk: after this long, once it holds enough events to compress
  * well, and after the longer time in any case. A recorder that is killed loses no more than that.
  */
-enum { SEAL_MS = 100, SEAL_EVENTS = 16384, SEAL_LATEST_MS = 500 };
+enum { SEAL_MS = 100, SEAL_EVENTS = 16384, SEAL_LATEST_MS = 500, SEAL_BYTES = 256 * 1024 };
 
 struct recorder {
     struct input_source source; /* first */
@@ -22,8 +22,16 @@ struct recorder {
     uint64_t last_time;  /* virtual time as replay will know it */
     uint64_t sealed_at;  /* host ms */
     uint64_t sealed_event;
+    uint64_t max_size; /* bytes of the file; 0: no limit */
+    bool full;
     struct buffer scratch;
 };
+
+static size_t seal_bytes(uint64_t max_size)
+{
+    uint64_t share = max_size / 8;
+    return share && share < SEAL_BYTES ? (size_t)share : SEAL_BYTES;
+}
 
 static uint64_t coarse_ms(void)
 {
@@ -181,6 +189,18 @@ static const struct input_source_ops record_ops = {
     .member_failed = record_member_failed,
 };
 
+/* Before the next seal could pass the limit. */
+static void stop_when_full(struct recorder *recorder, struct machine *machine)
+{
+    if (!recorder->max_size || recorder->full)
+        return;
+    uint64_t step = 2 * seal_bytes(recorder->max_size);
+    if (trace_writer_bound(recorder->writer) + step < recorder->max_size)
+        return;
+    recorder->full = true;
+    machine_request_stop(machine);
+}
+
 /* Every event becomes a check, and now and then what is buffered is sealed. */
 static int record_event(
     void *context, struct machine *machine, const struct machine_event *event, struct error *error)
@@ -198,10 +218,13 @@ static int record_event(
     };
     trace_writer_check(recorder->writer, &check);
     uint64_t now = coarse_ms(), passed = now - recorder->sealed_at;
-    if (trace_writer_wants_seal(recorder->writer) || passed >= SEAL_LATEST_MS ||
+    /* With its first event a trace is one: it takes its name. */
+    if (!recorder->sealed_event || trace_writer_wants_seal(recorder->writer) ||
+        passed >= SEAL_LATEST_MS ||
         (passed >= SEAL_MS && event->ordinal - recorder->sealed_event >= SEAL_EVENTS)) {
         recorder->sealed_at = now;
         recorder->sealed_event = event->ordinal;
+        stop_when_full(recorder, machine);
         return trace_writer_seal(
             recorder->writer, event->ordinal + 1, machine_time(machine), error);
     }
@@ -263,6 +286,7 @@ struct recorder *recorder_create(const struct recorder_options *options, struct 
     recorder->live = options->live;
     recorder->clock_unit = options->counts ? CLOCK_UNIT_COUNTED : CLOCK_UNIT_HOST;
     recorder->sealed_at = coarse_ms();
+    recorder->max_size = options->max_size;
     struct trace_config config = {0};
     add_config(&config, options);
     const struct trace_writer_options writer = {
@@ -272,6 +296,8 @@ struct recorder *recorder_create(const struct recorder_options *options, struct 
         .include_checks = options->include_checks,
         .counts_instructions = options->counts,
         .first_event = 1,
+        .provisional = options->provisional,
+        .seal_bytes = seal_bytes(options->max_size),
     };
     recorder->writer = trace_writer_create(&writer, error);
     trace_config_free(&config);
@@ -279,7 +305,25 @@ struct recorder *recorder_create(const struct recorder_options *options, struct 
         free(recorder);
         return NULL;
     }
+    if (recorder->max_size &&
+        trace_writer_bound(recorder->writer) + 3 * seal_bytes(recorder->max_size) >
+            recorder->max_size) {
+        error_set(error, "--max-size is too small: the boot files alone take %llu KiB",
+            (unsigned long long)trace_writer_written(recorder->writer) / 1024);
+        recorder_abandon(recorder);
+        return NULL;
+    }
     return recorder;
+}
+
+void recorder_publish(struct recorder *recorder)
+{
+    trace_writer_publish(recorder->writer);
+}
+
+bool recorder_is_full(const struct recorder *recorder)
+{
+    return recorder->full;
 }
 
 struct input_source *recorder_source(struct recorder *recorder)
@@ -336,6 +380,8 @@ int recorder_finish(struct recorder *recorder, struct machine *machine, int sign
     if (end.reason == TRACE_END_SIGNAL && signal == 0)
         end.reason = TRACE_END_COMPLETE;
     const char *text = failure ? failure->text : stop_reason_name(machine->stop);
+    if (!failure && recorder->full)
+        text = "as large as it may become";
     snprintf(end.text, sizeof end.text, "%s", text);
     /* Only at an event's boundary is the state one that replay comes to as well. */
     uint64_t digest;

@@ -15,13 +15,15 @@
 struct recorder;
 
 struct recorder_options {
-    const char *path;
+    const char *path; /* what is there is replaced once an event is recorded */
     const struct machine_config *config;
     const char *engine;                       /* name, for the trace's header */
     const struct boot_image *kernel, *initrd; /* embedded in the trace; initrd may be NULL */
     struct input_source *live;                /* borrowed */
     bool include_checks;
-    bool counts;                   /* the engine counts instructions */
+    bool provisional;  /* the file takes its name after recorder_publish() only */
+    uint64_t max_size; /* bytes the file may have; the machine is asked to stop before. 0: any */
+    bool counts;       /* the engine counts instructions */
     bool time_from_inputs;         /* the engine counts, but virtual time did not follow from it */
     const char *forked_at;         /* position in the trace that this one goes on from, or NULL */
     const struct trace_sink *sink; /* tests: instead of path */
@@ -37,7 +39,11 @@ int recorder_attach(struct recorder *recorder, struct machine *machine, struct e
  */
 int recorder_finish(struct recorder *recorder, struct machine *machine, int signal,
     const struct error *failure, struct error *error);
-/* For a machine that could not be made: removes nothing, writes nothing more. */
+/* A provisional trace may have its name. */
+void recorder_publish(struct recorder *recorder);
+/* The machine was asked to stop because of max_size. */
+bool recorder_is_full(const struct recorder *recorder);
+/* For a machine that could not be made: what has the trace's name keeps it. NULL is allowed. */
 void recorder_abandon(struct recorder *recorder);
 
 #endif

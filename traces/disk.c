@@ -1,26 +1,27 @@
 #include "traces/disk.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DEFAULT_QUEUE ((size_t)256 * 1024 * 1024)
-#define SPARE_JOBS    4 /* kept with their memory, so that a steady run allocates nothing */
+#define SYNC_MS       1000 /* the longest that written chunks are not durable */
+#define SPARE_JOBS    4    /* kept with their memory, so that a steady run allocates nothing */
 
 static int64_t write_file(void *context, const void *data, size_t size)
 {
     const struct trace_disk *disk = context;
-    return write(disk->fd, data, size);
+    return write(disk->output.fd, data, size);
 }
 
 static int truncate_file(void *context, uint64_t size)
 {
     const struct trace_disk *disk = context;
     /* Without O_APPEND the next write would leave a hole; there is none after a failure. */
-    return ftruncate(disk->fd, (off_t)size);
+    return ftruncate(disk->output.fd, (off_t)size);
 }
 
 int trace_part_add(struct trace_part_list *list, const struct trace_part *part)
@@ -41,7 +42,8 @@ int trace_disk_open(
     struct trace_disk *disk, const struct trace_writer_options *options, struct error *error)
 {
     memset(disk, 0, sizeof *disk);
-    disk->fd = -1;
+    disk->output = (struct trace_output){.fd = -1, .folder = -1, .replaced = -1};
+    atomic_init(&disk->provisional, options->provisional);
     disk->queue_limit = options->queue_bytes ? options->queue_bytes : DEFAULT_QUEUE;
     if (options->sink) {
         disk->sink = *options->sink;
@@ -49,13 +51,11 @@ int trace_disk_open(
         disk->sink = (struct trace_sink){write_file, truncate_file, disk};
         if (!options->path)
             return error_set(error, "no file name for the trace");
-        disk->fd = open(options->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-        if (disk->fd < 0)
-            return error_set_errno(error, "cannot create the trace %s", options->path);
+        if (trace_output_open(&disk->output, options->path, error) < 0)
+            return -1;
     }
     if (pthread_mutex_init(&disk->lock, NULL) || pthread_cond_init(&disk->wake, NULL)) {
-        if (disk->fd >= 0)
-            close(disk->fd);
+        trace_output_close(&disk->output, NULL);
         return error_set(error, "cannot create the locks of the trace writer");
     }
     return 0;
@@ -82,6 +82,7 @@ static int write_all(struct trace_disk *disk, const uint8_t *data, size_t size, 
         return -1;
     }
     disk->offset += size;
+    disk->unsynced = true;
     atomic_store_explicit(&disk->written, disk->offset, memory_order_relaxed);
     return 0;
 }
@@ -105,6 +106,7 @@ static int remember_chunk(
         disk->chunk_capacity = capacity;
     }
     disk->chunks[disk->chunk_count++] = *chunk;
+    atomic_store_explicit(&disk->chunks_written, disk->chunk_count, memory_order_relaxed);
     return 0;
 }
 
@@ -157,7 +159,25 @@ int trace_disk_index(struct trace_disk *disk, struct error *error)
         return result;
     uint8_t bytes[TAIL_SIZE];
     tail_encode(&tail, bytes);
-    return write_all(disk, bytes, sizeof bytes, error);
+    if (write_all(disk, bytes, sizeof bytes, error) || trace_output_sync(&disk->output, error))
+        return -1;
+    return trace_output_publish(&disk->output, error);
+}
+
+uint64_t trace_disk_bound(struct trace_disk *disk)
+{
+    enum { CHUNKS_A_JOB = 4, LONGEST_END = 64 * 1024 };
+    pthread_mutex_lock(&disk->lock);
+    uint64_t jobs = 0;
+    for (const struct trace_job *job = disk->first; job; job = job->next)
+        jobs++;
+    uint64_t waiting = disk->queued_bytes;
+    pthread_mutex_unlock(&disk->lock);
+    uint64_t written = atomic_load_explicit(&disk->written, memory_order_relaxed);
+    uint64_t chunks = atomic_load_explicit(&disk->chunks_written, memory_order_relaxed);
+    /* LZ4 adds a 255th to what it cannot compress. */
+    return written + waiting + waiting / 255 + chunks * INDEX_ENTRY_SIZE +
+           jobs * CHUNKS_A_JOB * (CHUNK_HEADER_SIZE + INDEX_ENTRY_SIZE) + LONGEST_END;
 }
 
 static int write_parts(struct trace_disk *disk, enum trace_chunk_kind kind,
@@ -184,7 +204,45 @@ static int write_job(struct trace_disk *disk, const struct trace_job *job, struc
 {
     if (write_parts(disk, TRACE_CHUNK_INPUTS, &job->input_parts, &job->inputs, error))
         return -1;
-    return write_parts(disk, TRACE_CHUNK_CHECKS, &job->check_parts, &job->checks, error);
+    if (write_parts(disk, TRACE_CHUNK_CHECKS, &job->check_parts, &job->checks, error))
+        return -1;
+    if (atomic_load(&disk->provisional))
+        return 0;
+    return trace_output_publish(&disk->output, error);
+}
+
+static uint64_t host_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Makes durable what was written a while ago; that may take long, and holds up only this thread. */
+static int sync_in_time(struct trace_disk *disk, struct error *error)
+{
+    if (!disk->unsynced || host_ms() - disk->synced_at < SYNC_MS)
+        return 0;
+    disk->unsynced = false;
+    int result = trace_output_sync(&disk->output, error);
+    disk->synced_at = host_ms();
+    return result;
+}
+
+/* Under the lock: until there is a job, the end, or something to be made durable. */
+static void wait_for_work(struct trace_disk *disk)
+{
+    while (!disk->first && !disk->stop) {
+        if (!disk->unsynced) {
+            pthread_cond_wait(&disk->wake, &disk->lock);
+            continue;
+        }
+        uint64_t until = disk->synced_at + SYNC_MS;
+        struct timespec at = {
+            .tv_sec = (time_t)(until / 1000), .tv_nsec = (long)(until % 1000) * 1000000};
+        if (pthread_cond_clockwait(&disk->wake, &disk->lock, CLOCK_MONOTONIC, &at) == ETIMEDOUT)
+            return;
+    }
 }
 
 static size_t job_bytes(const struct trace_job *job)
@@ -218,23 +276,30 @@ static void *disk_main(void *argument)
     struct trace_disk *disk = argument;
     pthread_mutex_lock(&disk->lock);
     for (;;) {
-        while (!disk->first && !disk->stop)
-            pthread_cond_wait(&disk->wake, &disk->lock);
+        wait_for_work(disk);
         struct trace_job *job = disk->first;
-        if (!job)
+        if (!job && disk->stop)
             break;
-        disk->first = job->next;
+        if (job)
+            disk->first = job->next;
         bool failed = disk->failed;
         pthread_mutex_unlock(&disk->lock);
         struct error error = {{0}};
-        size_t bytes = job_bytes(job);
-        if (!failed)
+        size_t bytes = job ? job_bytes(job) : 0;
+        if (!failed && job)
             failed = write_job(disk, job, &error) != 0;
-        clear_job(job);
+        if (!failed)
+            failed = sync_in_time(disk, &error) != 0;
+        if (job)
+            clear_job(job);
         pthread_mutex_lock(&disk->lock);
         if (failed && !disk->failed) {
             disk->failed = true;
             disk->error = error;
+        }
+        if (!job) {
+            disk->unsynced = disk->unsynced && !disk->failed;
+            continue;
         }
         disk->queued_bytes -= bytes;
         if (disk->spare_count < SPARE_JOBS) {
@@ -327,9 +392,7 @@ int trace_disk_drain(struct trace_disk *disk, struct error *error)
 int trace_disk_close(struct trace_disk *disk, struct error *error)
 {
     trace_disk_drain(disk, NULL);
-    int result = 0;
-    if (disk->fd >= 0 && close(disk->fd))
-        result = error_set_errno(error, "cannot finish writing the trace");
+    int result = trace_output_close(&disk->output, error);
     free_jobs(disk->first);
     free_jobs(disk->spare);
     buffer_free(&disk->scratch);

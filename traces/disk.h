@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "traces/format.h"
+#include "traces/output.h"
 
 /* A stretch of a job's buffer that becomes one chunk. */
 struct trace_part {
@@ -37,7 +38,7 @@ struct trace_job {
 
 struct trace_disk {
     struct trace_sink sink;
-    int fd; /* -1 when the sink is the caller's */
+    struct trace_output output; /* closed when the sink is the caller's */
 
     /* Of the disk thread while it runs, of the caller before and after. */
     struct buffer scratch;
@@ -46,6 +47,8 @@ struct trace_disk {
     size_t chunk_capacity;
     uint64_t offset;            /* end of the last complete chunk */
     struct trace_totals totals; /* those of chunks only */
+    uint64_t synced_at;         /* host ms */
+    bool unsynced;              /* something was written since */
 
     pthread_t thread;
     bool running;
@@ -61,6 +64,8 @@ struct trace_disk {
     bool failed;
     struct error error;
     _Atomic uint64_t written;
+    _Atomic uint64_t chunks_written;
+    atomic_bool provisional; /* the file does not take its name yet */
 };
 
 /* Appends; -1 when there is no memory. */
@@ -81,9 +86,12 @@ int trace_disk_drain(struct trace_disk *disk, struct error *error);
 /* Writes one chunk, in the caller's thread: before start or after drain. */
 int trace_disk_chunk(struct trace_disk *disk, struct trace_chunk *chunk, const void *raw,
     size_t size, struct error *error);
-/* Writes index and tail. After drain. */
+/* An upper bound of the file's size, were all that waits written and ended now. */
+uint64_t trace_disk_bound(struct trace_disk *disk);
+/* Writes index and tail, makes everything durable and gives the file its name. After drain. */
 int trace_disk_index(struct trace_disk *disk, struct error *error);
-/* Closes the file and frees everything. -1 when the file system reports a late error. */
+/* Closes the file, which vanishes when it had not got its name, and frees everything. -1 when the
+ * file system reports a late error. */
 int trace_disk_close(struct trace_disk *disk, struct error *error);
 
 #endif

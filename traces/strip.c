@@ -1,7 +1,6 @@
 /* A copy of a trace without its checks. */
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "traces/disk.h"
 #include "traces/reader.h"
@@ -57,6 +56,8 @@ static int copy(const struct trace_reader *reader, struct trace_disk *disk, stru
         result = copy_chunks(reader, disk, error);
     if (!result && info->complete)
         result = copy_end(reader, disk, error);
+    else if (!result)
+        result = trace_output_publish(&disk->output, error);
     return result;
 }
 
@@ -65,13 +66,6 @@ static bool same_file(const char *a, const char *b)
     struct stat first, second;
     return !stat(a, &first) && !stat(b, &second) && first.st_dev == second.st_dev &&
            first.st_ino == second.st_ino;
-}
-
-static void remove_output(const char *path)
-{
-    struct stat status;
-    if (!lstat(path, &status) && S_ISREG(status.st_mode))
-        unlink(path);
 }
 
 int trace_strip(const char *in, const char *out, struct error *error)
@@ -92,8 +86,6 @@ int trace_strip(const char *in, const char *out, struct error *error)
         int closed = trace_disk_close(&disk, result ? NULL : error);
         if (!result)
             result = closed;
-        if (result)
-            remove_output(out);
     }
     trace_reader_close(reader);
     return result;

@@ -205,7 +205,8 @@ struct trace_sink {
 
 /* Zero means the default wherever a number is asked for. */
 struct trace_writer_options {
-    const char *path;              /* created, or replaced when it exists */
+    const char *path;              /* created, or replaced once a first chunk is complete */
+    bool provisional;              /* not even then, but when trace_writer_publish() allows it */
     const struct trace_sink *sink; /* when set, used instead of `path` */
     const struct trace_config *config;
     bool include_checks;
@@ -254,6 +255,12 @@ bool trace_writer_wants_seal(const struct trace_writer *writer);
 int trace_writer_seal(
     struct trace_writer *writer, uint64_t end_event, uint64_t virtual_time, struct error *error);
 
+/* A provisional trace may take its name, with its next chunk or its end. */
+void trace_writer_publish(struct trace_writer *writer);
+
+/* What the file would have at most, were the trace ended now: for who limits its size. */
+uint64_t trace_writer_bound(struct trace_writer *writer);
+
 /* Bytes that reached the file so far, for progress; lags behind the queue. */
 uint64_t trace_writer_written(const struct trace_writer *writer);
 
@@ -261,13 +268,14 @@ uint64_t trace_writer_written(const struct trace_writer *writer);
  * Seals up to end->events, waits for the disk, writes end record and index, closes and frees the
  * writer in any case. When an earlier seal failed because of the queue or of bad records, what was
  * sealed before is kept and the end record says TRACE_END_ERROR with that error. Returns -1 when
- * anything of the trace is missing from the file.
+ * anything of the trace is missing from the file, or not known to be durable.
  */
 int trace_writer_finish(
     struct trace_writer *writer, const struct trace_end *end, struct error *error);
 
-/* Drops what is not sealed, waits for the disk, writes no end record, frees. For tests, and for a
- * caller that cannot describe the end. NULL is allowed. */
+/* Drops what is not sealed, waits for the disk, writes no end record, frees. A file that has not
+ * taken its name vanishes. For tests, and for a caller that cannot describe the end. NULL is
+ * allowed. */
 void trace_writer_abandon(struct trace_writer *writer);
 
 /* ---- Reading ---- */
@@ -412,7 +420,7 @@ int trace_verify_reader(const struct trace_reader *reader,
     struct error *error);
 
 /* Copies `in` to `out` (another file, replaced) without its checks. Event ordinals stay. On failure
- * `out` is removed. */
+ * `out` is as it was. */
 int trace_strip(const char *in, const char *out, struct error *error);
 
 #endif

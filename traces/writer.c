@@ -372,11 +372,27 @@ uint64_t trace_writer_written(const struct trace_writer *writer)
     return atomic_load_explicit(&writer->disk.written, memory_order_relaxed);
 }
 
+void trace_writer_publish(struct trace_writer *writer)
+{
+    atomic_store(&writer->disk.provisional, false);
+}
+
+uint64_t trace_writer_bound(struct trace_writer *writer)
+{
+    uint64_t buffered = writer->inputs.size;
+    if (writer->include_checks)
+        buffered += writer->checks.size + check_encoder_size(&writer->encoder);
+    return trace_disk_bound(&writer->disk) + buffered + buffered / 255;
+}
+
 static int write_end(
     struct trace_writer *writer, const struct trace_end *wanted, struct error *error)
 {
     struct trace_end end = *wanted;
     struct trace_totals *totals = &writer->sealed_totals;
+    /* Nothing was recorded: what has the name now is worth more. */
+    if (writer->failed && writer->disk.output.temporary)
+        return error_set(error, "%s", writer->error.text);
     if (writer->failed) {
         end.reason = TRACE_END_ERROR;
         memcpy(end.text, writer->error.text, sizeof end.text - 1);

@@ -102,7 +102,7 @@ if [ "$(id -u)" -eq 0 ] && mkdir "$work/disk" && mount -t tmpfs -o size=300k tmp
 else
     echo "full disk: no right to mount one here; the size limit stood for it"
 fi
-refused 1 'No space left' record --engine "$engine" --kernel "$GUESTS/hello.elf" -o /dev/full
+refused 1 'a file or a FIFO' record --engine "$engine" --kernel "$GUESTS/hello.elf" -o /dev/full
 
 # A pipe whose reader goes away after 200000 bytes.
 mkfifo "$work/pipe"

@@ -355,7 +355,7 @@ static void unwritable_paths(void **state)
     options.path = "/dev/full";
     if (!access("/dev/full", W_OK)) {
         assert_null(trace_writer_create(&options, &error));
-        assert_non_null(strstr(error.text, strerror(ENOSPC)));
+        assert_non_null(strstr(error.text, "a file or a FIFO"));
     }
 }
 
@@ -393,7 +393,9 @@ static void strip_keeps_all_but_checks(void **state)
     }
     whole.bytes.size = full;
     assert_int_equal(trace_strip(in, in, &error), -1);
-    /* Damage in what is copied: no output is left. */
+    /* Damage in what is copied: the copy made before stays. */
+    struct buffer old = {0}, now = {0};
+    read_file(out, &old);
     struct trace_reader *reader;
     struct trace_chunk chunk;
     assert_int_equal(
@@ -407,10 +409,14 @@ static void strip_keeps_all_but_checks(void **state)
     write_file(in, &whole.bytes);
     assert_int_equal(trace_strip(in, out, &error), TRACE_DAMAGED);
     assert_non_null(strstr(error.text, "(inputs)"));
-    assert_int_equal(access(out, F_OK), -1);
+    read_file(out, &now);
+    assert_true(buffer_equal(&now, &old));
+    buffer_free(&old);
+    buffer_free(&now);
     content_free(&content);
     buffer_free(&whole.bytes);
     unlink(in);
+    unlink(out);
 }
 
 struct progress {
