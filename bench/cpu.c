@@ -11,6 +11,7 @@
 #include "vmm/boot/boot.h"
 #include "vmm/arch/engine.h"
 #include "vmm/arch/memory.h"
+#include "vmm/machine/engines.h"
 
 enum { PORT_LINE_STATUS = 0x3fd, PORT_TRANSMIT = 0x3f8, PORT_DEBUG_EXIT = 0xf4 };
 
@@ -90,7 +91,7 @@ int main(int argc, char **argv)
         return 1;
     }
     int result = 1;
-    struct engine *engine = soft_create(&memory, &error);
+    struct engine *engine = engines_soft(&memory, &error);
     if (engine && !boot_load(&memory, &request, &state, &error) &&
         !engine->ops->import_state(engine, &state, &error)) {
         double begin = seconds_now();

@@ -54,17 +54,15 @@ static int fork_landed(struct input_source *source, struct machine *machine,
     return current->ops->landed ? current->ops->landed(current, machine, landing, insns, error) : 0;
 }
 
-static int fork_value(struct input_source *source, struct machine *machine, enum input_kind kind,
-    int (*produce)(void *context, void *data, size_t capacity, size_t *size), void *context,
-    void *data, size_t capacity, size_t *size, struct error *error)
+static int fork_value(struct input_source *source, struct machine *machine,
+    const struct input_question *question, struct input_answer *answer, struct error *error)
 {
     struct fork *fork = (struct fork *)source;
-    if (fork->current == fork->live && kind == INPUT_SECTORS)
+    if (fork->current == fork->live && question->kind == INPUT_SECTORS)
         return error_set(error,
             "the forked guest reads disk sectors that the recorded run had not read: they are not "
             "in the trace");
-    return fork->current->ops->value(
-        fork->current, machine, kind, produce, context, data, capacity, size, error);
+    return fork->current->ops->value(fork->current, machine, question, answer, error);
 }
 
 static bool fork_member_failed(

@@ -136,15 +136,13 @@ static int record_landing(struct input_source *source, struct machine *machine,
     return 1;
 }
 
-static int record_value(struct input_source *source, struct machine *machine, enum input_kind kind,
-    int (*produce)(void *context, void *data, size_t capacity, size_t *size), void *context,
-    void *data, size_t capacity, size_t *size, struct error *error)
+static int record_value(struct input_source *source, struct machine *machine,
+    const struct input_question *question, struct input_answer *answer, struct error *error)
 {
     struct recorder *recorder = (struct recorder *)source;
-    if (recorder->live->ops->value(
-            recorder->live, machine, kind, produce, context, data, capacity, size, error) < 0)
+    if (recorder->live->ops->value(recorder->live, machine, question, answer, error) < 0)
         return -1;
-    trace_writer_input(recorder->writer, (uint8_t)kind, NULL, data, *size);
+    trace_writer_input(recorder->writer, (uint8_t)question->kind, NULL, answer->data, answer->size);
     return 0;
 }
 

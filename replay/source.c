@@ -46,8 +46,8 @@ static void consume(struct replay_source *replay)
 }
 
 /* The answer to a question of `kind`; -1 when the trace has another one. */
-static int answer(struct replay_source *replay, enum input_kind kind, struct trace_input *input,
-    struct error *error)
+static int next_answer(struct replay_source *replay, enum input_kind kind,
+    struct trace_input *input, struct error *error)
 {
     int result = peek(replay, input, error);
     if (result < 0)
@@ -63,7 +63,7 @@ static uint64_t replay_clock(struct input_source *source, struct machine *machin
     struct replay_source *replay = (struct replay_source *)source;
     struct trace_input input;
     struct error error;
-    if (answer(replay, INPUT_CLOCK, &input, &error) < 0) {
+    if (next_answer(replay, INPUT_CLOCK, &input, &error) < 0) {
         machine_fail(machine, &error);
         return replay->last_time;
     }
@@ -251,26 +251,22 @@ static int replay_landed(struct input_source *source, struct machine *machine,
     return keep_found(replay, machine->event, insns, error);
 }
 
-static int replay_value(struct input_source *source, struct machine *machine, enum input_kind kind,
-    int (*produce)(void *context, void *data, size_t capacity, size_t *size), void *context,
-    void *data, size_t capacity, size_t *size, struct error *error)
+static int replay_value(struct input_source *source, struct machine *machine,
+    const struct input_question *question, struct input_answer *answer, struct error *error)
 {
     struct replay_source *replay = (struct replay_source *)source;
     (void)machine;
-    (void)produce;
-    (void)context;
     struct trace_input input;
-    *size = 0;
-    if (answer(replay, kind, &input, error) < 0)
+    if (next_answer(replay, question->kind, &input, error) < 0)
         return -1;
-    if (input.size > capacity) {
+    if (input.size > answer->capacity) {
         replay->damaged = true;
-        return error_set(
-            error, "an input of %zu bytes is longer than the %zu asked for", input.size, capacity);
+        return error_set(error, "an input of %zu bytes is longer than the %zu asked for",
+            input.size, answer->capacity);
     }
     if (input.size)
-        memcpy(data, input.payload, input.size);
-    *size = input.size;
+        memcpy(answer->data, input.payload, input.size);
+    answer->size = input.size;
     consume(replay);
     return 0;
 }

@@ -5,6 +5,7 @@
 
 #include "vmm/arch/engine.h"
 #include "vmm/arch/memory.h"
+#include "vmm/machine/engines.h"
 
 /* Guest-physical layout. */
 enum {
@@ -135,7 +136,7 @@ struct soft_side *soft_side_create(struct error *error)
     build_kernel(side);
     memset(side->ram + CODE_GPA, FILLER, CODE_SIZE);
     build_state(&side->start);
-    side->engine = soft_create(&side->memory, error);
+    side->engine = engines_soft(&side->memory, error);
     if (!side->engine) {
         memory_destroy(&side->memory);
         free(side);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "vmm/arch/engine.h"
+#include "vmm/machine/engines.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -226,7 +227,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct error error;
 
     if (!engine) {
-        if (memory_create(&memory, &backend, 1, &error) || !(engine = soft_create(&memory, &error)))
+        if (memory_create(&memory, &backend, 1, &error) ||
+            !(engine = engines_soft(&memory, &error)))
             abort();
     }
     memset(memory.host, 0, RAM);

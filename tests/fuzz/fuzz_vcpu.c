@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "vmm/arch/engine.h"
+#include "vmm/machine/engines.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -19,7 +20,7 @@ static void set_up(void)
     struct error error;
     if (memory_create(&memory, &backend, 1, &error) < 0)
         abort();
-    engine = soft_create(&memory, &error);
+    engine = engines_soft(&memory, &error);
     if (!engine)
         abort();
 }

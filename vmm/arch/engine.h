@@ -192,9 +192,12 @@ static inline uint64_t engine_delivered(const struct engine *engine)
     return engine->delivered_retired == engine->retired ? engine->delivered : 0;
 }
 
-/* The software CPU. It never looks at the host beyond `memory`. */
-struct engine *soft_create(struct memory *memory, struct error *error);
-/* Stock KVM. The error says which of missing, unreadable or too old it is, and what to do. */
-struct engine *kvm_create(struct memory *memory, struct error *error);
+/* What does not change the guest's run, only how it is executed: for tests, and to find faults. */
+struct engine_options {
+    /* The software CPU translates blocks into host code: those that run often, all, or none. */
+    enum native_use { NATIVE_WARM, NATIVE_EAGER, NATIVE_NEVER } native;
+    /* Paired KVM enters ring 3 wherever it may, however short the stay. */
+    bool eager_kvm;
+};
 
 #endif

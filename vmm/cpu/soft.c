@@ -2,10 +2,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmm/arch/cpuid.h"
 #include "vmm/cpu/blocks.h"
 #include "vmm/cpu/dispatch.h"
 #include "vmm/cpu/native/native.h"
-#include "vmm/arch/cpuid.h"
+#include "vmm/cpu/soft.h"
 
 static struct cpu *cpu_of(struct engine *engine)
 {
@@ -307,7 +308,8 @@ static const struct engine_ops soft_ops = {
     .set_personality = soft_set_personality,
 };
 
-struct engine *soft_create(struct memory *memory, struct error *error)
+struct engine *soft_create(
+    struct memory *memory, const struct engine_options *options, struct error *error)
 {
     struct vcpu_state reset;
     struct cpu *cpu = aligned_alloc(64, (sizeof *cpu + 63) & ~(size_t)63);
@@ -322,7 +324,7 @@ struct engine *soft_create(struct memory *memory, struct error *error)
     cpu->personality = PERSONALITY_OF_MODEL;
     cpu->blocks = blocks_create(memory, error);
     cpu->simd = cpu->blocks ? simd_create(error) : NULL;
-    cpu->native = native_create();
+    cpu->native = native_create(options->native);
     cpu->targets = cpu->native ? cpu->native->targets : NULL;
     cpu->written = calloc(1, (memory->size / PAGE_SIZE + 7) / 8);
     vcpu_reset(&reset);

@@ -1,5 +1,5 @@
 /*
- * The KVM engine's insides: what its files share. Others see vmm/arch/engine.h.
+ * The KVM engine: how to make one, and what its files share. Others use it by vmm/arch/engine.h.
  * Source: the kernel's Documentation/virt/kvm/api.rst; what one real host does differently is in
  * docs/determinism.md.
  */
@@ -31,6 +31,9 @@ struct kvm_engine {
     atomic_bool in_run;
     atomic_int kicked;
 };
+
+/* Stock KVM. The error says which of missing, unreadable or too old it is, and what to do. */
+struct engine *kvm_create(struct memory *memory, struct error *error);
 
 int kvm_state_export(
     struct kvm_engine *kvm, struct vcpu_state *state, bool full, struct error *error);

@@ -26,6 +26,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "vmm/cpu/soft.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/arch/translate.h"
 
@@ -422,7 +423,8 @@ static const struct engine_ops paired_ops = {
     .set_personality = paired_set_personality,
 };
 
-struct engine *paired_create(struct memory *memory, struct error *error)
+struct engine *paired_create(
+    struct memory *memory, const struct engine_options *options, struct error *error)
 {
     struct paired_engine *pair = calloc(1, sizeof *pair);
     if (!pair) {
@@ -431,10 +433,9 @@ struct engine *paired_create(struct memory *memory, struct error *error)
     }
     pair->engine.ops = &paired_ops;
     pair->memory = memory;
-    const char *wanted = getenv("HINDSIGHT_KVM");
-    pair->piece = wanted && strcmp(wanted, "eager") == 0 ? 1 : PIECE;
+    pair->piece = options->eager_kvm ? 1 : PIECE;
     pair->kvm = kvm_create(memory, error);
-    pair->soft = pair->kvm ? soft_create(memory, error) : NULL;
+    pair->soft = pair->kvm ? soft_create(memory, options, error) : NULL;
     if (!pair->soft) {
         paired_destroy(&pair->engine);
         return NULL;

@@ -24,25 +24,9 @@
 #include "base/error.h"
 #include "vmm/arch/digest.h"
 #include "vmm/arch/engine.h"
+#include "vmm/host/services.h"
 
 struct machine;
-
-/* Kinds of input, also the record kinds of the trace's inputs (docs/trace-format.md). */
-enum input_kind {
-    INPUT_CLOCK = 1,      /* sync: virtual time, ns */
-    INPUT_LANDING = 2,    /* async: the machine stopped in mid-stretch */
-    INPUT_TIME = 3,       /* async: virtual time moved on; timers fire */
-    INPUT_CONSOLE = 4,    /* async: bytes for a serial port */
-    INPUT_MODEM = 5,      /* async: modem lines of a serial port; not recorded so far */
-    INPUT_SECTORS = 6,    /* sync: what a disk member answered to a read */
-    INPUT_MEMBER = 7,     /* sync: result of a member operation that failed */
-    INPUT_DISK_EVENT = 8, /* async: an action on a disk; not recorded so far */
-    INPUT_ENTROPY = 9,    /* sync: random bytes */
-    INPUT_PACKET = 10,    /* async: a network frame */
-    INPUT_LINK = 11,      /* sync: the host link that a sent frame left by; which links live */
-    INPUT_TURN = 13,      /* async: another vCPU runs; `device` says which */
-    INPUT_KIND_COUNT
-};
 
 const char *input_kind_name(enum input_kind kind); /* "clock", ...; "?" out of range */
 
@@ -127,14 +111,9 @@ struct input_source_ops {
     int (*landed)(struct input_source *source, struct machine *machine,
         const struct landing *landing, uint64_t insns, struct error *error);
 
-    /*
-     * A device asks for a value: sectors, entropy, the outcome of a host operation. `produce` is
-     * the live way to get it (NULL in a pure query); replay does not call it. On return *size bytes
-     * are in data, at most capacity. 0 or -1.
-     */
-    int (*value)(struct input_source *source, struct machine *machine, enum input_kind kind,
-        int (*produce)(void *context, void *data, size_t capacity, size_t *size), void *context,
-        void *data, size_t capacity, size_t *size, struct error *error);
+    /* A device asks for a value; replay does not call question->produce. 0 or -1. */
+    int (*value)(struct input_source *source, struct machine *machine,
+        const struct input_question *question, struct input_answer *answer, struct error *error);
 };
 
 struct input_source {

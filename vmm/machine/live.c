@@ -390,15 +390,14 @@ static int live_landing(struct input_source *source, struct machine *machine,
     return engine->ops->interruptible(engine) && (due || input || interrupts_output(machine));
 }
 
-static int live_value(struct input_source *source, struct machine *machine, enum input_kind kind,
-    int (*produce)(void *context, void *data, size_t capacity, size_t *size), void *context,
-    void *data, size_t capacity, size_t *size, struct error *error)
+static int live_value(struct input_source *source, struct machine *machine,
+    const struct input_question *question, struct input_answer *answer, struct error *error)
 {
     (void)source;
     (void)machine;
-    *size = 0;
-    if (produce(context, data, capacity, size) < 0)
-        return error_set(error, "the host could not provide an input of kind %u", (unsigned)kind);
+    if (question->produce(question->context, answer->data, answer->capacity, &answer->size) < 0)
+        return error_set(
+            error, "the host could not provide an input of kind %u", (unsigned)question->kind);
     return 0;
 }
 

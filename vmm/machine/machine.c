@@ -1,3 +1,4 @@
+/* Making a machine, moving it between engines, and what can be asked of it. */
 #include "vmm/machine/machine.h"
 
 #include <capstone/capstone.h>
@@ -11,9 +12,9 @@
 #include "devices/pci.h"
 #include "vmm/boot/acpi.h"
 #include "vmm/arch/digest.h"
-#include "vmm/kvm/paired.h"
+#include "vmm/machine/engines.h"
 #include "vmm/machine/platform.h"
-#include "vmm/machine/probe.h"
+#include "vmm/machine/services.h"
 #include "vmm/machine/vcpus.h"
 #include "vmm/arch/translate.h"
 
@@ -69,37 +70,13 @@ struct engine *machine_soft(struct machine *machine, struct error *error)
 {
     if (machine->soft)
         return machine->soft;
-    machine->soft = soft_create(&machine->memory, error);
+    machine->soft = engines_soft(&machine->memory, error);
     if (machine->soft) {
         machine->soft->ops->set_personality(machine->soft, machine->config->personality);
         machine->soft->vcpu_count = (uint8_t)machine->config->cpus;
         machine->soft->vcpu = (uint8_t)machine->current;
     }
     return machine->soft;
-}
-
-/* HINDSIGHT_KVM=alone: KVM runs everything it can, however well. */
-static struct engine *create_kvm(struct machine *machine, struct error *error)
-{
-    const struct personality *personality = &machine->config->personality;
-    const char *wanted = getenv("HINDSIGHT_KVM");
-    bool alone = wanted && strcmp(wanted, "alone") == 0;
-    struct host_cpu host;
-    host_cpu_identify(&host);
-    if (host_cpu_personality(&host).maker != personality->maker) {
-        char text[PERSONALITY_TEXT_MAX];
-        personality_format(personality, text);
-        error_set(error,
-            "kvm: the machine follows the CPU rules '%s', and this host's CPU is of another "
-            "maker (%s): use --engine soft",
-            text, host.vendor);
-        return NULL;
-    }
-    struct engine *engine = alone || probe_ring0_exact() ? kvm_create(&machine->memory, error)
-                                                         : paired_create(&machine->memory, error);
-    if (engine && engine->ops->set_personality)
-        engine->ops->set_personality(engine, *personality);
-    return engine;
 }
 
 static int create_engine(struct machine *machine, const char *name, struct error *error)
@@ -111,7 +88,7 @@ static int create_engine(struct machine *machine, const char *name, struct error
     if (strcmp(name, "soft") == 0)
         machine->home = machine_soft(machine, error);
     else if (strcmp(name, "kvm") == 0)
-        machine->home = create_kvm(machine, error);
+        machine->home = engines_kvm(&machine->memory, &machine->config->personality, error);
     else
         return error_set(error, "'%s' is not an engine: kvm or soft", name);
     machine->engine = machine->home;
@@ -210,7 +187,7 @@ struct machine *machine_create(const struct machine_options *options, struct err
     }
     machine->config = options->config;
     machine->source = options->source;
-    machine->no_host = options->no_host;
+    services_init(machine, options->no_host);
     if (build(machine, options, error) < 0) {
         machine_destroy(machine);
         return NULL;
@@ -222,7 +199,7 @@ void machine_destroy(struct machine *machine)
 {
     if (!machine)
         return;
-    machine->closing = true;
+    machine->services.closing = true;
     platform_destroy(machine);
     if (machine->home && machine->home != machine->soft)
         machine->home->ops->destroy(machine->home);
@@ -317,7 +294,7 @@ void machine_fail(struct machine *machine, const struct error *error)
 
 void machine_note(struct machine *machine, uint8_t kind, const uint8_t *data, size_t size)
 {
-    if (machine->closing)
+    if (machine->services.closing)
         return;
     for (unsigned i = 0; i < machine->observer_count; i++) {
         const struct machine_observer *observer = &machine->observers[i];

@@ -114,13 +114,12 @@ struct machine {
     struct disk *disk[CONFIG_MAX_DISKS];
     struct nic *nic[CONFIG_MAX_NICS];
     uint64_t member_operations; /* that disk members have been asked for */
-    bool closing;               /* being destroyed: nothing goes into the trace any more */
     struct panic_watch *panic;  /* NULL: not watched */
     bool reset_requested;       /* by a device: done when the exiting instruction is complete */
     bool priority_written;      /* the guest wrote the APIC's TPR: CR8 follows */
 
     struct input_source *source;
-    bool no_host; /* disks and network links are not opened: the trace knows what they gave */
+    struct services services; /* for the host side of devices */
     struct machine_observer observers[MACHINE_MAX_OBSERVERS];
     unsigned observer_count;
     bool observe_state; /* somebody wants digests */
@@ -161,7 +160,7 @@ struct machine_options {
     bool time_from_inputs;                    /* replay of a trace whose engine does not count */
     const struct boot_image *kernel, *initrd; /* initrd may be NULL */
     struct input_source *source;
-    bool no_host;                   /* see struct machine */
+    bool no_host;                   /* see struct services */
     struct byte_sink console;       /* serial port output */
     struct byte_sink debug_console; /* port 0xe9 output */
     /* Told of the serial port's outputs and frame format; may be NULL. */

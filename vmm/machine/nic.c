@@ -114,26 +114,26 @@ static void transmit(void *context, const uint8_t *frame, size_t size)
     struct nic *nic = context;
     struct machine *machine = nic->machine;
     struct error error;
-    uint8_t answer[2];
-    size_t got = 0;
+    uint8_t bytes[2];
+    const struct input_question question = {INPUT_LINK, send_frame, nic};
+    struct input_answer answer = {.data = bytes, .capacity = sizeof bytes};
     nic->frame = frame;
     nic->frame_size = size;
-    if (machine->source->ops->value(machine->source, machine, INPUT_LINK, send_frame, nic, answer,
-            sizeof answer, &got, &error) < 0) {
+    if (services_ask(&machine->services, &question, &answer, &error) < 0) {
         machine_fail(machine, &error);
         return;
     }
-    if (got == 0 || (answer[0] != NIC_NO_LINK && answer[0] >= nic->links)) {
+    if (answer.size == 0 || (bytes[0] != NIC_NO_LINK && bytes[0] >= nic->links)) {
         error_set(&error, "%s: a frame left by a link that is not there", nic->name);
         machine_fail(machine, &error);
         return;
     }
-    if (got == 2) {
-        nic->live = answer[1] & all_links(nic);
+    if (answer.size == 2) {
+        nic->live = bytes[1] & all_links(nic);
         note_links(nic);
     }
-    count(answer[0] == NIC_NO_LINK ? &nic->lost : &nic->sent[answer[0]], size);
-    note_frame(nic, NOTE_NET_SENT, answer[0], frame, size, false);
+    count(bytes[0] == NIC_NO_LINK ? &nic->lost : &nic->sent[bytes[0]], size);
+    note_frame(nic, NOTE_NET_SENT, bytes[0], frame, size, false);
 }
 
 /* ---- In ---- */
@@ -324,18 +324,6 @@ struct network *nic_network(struct nic *nic)
 
 /* ---- Making ---- */
 
-static uint8_t *guest_at(void *context, uint64_t gpa, uint64_t size)
-{
-    struct machine *machine = context;
-    return memory_at(&machine->memory, gpa, size);
-}
-
-static void guest_wrote(void *context, uint64_t gpa, uint64_t size)
-{
-    struct machine *machine = context;
-    machine->engine->ops->memory_changed(machine->engine, gpa, size);
-}
-
 struct nic *nic_create(struct machine *machine, unsigned number, const struct net_config *config,
     const struct net_fault *faults, unsigned fault_count, struct error *error)
 {
@@ -352,12 +340,12 @@ struct nic *nic_create(struct machine *machine, unsigned number, const struct ne
     snprintf(nic->links_name, sizeof nic->links_name, "links%u", number);
     struct virtio_net_config net = {
         .name = nic->name,
-        .memory = {.context = machine, .at = guest_at, .wrote = guest_wrote},
+        .memory = machine->services.memory,
         .transmit = transmit,
         .target = nic,
     };
     memcpy(net.mac, config->mac, sizeof net.mac);
-    bool live = !machine->no_host;
+    bool live = !machine->services.no_host;
     if ((live && !(nic->network = network_open(config, error))) ||
         !(nic->net = virtio_net_create(&net, error)) ||
         pci_add(machine->pci, virtio_net_function(nic->net), error) < 0 ||

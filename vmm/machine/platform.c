@@ -341,6 +341,7 @@ static int create_pci(
     machine->pci = pci_create(&config, error);
     if (!machine->pci)
         return -1;
+    machine->services.pci = machine->pci;
     add_device(machine, pci_device(machine->pci), machine->pci, destroy_pci_host);
     return pci_attach(machine->pci, error);
 }
@@ -362,8 +363,8 @@ static int create_disks(
     for (unsigned i = 0; i < config->disk_count; i++) {
         if (machine->device_count + 2 > MACHINE_MAX_DEVICES)
             return error_set(error, "the machine has no room for another disk");
-        struct disk *disk =
-            disk_create(machine, i, &config->disk[i], config->fault, config->fault_count, error);
+        struct disk *disk = disk_create(
+            &machine->services, i, &config->disk[i], config->fault, config->fault_count, error);
         if (!disk)
             return -1;
         machine->disk[i] = disk;
@@ -389,25 +390,12 @@ static int produce_entropy(void *context, void *data, size_t capacity, size_t *s
 static void give_entropy(void *context, uint8_t *data, size_t size)
 {
     struct machine *machine = context;
-    struct input_source *source = machine->source;
     struct error error;
-    size_t got = 0;
+    const struct input_question question = {INPUT_ENTROPY, produce_entropy, &size};
+    struct input_answer answer = {.data = data, .capacity = size};
     memset(data, 0, size);
-    if (source->ops->value(
-            source, machine, INPUT_ENTROPY, produce_entropy, &size, data, size, &got, &error) < 0)
+    if (services_ask(&machine->services, &question, &answer, &error) < 0)
         machine_fail(machine, &error);
-}
-
-static uint8_t *guest_at(void *context, uint64_t gpa, uint64_t size)
-{
-    struct machine *machine = context;
-    return memory_at(&machine->memory, gpa, size);
-}
-
-static void guest_wrote(void *context, uint64_t gpa, uint64_t size)
-{
-    struct machine *machine = context;
-    machine->engine->ops->memory_changed(machine->engine, gpa, size);
 }
 
 static int create_rng(
@@ -415,7 +403,7 @@ static int create_rng(
 {
     (void)options;
     const struct virtio_rng_config config = {
-        .memory = {.context = machine, .at = guest_at, .wrote = guest_wrote},
+        .memory = machine->services.memory,
         .entropy = give_entropy,
         .machine = machine,
     };

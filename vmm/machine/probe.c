@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "vmm/arch/engine.h"
+#include "vmm/kvm/kvm.h"
 
 enum { CODE = 0x20000, TABLES = 0x1000, GDT = 0x500, IDT = 0x8000, STACK = 0x30000, PORT = 0x80 };
 

@@ -10,7 +10,6 @@
 #include "devices/virtio_blk.h"
 #include "vmm/host/block/raw.h"
 #include "vmm/storage/disk_member.h"
-#include "vmm/machine/machine.h"
 
 /* How long after a failure a spare comes in, and how a rebuild is paced: virtual time. */
 #define SPARE_DELAY_NS  1000000ull
@@ -32,7 +31,7 @@ struct timed_fault {
 };
 
 struct disk {
-    struct machine *machine;
+    const struct services *services;
     unsigned number;
     const struct disk_config *config;
     char name[16], storage_name[16];
@@ -56,7 +55,7 @@ struct disk {
 
 static void add_note(struct disk *disk, enum note_kind kind, struct buffer *payload)
 {
-    machine_note(disk->machine, (uint8_t)kind, payload->data, payload->size);
+    services_note(disk->services, (uint8_t)kind, payload->data, payload->size);
     buffer_free(payload);
 }
 
@@ -65,7 +64,7 @@ static void note_request(
 {
     struct buffer payload = {0};
     const struct note_disk_request note = {
-        disk->number, kind, sector, count, clock_now(&disk->machine->clock)};
+        disk->number, kind, sector, count, clock_now(disk->services->clock)};
     note_disk_request_encode(&note, &payload);
     add_note(disk, NOTE_DISK_REQUEST, &payload);
 }
@@ -94,15 +93,15 @@ static void see_member_io(void *context, const struct raid_member_io *io)
 static void see_change(void *context, enum raid_change change, unsigned member)
 {
     struct disk *disk = context;
-    struct machine *machine = disk->machine;
+    struct clock *clock = disk->services->clock;
     struct buffer payload = {0};
-    const struct note_array_change note = {disk->number, member, change, machine->clock.now};
+    const struct note_array_change note = {disk->number, member, change, clock->now};
     note_array_change_encode(&note, &payload);
     add_note(disk, NOTE_ARRAY_CHANGE, &payload);
     if (change == RAID_CHANGE_FAILED && disk->config->has_spare &&
         disk->rebuilding == RAID_NO_MEMBER && !disk->slot[member % RAID_MAX_MEMBERS].replaced) {
         disk->rebuilding = (uint8_t)member;
-        timer_arm(&machine->clock, &disk->rebuild, machine->clock.now + SPARE_DELAY_NS);
+        timer_arm(clock, &disk->rebuild, clock->now + SPARE_DELAY_NS);
     }
     if (change == RAID_CHANGE_REBUILT)
         disk->rebuilding = RAID_NO_MEMBER;
@@ -165,7 +164,7 @@ static void apply_fault(void *context, uint64_t now)
     struct error error;
     (void)now;
     if (fault_inject(&disk->slot[timed->fault.member].faults, &timed->fault, &error) < 0)
-        machine_fail(disk->machine, &error);
+        services_fail(disk->services, &error);
 }
 
 static int arm_faults(
@@ -185,8 +184,8 @@ static int arm_faults(
         }
         struct timed_fault *timed = &disk->timed[disk->timed_count++];
         *timed = (struct timed_fault){.disk = disk, .fault = *fault};
-        timer_init(&disk->machine->clock, &timed->timer, apply_fault, timed);
-        timer_arm(&disk->machine->clock, &timed->timer, fault->time);
+        timer_init(disk->services->clock, &timed->timer, apply_fault, timed);
+        timer_arm(disk->services->clock, &timed->timer, fault->time);
     }
     return 0;
 }
@@ -209,7 +208,7 @@ static void rebuild_some(void *context, uint64_t now)
         }
     }
     if (raid_rebuild_step(disk->array, REBUILD_STRIPES, &error) > 0)
-        timer_arm(&disk->machine->clock, &disk->rebuild, now + REBUILD_STEP_NS);
+        timer_arm(disk->services->clock, &disk->rebuild, now + REBUILD_STEP_NS);
     else
         disk->rebuilding = RAID_NO_MEMBER;
 }
@@ -290,7 +289,7 @@ static void disk_save(const void *object, struct buffer *out)
 static void disk_restore(void *object, struct reader *in)
 {
     struct disk *disk = object;
-    struct clock *clock = &disk->machine->clock;
+    struct clock *clock = disk->services->clock;
     for (unsigned i = 0; i < disk->config->members; i++) {
         fault_restore(&disk->slot[i].faults, in);
         disk->slot[i].replaced = reader_get_u8(in) != 0;
@@ -325,14 +324,14 @@ static const struct device_ops disk_ops = {
 static int open_files(struct disk *disk, struct error *error)
 {
     const struct disk_config *config = disk->config;
-    bool replays = disk->machine->no_host;
+    bool replays = disk->services->no_host;
     const struct raw_options options = {.snapshot = config->snapshot};
     for (unsigned i = 0; i < config->members + config->has_spare; i++) {
         struct raw_file *file = NULL;
         if (!replays && !(file = raw_open(config->path[i], &options, error)))
             return -1;
         disk->files = i + 1;
-        if (disk_member_create(&disk->file[i], disk->machine, file, config->sectors[i], error) < 0)
+        if (disk_member_create(&disk->file[i], disk->services, file, config->sectors[i], error) < 0)
             return -1;
         if (i >= config->members)
             break;
@@ -382,18 +381,6 @@ static int assemble(struct disk *disk, struct error *error)
     return check_array(config, raid_status(disk->array), error);
 }
 
-static uint8_t *guest_at(void *context, uint64_t gpa, uint64_t size)
-{
-    struct machine *machine = context;
-    return memory_at(&machine->memory, gpa, size);
-}
-
-static void guest_wrote(void *context, uint64_t gpa, uint64_t size)
-{
-    struct machine *machine = context;
-    machine->engine->ops->memory_changed(machine->engine, gpa, size);
-}
-
 static int add_function(struct disk *disk, struct error *error)
 {
     disk->front = *disk->volume;
@@ -403,30 +390,31 @@ static int add_function(struct disk *disk, struct error *error)
     const struct virtio_blk_config config = {
         .name = disk->name,
         .disk = &disk->front,
-        .memory = {.context = disk->machine, .at = guest_at, .wrote = guest_wrote},
+        .memory = disk->services->memory,
     };
     disk->blk = virtio_blk_create(&config, error);
     if (!disk->blk)
         return -1;
-    return pci_add(disk->machine->pci, virtio_blk_function(disk->blk), error);
+    return pci_add(disk->services->pci, virtio_blk_function(disk->blk), error);
 }
 
-struct disk *disk_create(struct machine *machine, unsigned number, const struct disk_config *config,
-    const struct fault *faults, unsigned fault_count, struct error *error)
+struct disk *disk_create(const struct services *services, unsigned number,
+    const struct disk_config *config, const struct fault *faults, unsigned fault_count,
+    struct error *error)
 {
     struct disk *disk = calloc(1, sizeof *disk);
     if (!disk) {
         error_set(error, "out of memory");
         return NULL;
     }
-    disk->machine = machine;
+    disk->services = services;
     disk->number = number;
     disk->config = config;
     disk->rebuilding = RAID_NO_MEMBER;
-    disk->stops_cleanly = !machine->no_host;
+    disk->stops_cleanly = !services->no_host;
     snprintf(disk->name, sizeof disk->name, "disk%u", number);
     snprintf(disk->storage_name, sizeof disk->storage_name, "storage%u", number);
-    timer_init(&machine->clock, &disk->rebuild, rebuild_some, disk);
+    timer_init(services->clock, &disk->rebuild, rebuild_some, disk);
     if (open_files(disk, error) < 0 || arm_faults(disk, faults, fault_count, error) < 0 ||
         assemble(disk, error) < 0 || add_function(disk, error) < 0) {
         disk_destroy(disk);
@@ -440,9 +428,9 @@ void disk_destroy(struct disk *disk)
     if (!disk)
         return;
     virtio_blk_destroy(disk->blk);
-    timer_cancel(&disk->machine->clock, &disk->rebuild);
+    timer_cancel(disk->services->clock, &disk->rebuild);
     for (unsigned i = 0; i < disk->timed_count; i++)
-        timer_cancel(&disk->machine->clock, &disk->timed[i].timer);
+        timer_cancel(disk->services->clock, &disk->timed[i].timer);
     if (disk->array) {
         if (disk->stops_cleanly)
             raid_stop(disk->array);

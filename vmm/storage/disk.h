@@ -10,7 +10,7 @@
 #include "devices/raid/fault.h"
 #include "devices/raid/raid.h"
 
-struct machine;
+struct services;
 
 enum { DISK_MAX_FILES = RAID_MAX_MEMBERS + 1 }; /* the last may be a spare */
 
@@ -39,10 +39,11 @@ struct disk;
 
 /*
  * Opens (or, replaying, imagines) the images, assembles, adds the PCI function "diskN" to
- * machine->pci. Faults of `faults` whose disk is `number` are armed.
+ * services->pci. Faults of `faults` whose disk is `number` are armed.
  */
-struct disk *disk_create(struct machine *machine, unsigned number, const struct disk_config *config,
-    const struct fault *faults, unsigned fault_count, struct error *error);
+struct disk *disk_create(const struct services *services, unsigned number,
+    const struct disk_config *config, const struct fault *faults, unsigned fault_count,
+    struct error *error);
 /* Stops the array (marks it clean) unless replaying, and closes. */
 void disk_destroy(struct disk *disk);
 

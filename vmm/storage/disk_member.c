@@ -1,25 +1,17 @@
+/* One image file under a disk, seen through the input source. */
 #include "vmm/storage/disk_member.h"
 
 #include <string.h>
 
 #include "vmm/host/block/raw.h"
-#include "vmm/machine/machine.h"
 
 /* Sectors in one input record. */
 enum { PIECE = 1024 };
 
-/*
- * Did the host fail this operation? `failed` is what it said when it was asked. Operations are
- * numbered so that a trace names only those that failed.
- */
+/* Did the host fail this operation? `failed` is what it said when it was asked. */
 static bool settle(struct disk_member *member, bool failed)
 {
-    struct machine *machine = member->machine;
-    struct input_source *source = machine->source;
-    if (machine->closing)
-        return failed;
-    uint64_t operation = machine->member_operations++;
-    return source->ops->member_failed(source, machine, operation, failed);
+    return services_member_failed(member->services, failed);
 }
 
 struct sectors {
@@ -40,29 +32,25 @@ static int produce_sectors(void *context, void *data, size_t capacity, size_t *s
 /* The content of sectors that nobody knew: from the host into the trace, or from the trace. */
 static int learn(struct disk_member *member, uint64_t lba, uint32_t count, uint8_t *data)
 {
-    struct machine *machine = member->machine;
-    struct input_source *source = machine->source;
-    if (machine->closing)
+    if (member->services->closing)
         return 0;
     for (uint32_t done = 0; done < count;) {
         uint32_t piece = count - done < PIECE ? count - done : PIECE;
         uint8_t *at = data + (size_t)done * BLOCK_SECTOR;
-        uint8_t answer[PIECE * BLOCK_SECTOR];
+        uint8_t bytes[PIECE * BLOCK_SECTOR];
         struct sectors host = {at, (size_t)piece * BLOCK_SECTOR};
-        size_t size = 0;
+        const struct input_question question = {INPUT_SECTORS, produce_sectors, &host};
+        struct input_answer answer = {.data = bytes, .capacity = sizeof bytes};
         struct error error;
-        if (source->ops->value(source, machine, INPUT_SECTORS, produce_sectors, &host, answer,
-                sizeof answer, &size, &error) < 0) {
-            machine_fail(machine, &error);
+        int result = services_ask(member->services, &question, &answer, &error);
+        if (result == 0 && answer.size != host.size)
+            result = error_set(&error, "a disk read of %zu bytes was recorded as one of %zu",
+                host.size, answer.size);
+        if (result < 0) {
+            services_fail(member->services, &error);
             return -1;
         }
-        if (size != host.size) {
-            error_set(
-                &error, "a disk read of %zu bytes was recorded as one of %zu", host.size, size);
-            machine_fail(machine, &error);
-            return -1;
-        }
-        memcpy(at, answer, size);
+        memcpy(at, bytes, answer.size);
         if (member->store.holds_data)
             disk_store_write(&member->store, lba + done, piece, at);
         done += piece;
@@ -146,10 +134,10 @@ static const struct raid_member_ops member_ops = {
     .size = member_size,
 };
 
-int disk_member_create(struct disk_member *member, struct machine *machine, struct raw_file *file,
-    uint64_t sectors, struct error *error)
+int disk_member_create(struct disk_member *member, const struct services *services,
+    struct raw_file *file, uint64_t sectors, struct error *error)
 {
-    *member = (struct disk_member){.machine = machine, .file = file};
+    *member = (struct disk_member){.services = services, .file = file};
     return disk_store_create(&member->store, sectors, file == NULL, error);
 }
 

@@ -8,19 +8,19 @@
 
 #include "devices/block.h"
 #include "vmm/storage/disk_store.h"
-#include "vmm/machine/inputs.h"
+#include "vmm/host/services.h"
 
 struct raw_file;
 
 struct disk_member {
-    struct machine *machine;
+    const struct services *services;
     struct raw_file *file; /* NULL when replaying */
     struct disk_store store;
 };
 
 /* `file` is owned from then on, also on failure; NULL when replaying, and then `sectors` counts. */
-int disk_member_create(struct disk_member *member, struct machine *machine, struct raw_file *file,
-    uint64_t sectors, struct error *error);
+int disk_member_create(struct disk_member *member, const struct services *services,
+    struct raw_file *file, uint64_t sectors, struct error *error);
 void disk_member_destroy(struct disk_member *member);
 /* The interface that an array uses; valid as long as the member. */
 struct raid_member disk_member_interface(struct disk_member *member);

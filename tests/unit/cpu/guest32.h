@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "vmm/arch/engine.h"
+#include "vmm/machine/engines.h"
 
 enum {
     GUEST_RAM = 4 << 20,
@@ -226,7 +227,7 @@ static inline void guest_create(struct guest *guest)
 {
     const struct memory_backend backend = {.size = GUEST_RAM};
     assert_int_equal(memory_create(&guest->memory, &backend, 1, &guest->error), 0);
-    guest->engine = soft_create(&guest->memory, &guest->error);
+    guest->engine = engines_soft(&guest->memory, &guest->error);
     assert_non_null(guest->engine);
 }
 

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "vmm/arch/engine.h"
+#include "vmm/machine/engines.h"
 
 enum {
     GUEST_RAM = 16 << 20,
@@ -65,7 +66,7 @@ static inline void guest_create(struct guest *guest, const void *code, size_t si
     struct vcpu_state state;
 
     assert_int_equal(memory_create(&guest->memory, &backend, 1, &guest->error), 0);
-    guest->engine = soft_create(&guest->memory, &guest->error);
+    guest->engine = engines_soft(&guest->memory, &guest->error);
     assert_non_null(guest->engine);
     guest_put64(guest, GUEST_TABLES, GUEST_TABLES + 0x1003);
     guest_put64(guest, GUEST_TABLES + 0x1000, GUEST_TABLES + 0x2003);

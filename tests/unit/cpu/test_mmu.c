@@ -9,6 +9,7 @@
 
 #include "vmm/cpu/access.h"
 #include "vmm/cpu/paging.h"
+#include "vmm/machine/engines.h"
 
 enum {
     P = 1,
@@ -37,7 +38,7 @@ static int set_up(void **state)
     const struct memory_backend backend = {MEMORY_SIZE, NULL};
     if (memory_create(&memory, &backend, 1, &error) < 0)
         return -1;
-    cpu = (struct cpu *)soft_create(&memory, &error);
+    cpu = (struct cpu *)engines_soft(&memory, &error);
     return cpu ? 0 : -1;
 }
 

@@ -70,12 +70,11 @@ static int eager_landing(struct input_source *source, struct machine *machine,
     return wanted;
 }
 
-static int eager_value(struct input_source *source, struct machine *machine, enum input_kind kind,
-    int (*produce)(void *context, void *data, size_t capacity, size_t *size), void *context,
-    void *data, size_t capacity, size_t *size, struct error *error)
+static int eager_value(struct input_source *source, struct machine *machine,
+    const struct input_question *question, struct input_answer *answer, struct error *error)
 {
     struct input_source *live = eager_of(source)->live;
-    return live->ops->value(live, machine, kind, produce, context, data, capacity, size, error);
+    return live->ops->value(live, machine, question, answer, error);
 }
 
 static bool eager_member_failed(

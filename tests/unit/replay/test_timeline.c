@@ -3,6 +3,7 @@
  * a replay from the start has there.
  */
 #include "tests/unit/replay/recorded.h"
+#include "vmm/kvm/kvm.h"
 
 static void random_move(struct timeline *timeline, uint64_t total, uint64_t *seed)
 {

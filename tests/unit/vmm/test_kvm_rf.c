@@ -17,6 +17,8 @@
 #include "vmm/arch/engine.h"
 #include "vmm/machine/probe.h"
 #include "vmm/arch/repeat.h"
+#include "vmm/kvm/kvm.h"
+#include "vmm/machine/engines.h"
 
 enum { RAM = 32 << 20, TABLES = 0x1000, GDT = 0x500, CODE = 0x20000, STACK = 0x30000 };
 
@@ -200,7 +202,7 @@ int main(void)
         return 77;
     }
     if (memory_create(&memory, &backend, 1, &error) < 0 ||
-        !(engine = kvm_create(&memory, &error)) || !(soft = soft_create(&memory, &error))) {
+        !(engine = kvm_create(&memory, &error)) || !(soft = engines_soft(&memory, &error))) {
         fprintf(stderr, "%s\n", error.text);
         return 1;
     }

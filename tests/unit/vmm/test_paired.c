@@ -13,8 +13,8 @@
 #include <string.h>
 
 #include "vmm/arch/engine.h"
-#include "vmm/kvm/paired.h"
 #include "vmm/machine/probe.h"
+#include "vmm/machine/engines.h"
 
 enum {
     RAM = 8 << 20,
@@ -133,8 +133,8 @@ static void runs_alike(
     struct vcpu_state soft, paired;
     uint64_t soft_stacks[32], paired_stacks[32];
     struct buffer text = {0};
-    run_on(soft_create, code, size, handler, handler_size, &soft, soft_stacks);
-    run_on(paired_create, code, size, handler, handler_size, &paired, paired_stacks);
+    run_on(engines_soft, code, size, handler, handler_size, &soft, soft_stacks);
+    run_on(engines_paired, code, size, handler, handler_size, &paired, paired_stacks);
     if (vcpu_compare(&soft, &paired, &text)) {
         printf("%s: software CPU, KVM:\n%.*s", name, (int)text.size, (const char *)text.data);
         different++;

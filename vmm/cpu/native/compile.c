@@ -571,10 +571,9 @@ static bool shifts_renew_flags(void)
     return true;
 }
 
-struct native *native_create(void)
+struct native *native_create(enum native_use use)
 {
-    const char *wanted = getenv("HINDSIGHT_NATIVE");
-    if (wanted && !strcmp(wanted, "off"))
+    if (use == NATIVE_NEVER)
         return NULL;
     struct native *native = calloc(1, sizeof *native);
     if (!native)
@@ -587,7 +586,7 @@ struct native *native_create(void)
     }
     native->memory = memory;
     native->size = CODE_SIZE;
-    native->warmth = wanted && !strcmp(wanted, "eager") ? 0 : NATIVE_WARMTH;
+    native->warmth = use == NATIVE_EAGER ? 0 : NATIVE_WARMTH;
     native->shifts_renew_flags = shifts_renew_flags();
     native_emit_routines(native);
     for (unsigned i = 0; i < NATIVE_TARGETS; i++)

@@ -54,9 +54,9 @@ struct native {
     struct native_target targets[NATIVE_TARGETS];
 };
 
-/* NULL: this host does not let us, or the environment has HINDSIGHT_NATIVE=off. With
- * HINDSIGHT_NATIVE=eager blocks are translated when they are first entered. */
-struct native *native_create(void);
+/* NULL: this host does not let us, or NATIVE_NEVER. With NATIVE_EAGER blocks are translated when
+ * they are first entered. */
+struct native *native_create(enum native_use use);
 void native_destroy(struct native *native);
 /* Forgets all translations; none may be under way. */
 void native_flush(struct native *native);

@@ -1,0 +1,59 @@
+/* Chooses an engine; reads the environment. */
+#include "vmm/machine/engines.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/cpu/soft.h"
+#include "vmm/kvm/kvm.h"
+#include "vmm/kvm/paired.h"
+#include "vmm/machine/probe.h"
+
+static bool environment_has(const char *name, const char *value)
+{
+    const char *found = getenv(name);
+    return found && strcmp(found, value) == 0;
+}
+
+static struct engine_options options(void)
+{
+    struct engine_options options = {.eager_kvm = environment_has("HINDSIGHT_KVM", "eager")};
+    if (environment_has("HINDSIGHT_NATIVE", "eager"))
+        options.native = NATIVE_EAGER;
+    else if (environment_has("HINDSIGHT_NATIVE", "off"))
+        options.native = NATIVE_NEVER;
+    return options;
+}
+
+struct engine *engines_soft(struct memory *memory, struct error *error)
+{
+    const struct engine_options wanted = options();
+    return soft_create(memory, &wanted, error);
+}
+
+struct engine *engines_paired(struct memory *memory, struct error *error)
+{
+    const struct engine_options wanted = options();
+    return paired_create(memory, &wanted, error);
+}
+
+struct engine *engines_kvm(
+    struct memory *memory, const struct personality *personality, struct error *error)
+{
+    struct host_cpu host;
+    host_cpu_identify(&host);
+    if (host_cpu_personality(&host).maker != personality->maker) {
+        char text[PERSONALITY_TEXT_MAX];
+        personality_format(personality, text);
+        error_set(error,
+            "kvm: the machine follows the CPU rules '%s', and this host's CPU is of another "
+            "maker (%s): use --engine soft",
+            text, host.vendor);
+        return NULL;
+    }
+    bool alone = environment_has("HINDSIGHT_KVM", "alone") || probe_ring0_exact();
+    struct engine *engine = alone ? kvm_create(memory, error) : engines_paired(memory, error);
+    if (engine && engine->ops->set_personality)
+        engine->ops->set_personality(engine, *personality);
+    return engine;
+}

@@ -1,0 +1,24 @@
+/*
+ * Which engine a machine gets. The only place that knows all of them, and the only one below cli/
+ * that reads the environment; what stands there never changes a guest's run, only how it is
+ * executed:
+ *
+ *   HINDSIGHT_NATIVE=eager|off   translate every block into host code, or none
+ *   HINDSIGHT_KVM=alone          KVM runs everything it can, however well
+ *   HINDSIGHT_KVM=eager          ring 3 enters KVM wherever it may, however short the stay
+ */
+#ifndef VMM_MACHINE_ENGINES_H
+#define VMM_MACHINE_ENGINES_H
+
+#include "vmm/arch/engine.h"
+
+/* The software CPU. */
+struct engine *engines_soft(struct memory *memory, struct error *error);
+/* KVM: with the software CPU for ring 0, unless this host's KVM executes that exactly. Refuses the
+ * rules of another maker's CPU. */
+struct engine *engines_kvm(
+    struct memory *memory, const struct personality *personality, struct error *error);
+/* KVM with the software CPU for ring 0, on every host. */
+struct engine *engines_paired(struct memory *memory, struct error *error);
+
+#endif
