@@ -30,12 +30,9 @@ static const char *array_state(const struct raid_assembly *assembly)
 {
     const struct raid_geometry *geometry = &assembly->newest.geometry;
     unsigned active = active_count(assembly);
-    unsigned needed = geometry->level == RAID_0   ? geometry->members
-                      : geometry->level == RAID_1 ? 1
-                                                  : geometry->members - 1;
     if (assembly->diverged)
         return "diverged";
-    if (active < needed)
+    if (active < raid_members_needed(geometry))
         return "unusable";
     return active == geometry->members ? "optimal" : "degraded";
 }

@@ -19,21 +19,10 @@ static enum block_status finish(struct raid_array *array, enum block_status stat
 static enum block_status array_read(void *object, uint64_t lba, uint32_t count, uint8_t *data)
 {
     struct raid_array *array = object;
-    enum block_status status = BLOCK_EIO;
     request(array, BLOCK_READ, lba, count);
     if (!count)
         return BLOCK_OK;
-    switch (array->super.geometry.level) {
-    case RAID_0:
-        status = raid0_read(array, lba, count, data);
-        break;
-    case RAID_1:
-        status = raid1_read(array, lba, count, data);
-        break;
-    case RAID_5:
-        status = raid5_read(array, lba, count, data);
-        break;
-    }
+    enum block_status status = array->level->read(array, lba, count, data);
     (void)raid_settle(array); /* what was read is right, whether or not this can be recorded */
     return status;
 }
@@ -42,45 +31,21 @@ static enum block_status array_write(
     void *object, uint64_t lba, uint32_t count, const uint8_t *data)
 {
     struct raid_array *array = object;
-    enum block_status status = BLOCK_EIO;
     request(array, BLOCK_WRITE, lba, count);
     if (!count)
         return BLOCK_OK;
     if (raid_begin_writing(array))
         return BLOCK_EIO;
-    switch (array->super.geometry.level) {
-    case RAID_0:
-        status = raid0_write(array, lba, count, data);
-        break;
-    case RAID_1:
-        status = raid1_write(array, lba, count, data);
-        break;
-    case RAID_5:
-        status = raid5_write(array, lba, count, data);
-        break;
-    }
-    return finish(array, status);
+    return finish(array, array->level->write(array, lba, count, data));
 }
 
 static enum block_status zero(struct raid_array *array, uint64_t lba, uint32_t count, bool discard)
 {
-    enum block_status status = BLOCK_EIO;
     if (!count)
         return BLOCK_OK;
     if (raid_begin_writing(array))
         return BLOCK_EIO;
-    switch (array->super.geometry.level) {
-    case RAID_0:
-        status = raid0_zero(array, lba, count);
-        break;
-    case RAID_1:
-        status = raid1_zero(array, lba, count);
-        break;
-    case RAID_5:
-        status = raid5_zero(array, lba, count, discard);
-        break;
-    }
-    return finish(array, status);
+    return finish(array, array->level->zero(array, lba, count, discard));
 }
 
 static enum block_status array_discard(void *object, uint64_t lba, uint32_t count)
@@ -118,9 +83,12 @@ static const struct block_device_ops array_ops = {
     .write_zeroes = array_write_zeroes,
 };
 
-void raid_array_init_block(struct raid_array *array)
+void raid_array_init(struct raid_array *array)
 {
     const struct raid_superblock *super = &array->super;
+    array->level = super->geometry.level == RAID_0   ? &raid0_ops
+                   : super->geometry.level == RAID_1 ? &raid1_ops
+                                                     : &raid5_ops;
     array->block = (struct block_device){
         .ops = &array_ops,
         .object = array,

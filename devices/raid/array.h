@@ -39,13 +39,15 @@ struct raid_array {
     struct journal_slot journal[JOURNAL_SLOTS];
     struct raid_observer observer;
     struct block_device block;
+    const struct raid_level_ops *level;
     uint8_t *parity;  /* chunk or 64 KiB, the larger */
     uint8_t *scratch; /* the same */
     uint8_t *entry;   /* a journal entry */
 };
 
 /* ---- array.c ---- */
-void raid_array_init_block(struct raid_array *array);
+/* The level's table and the volume, from the superblock. */
+void raid_array_init(struct raid_array *array);
 
 /* ---- superblock.c ---- */
 uint64_t raid_superblock_lba(uint64_t size); /* of the first copy, on a member of `size` sectors */
@@ -117,27 +119,52 @@ int raid_journal_replay(struct raid_array *array, bool only_barriered, struct er
 int raid_recover(struct raid_array *array, bool lost_in_crash, const struct raid_options *options,
     struct error *error);
 
-/* ---- levels: ranges of the volume; status of the whole ---- */
-enum block_status raid0_read(
-    struct raid_array *array, uint64_t sector, uint32_t count, uint8_t *data);
-enum block_status raid0_write(
-    struct raid_array *array, uint64_t sector, uint32_t count, const uint8_t *data);
-enum block_status raid0_zero(struct raid_array *array, uint64_t sector, uint32_t count);
-enum block_status raid1_read(
-    struct raid_array *array, uint64_t sector, uint32_t count, uint8_t *data);
-enum block_status raid1_write(
-    struct raid_array *array, uint64_t sector, uint32_t count, const uint8_t *data);
-enum block_status raid1_zero(struct raid_array *array, uint64_t sector, uint32_t count);
-enum block_status raid5_read(
-    struct raid_array *array, uint64_t sector, uint32_t count, uint8_t *data);
-enum block_status raid5_write(
-    struct raid_array *array, uint64_t sector, uint32_t count, const uint8_t *data);
-/* `discard`: sectors outside whole stripes may be left as they are. */
-enum block_status raid5_zero(
-    struct raid_array *array, uint64_t sector, uint32_t count, bool discard);
-/* XORs the rows of all members but one into `out`; -1 when one of them cannot be read. */
-int raid5_reconstruct(
-    struct raid_array *array, unsigned member, uint64_t row, uint32_t count, uint8_t *out);
+/* ---- levels: what differs between them, one table each ---- */
+struct raid_rows;
+
+struct raid_level_ops {
+    /* Ranges of the volume; the status of the whole. */
+    enum block_status (*read)(
+        struct raid_array *array, uint64_t sector, uint32_t count, uint8_t *data);
+    enum block_status (*write)(
+        struct raid_array *array, uint64_t sector, uint32_t count, const uint8_t *data);
+    /* `discard`: sectors may be left as they are where zeroing them would mean writing them. */
+    enum block_status (*zero)(
+        struct raid_array *array, uint64_t sector, uint32_t count, bool discard);
+    /* What follows is for levels with redundancy; NULL without. Rows are within one chunk. */
+    /* What the member has to hold at these rows, from the others; -1 when they cannot give it. */
+    int (*restore)(
+        struct raid_array *array, unsigned member, uint64_t row, uint32_t count, uint8_t *out);
+    /* After a crash: makes the members agree. */
+    int (*resync)(struct raid_array *array, uint64_t row, uint32_t count, struct error *error);
+    /* Compares what was read, and repairs if asked to. */
+    int (*scrub)(struct raid_array *array, struct raid_scrub *scrub, const struct raid_rows *rows,
+        struct error *error);
+};
+
+extern const struct raid_level_ops raid0_ops, raid1_ops, raid5_ops;
+
+/* ---- scrub.c ---- */
+/* Rows are looked at in pieces of this many sectors, so that all mirrors fit in memory at once. */
+enum { SCRUB_PIECE = 8 };
+
+struct raid_rows {
+    uint64_t row;
+    uint32_t count;
+    uint8_t data[RAID_MAX_MEMBERS][SCRUB_PIECE * BLOCK_SECTOR];
+};
+
+void raid_scrub_note(struct raid_scrub *scrub, uint64_t lba);
+/* Writes the sector that the member should have at the rows' `sector`. */
+int raid_scrub_repair(struct raid_array *array, const struct raid_rows *rows, unsigned member,
+    uint32_t sector, const uint8_t *data, struct error *error);
+
+/* ---- recover.c ---- */
+int raid_recover_read(struct raid_array *array, unsigned member, uint64_t row, uint32_t count,
+    uint8_t *out, enum raid_role role, struct error *error);
+/* Reads the member's rows into `have` and writes `want` where that differs. */
+int raid_recover_write(struct raid_array *array, unsigned member, uint64_t row, uint32_t count,
+    const uint8_t *want, uint8_t *have, enum raid_role role, struct error *error);
 
 extern const uint8_t raid_zeroes[64 * 1024];
 

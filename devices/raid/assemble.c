@@ -143,9 +143,7 @@ static int check(
             first_missing == RAID_NO_MEMBER)
             first_missing = i;
     }
-    unsigned needed = newest->geometry.level == RAID_0   ? members
-                      : newest->geometry.level == RAID_1 ? 1
-                                                         : members - 1;
+    unsigned needed = raid_members_needed(&newest->geometry);
     if (active < needed)
         return error_set(error,
             "RAID %d of %u members needs %u that are up to date, and %u are here",
@@ -217,13 +215,13 @@ struct raid_array *raid_assemble(const struct raid_member *members, unsigned cou
         if (assembly->given[i] != RAID_NO_MEMBER)
             array->io[i] = members[assembly->given[i]];
     }
+    raid_array_init(array);
     if (!allocate_buffers(array)) {
         error_set(error, "out of memory for an array");
         goto fail;
     }
     if (start(array, options, error))
         goto fail;
-    raid_array_init_block(array);
     free(assembly);
     return array;
 fail:

@@ -49,6 +49,11 @@ unsigned raid_data_members(const struct raid_geometry *geometry)
     return geometry->level == RAID_1 ? 1 : geometry->members - parity_chunks(geometry->level);
 }
 
+unsigned raid_members_needed(const struct raid_geometry *geometry)
+{
+    return geometry->level == RAID_1 ? 1 : geometry->members - parity_chunks(geometry->level);
+}
+
 unsigned raid_parity_member(const struct raid_geometry *geometry, uint64_t stripe)
 {
     if (geometry->level != RAID_5)

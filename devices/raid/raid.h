@@ -65,7 +65,8 @@ void raid_locate(
     const struct raid_geometry *geometry, uint64_t sector, struct raid_location *location);
 unsigned raid_parity_member(const struct raid_geometry *geometry, uint64_t stripe);
 unsigned raid_data_member(const struct raid_geometry *geometry, uint64_t stripe, unsigned index);
-unsigned raid_data_members(const struct raid_geometry *geometry); /* data chunks in a stripe */
+unsigned raid_data_members(const struct raid_geometry *geometry);   /* data chunks in a stripe */
+unsigned raid_members_needed(const struct raid_geometry *geometry); /* that give all data */
 
 /* ---- Superblock ----------------------------------------------------------------------------- */
 

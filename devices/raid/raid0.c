@@ -4,7 +4,7 @@
  * No redundancy: a failed access is the guest's to know, and the member stays, for its other
  * sectors may be all that is left of the data.
  */
-enum block_status raid0_read(
+static enum block_status raid0_read(
     struct raid_array *array, uint64_t sector, uint32_t count, uint8_t *data)
 {
     while (count) {
@@ -21,7 +21,7 @@ enum block_status raid0_read(
     return BLOCK_OK;
 }
 
-enum block_status raid0_write(
+static enum block_status raid0_write(
     struct raid_array *array, uint64_t sector, uint32_t count, const uint8_t *data)
 {
     while (count) {
@@ -37,8 +37,10 @@ enum block_status raid0_write(
     return BLOCK_OK;
 }
 
-enum block_status raid0_zero(struct raid_array *array, uint64_t sector, uint32_t count)
+static enum block_status raid0_zero(
+    struct raid_array *array, uint64_t sector, uint32_t count, bool discard)
 {
+    (void)discard;
     while (count) {
         struct raid_location at;
         raid_locate(&array->super.geometry, sector, &at);
@@ -50,3 +52,9 @@ enum block_status raid0_zero(struct raid_array *array, uint64_t sector, uint32_t
     }
     return BLOCK_OK;
 }
+
+const struct raid_level_ops raid0_ops = {
+    .read = raid0_read,
+    .write = raid0_write,
+    .zero = raid0_zero,
+};

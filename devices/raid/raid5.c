@@ -2,6 +2,7 @@
 #include "devices/raid/parity.h"
 
 #include <stddef.h>
+#include <string.h>
 
 /*
  * A write is cut into pieces in which every row is touched by the same data chunks. For each, new
@@ -22,7 +23,7 @@ static unsigned member_of(const struct raid_array *array, uint64_t stripe, unsig
     return raid_data_member(&array->super.geometry, stripe, index);
 }
 
-int raid5_reconstruct(
+static int raid5_restore(
     struct raid_array *array, unsigned member, uint64_t row, uint32_t count, uint8_t *out)
 {
     const struct raid_geometry *geometry = &array->super.geometry;
@@ -42,7 +43,7 @@ int raid5_reconstruct(
     return 0;
 }
 
-enum block_status raid5_read(
+static enum block_status raid5_read(
     struct raid_array *array, uint64_t sector, uint32_t count, uint8_t *data)
 {
     while (count) {
@@ -55,7 +56,7 @@ enum block_status raid5_read(
             if (!have)
                 (void)raid_read_failed(array, at.member);
         }
-        if (!have && raid5_reconstruct(array, at.member, at.lba, part, data))
+        if (!have && raid5_restore(array, at.member, at.lba, part, data))
             return BLOCK_EIO;
         sector += part;
         count -= part;
@@ -259,7 +260,7 @@ static enum block_status write_stripe(
     return BLOCK_OK;
 }
 
-enum block_status raid5_write(
+static enum block_status raid5_write(
     struct raid_array *array, uint64_t sector, uint32_t count, const uint8_t *data)
 {
     const struct raid_geometry *geometry = &array->super.geometry;
@@ -317,7 +318,7 @@ static enum block_status zero_stripe(struct raid_array *array, uint64_t stripe, 
     return BLOCK_OK;
 }
 
-enum block_status raid5_zero(
+static enum block_status raid5_zero(
     struct raid_array *array, uint64_t sector, uint32_t count, bool discard)
 {
     const struct raid_geometry *geometry = &array->super.geometry;
@@ -334,3 +335,62 @@ enum block_status raid5_zero(
     }
     return BLOCK_OK;
 }
+
+/* ---- Recovery, scrubbing ---- */
+
+static int resync_parity(
+    struct raid_array *array, uint64_t row, uint32_t count, struct error *error)
+{
+    const struct raid_geometry *geometry = &array->super.geometry;
+    uint64_t stripe = row / geometry->chunk;
+    size_t bytes = (size_t)count * BLOCK_SECTOR;
+    for (unsigned i = 0; i < geometry->members; i++) {
+        if (!raid_in_sync(array, i, row))
+            return 0;
+    }
+    memset(array->parity, 0, bytes);
+    for (unsigned i = 0; i < raid_data_members(geometry); i++) {
+        unsigned member = raid_data_member(geometry, stripe, i);
+        if (raid_recover_read(array, member, row, count, array->scratch, RAID_ROLE_DATA, error))
+            return -1;
+        parity_xor(array->parity, array->scratch, bytes);
+    }
+    return raid_recover_write(array, raid_parity_member(geometry, stripe), row, count,
+        array->parity, array->scratch, RAID_ROLE_PARITY, error);
+}
+
+static int scrub_parity(struct raid_array *array, struct raid_scrub *scrub,
+    const struct raid_rows *rows, struct error *error)
+{
+    const struct raid_geometry *geometry = &array->super.geometry;
+    unsigned parity = raid_parity_member(geometry, rows->row / geometry->chunk);
+    const uint8_t *sources[RAID_MAX_MEMBERS];
+    unsigned count = 0;
+    uint8_t want[SCRUB_PIECE * BLOCK_SECTOR];
+    for (unsigned i = 0; i < geometry->members; i++) {
+        if (i != parity)
+            sources[count++] = rows->data[i];
+    }
+    parity_compute(want, sources, count, (size_t)rows->count * BLOCK_SECTOR);
+    for (uint32_t i = 0; i < rows->count; i++) {
+        size_t at = (size_t)i * BLOCK_SECTOR;
+        if (memcmp(want + at, rows->data[parity] + at, BLOCK_SECTOR) == 0)
+            continue;
+        raid_scrub_note(scrub, rows->row + i);
+        if (scrub->repair) {
+            if (raid_scrub_repair(array, rows, parity, i, want + at, error))
+                return -1;
+            scrub->repaired++;
+        }
+    }
+    return 0;
+}
+
+const struct raid_level_ops raid5_ops = {
+    .read = raid5_read,
+    .write = raid5_write,
+    .zero = raid5_zero,
+    .restore = raid5_restore,
+    .resync = resync_parity,
+    .scrub = scrub_parity,
+};

@@ -8,7 +8,7 @@ int raid_replace(struct raid_array *array, unsigned member, const struct raid_me
 {
     struct raid_superblock *super = &array->super;
     const struct raid_geometry *geometry = &super->geometry;
-    if (geometry->level == RAID_0)
+    if (!array->level->restore)
         return error_set(error, "RAID 0 has nothing to rebuild a member from");
     if (array->failed)
         return error_set(error, "the array has failed: too many members are lost");
@@ -66,10 +66,7 @@ static int rebuild_rows(
     enum raid_role role = raid_parity_member(geometry, row / geometry->chunk) == target
                               ? RAID_ROLE_PARITY
                               : RAID_ROLE_DATA;
-    int failed = geometry->level == RAID_1
-                     ? raid1_read(array, row, count, array->parity)
-                     : raid5_reconstruct(array, target, row, count, array->parity);
-    if (failed)
+    if (array->level->restore(array, target, row, count, array->parity))
         return error_set(error,
             "rebuilding member %u: another member cannot be read at sector %" PRIu64, target, row);
     if (raid_member_write(array, target, row, count, array->parity, role)) {

@@ -1,5 +1,4 @@
 #include "devices/raid/array.h"
-#include "devices/raid/parity.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -10,7 +9,7 @@
  * there is of that member, so there the journal brings the last writes to their end.
  */
 
-static int read_rows(struct raid_array *array, unsigned member, uint64_t row, uint32_t count,
+int raid_recover_read(struct raid_array *array, unsigned member, uint64_t row, uint32_t count,
     uint8_t *out, enum raid_role role, struct error *error)
 {
     if (raid_member_read(array, member, row, count, out, role))
@@ -19,51 +18,15 @@ static int read_rows(struct raid_array *array, unsigned member, uint64_t row, ui
     return 0;
 }
 
-static int write_if_different(struct raid_array *array, unsigned member, uint64_t row,
-    uint32_t count, const uint8_t *want, uint8_t *have, enum raid_role role, struct error *error)
+int raid_recover_write(struct raid_array *array, unsigned member, uint64_t row, uint32_t count,
+    const uint8_t *want, uint8_t *have, enum raid_role role, struct error *error)
 {
-    if (read_rows(array, member, row, count, have, role, error))
+    if (raid_recover_read(array, member, row, count, have, role, error))
         return -1;
     if (memcmp(want, have, (size_t)count * BLOCK_SECTOR) != 0 &&
         raid_member_write(array, member, row, count, want, role))
         return error_set(error, "member %u cannot be written at sector %" PRIu64 " during recovery",
             member, row);
-    return 0;
-}
-
-static int resync_parity(
-    struct raid_array *array, uint64_t row, uint32_t count, struct error *error)
-{
-    const struct raid_geometry *geometry = &array->super.geometry;
-    uint64_t stripe = row / geometry->chunk;
-    size_t bytes = (size_t)count * BLOCK_SECTOR;
-    memset(array->parity, 0, bytes);
-    for (unsigned i = 0; i < raid_data_members(geometry); i++) {
-        unsigned member = raid_data_member(geometry, stripe, i);
-        if (read_rows(array, member, row, count, array->scratch, RAID_ROLE_DATA, error))
-            return -1;
-        parity_xor(array->parity, array->scratch, bytes);
-    }
-    return write_if_different(array, raid_parity_member(geometry, stripe), row, count,
-        array->parity, array->scratch, RAID_ROLE_PARITY, error);
-}
-
-static int resync_mirrors(
-    struct raid_array *array, uint64_t row, uint32_t count, struct error *error)
-{
-    unsigned members = array->super.geometry.members, source = 0;
-    while (source < members && array->super.member[source].state != RAID_MEMBER_ACTIVE)
-        source++;
-    if (source == members)
-        return error_set(error, "no active member to recover from");
-    if (read_rows(array, source, row, count, array->parity, RAID_ROLE_DATA, error))
-        return -1;
-    for (unsigned i = 0; i < members; i++) {
-        if (i != source && raid_in_sync(array, i, row) &&
-            write_if_different(
-                array, i, row, count, array->parity, array->scratch, RAID_ROLE_DATA, error))
-            return -1;
-    }
     return 0;
 }
 
@@ -77,11 +40,7 @@ static int resync_region(struct raid_array *array, uint64_t region, struct error
         uint32_t count = geometry->chunk - (uint32_t)(row % geometry->chunk);
         if (count > end - row)
             count = (uint32_t)(end - row);
-        bool whole = true;
-        for (unsigned i = 0; i < geometry->members; i++)
-            whole &= raid_in_sync(array, i, row);
-        if (geometry->level == RAID_1 ? resync_mirrors(array, row, count, error)
-                                      : whole && resync_parity(array, row, count, error))
+        if (array->level->resync(array, row, count, error))
             return -1;
         row += count;
     }
@@ -109,7 +68,7 @@ int raid_recover(struct raid_array *array, bool lost_in_crash, const struct raid
     struct error *error)
 {
     const struct raid_geometry *geometry = &array->super.geometry;
-    if (geometry->level == RAID_0 || array->super.clean)
+    if (!array->level->resync || array->super.clean)
         return 0;
     if (load_bitmap(array, error))
         return -1;
