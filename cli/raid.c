@@ -28,7 +28,8 @@ static const char help[] =
     "status    shows the array and each file's place and state\n"
     "assemble  sorts files, also of several arrays: what belongs together, in which order\n"
     "scrub     compares parity or mirrors; --repair makes them agree\n"
-    "rebuild   fills a replacement, or goes on with a rebuild that was interrupted\n"
+    "rebuild   fills members that are out of date, or a replacement, or goes on with a rebuild\n"
+    "          that was interrupted\n"
     "  --replace OLD=NEW  NEW takes the place of OLD, which may be gone; NEW is made if needed\n"
     "scrub, rebuild: --degraded starts with members missing, --force after a crash as well.\n";
 
@@ -66,13 +67,15 @@ void raid_files_close(struct raid_files *files)
     files->count = 0;
 }
 
-struct raid_array *raid_files_assemble(
-    const struct raid_files *files, const struct raid_arguments *arguments, struct error *error)
+struct raid_array *raid_files_assemble(const struct raid_files *files,
+    const struct raid_arguments *arguments, const struct raid_options *checks, struct error *error)
 {
     struct progress progress = {.label = "recover"};
     struct raid_options options = {
         .allow_missing = arguments->degraded || arguments->force,
         .force = arguments->force,
+        .check = checks->check,
+        .check_context = checks->check_context,
         .progress = progress_show,
         .progress_context = &progress,
     };
@@ -83,16 +86,28 @@ struct raid_array *raid_files_assemble(
 
 /* ---- create --------------------------------------------------------------------------------- */
 
-static int make_files(const struct raid_arguments *arguments, struct error *error)
+/* All of them can be made, and they are different files, before the first one is touched. */
+static int make_files(
+    const struct raid_arguments *arguments, const struct raid_create *create, struct error *error)
 {
     struct raid_geometry geometry;
     const struct raid_files *files = &arguments->files;
     if (raid_geometry_init(&geometry, arguments->level, files->count, arguments->chunk,
             arguments->size / BLOCK_SECTOR, error))
         return -1;
+    uint64_t sectors = geometry.member_sectors + RAID_METADATA_SECTORS;
+    if (raid_create_check(create, files->count, sectors, error))
+        return -1;
     for (unsigned i = 0; i < files->count; i++) {
-        if (raw_make(files->path[i], geometry.member_sectors + RAID_METADATA_SECTORS,
-                arguments->force, error) == 0)
+        for (unsigned j = 0; j < i; j++) {
+            if (raw_same(files->path[i], files->path[j]))
+                return error_set(error, "%s: given twice", files->path[i]);
+        }
+        if (raw_make_check(files->path[i], arguments->force, error))
+            return -1;
+    }
+    for (unsigned i = 0; i < files->count; i++) {
+        if (raw_make(files->path[i], sectors, arguments->force, error) == 0)
             continue;
         /* Those made for an array that does not come to be go again. */
         for (unsigned j = 0; j < i && !arguments->force; j++)
@@ -132,13 +147,14 @@ static int create_array(struct raid_arguments *arguments, struct error *error)
         return -1;
     if (getrandom(create.uuid, sizeof create.uuid, 0) != (ssize_t)sizeof create.uuid)
         return error_set_errno(error, "no random numbers for the array's identity");
-    if (arguments->size && make_files(arguments, error))
+    if (arguments->size && make_files(arguments, &create, error))
         return -1;
     if (raid_files_open(files, &(struct raw_options){0}, error) ||
         (!arguments->force && check_unused(files, error)) ||
         raid_create(&create, files->member, files->count, error))
         return -1;
-    struct raid_array *array = raid_files_assemble(files, arguments, error);
+    struct raid_array *array =
+        raid_files_assemble(files, arguments, &(struct raid_options){0}, error);
     if (!array)
         return -1;
     geometry = raid_status(array)->geometry;

@@ -33,9 +33,10 @@ int raid_files_add(struct raid_files *files, const char *path, const struct raw_
 int raid_files_open(
     struct raid_files *files, const struct raw_options *options, struct error *error);
 void raid_files_close(struct raid_files *files);
-/* The array of these files, recovered, with a bar while that takes long. */
-struct raid_array *raid_files_assemble(
-    const struct raid_files *files, const struct raid_arguments *arguments, struct error *error);
+/* The array of these files, recovered, with a bar while that takes long. `check` of the options is
+ * asked before anything is written; the rest of them comes from the arguments. */
+struct raid_array *raid_files_assemble(const struct raid_files *files,
+    const struct raid_arguments *arguments, const struct raid_options *checks, struct error *error);
 
 int cli_raid_assemble(struct raid_arguments *arguments);
 int cli_raid_rebuild(struct raid_arguments *arguments);

@@ -149,6 +149,7 @@ void raid_save(const struct raid_array *array, struct buffer *out)
     buffer_put_u32(out, super->geometry.members);
     buffer_put_u64(out, super->geometry.member_sectors);
     buffer_put_u64(out, super->events);
+    buffer_put_u64(out, super->since);
     buffer_put_u64(out, super->epoch);
     buffer_put_u64(out, super->rebuilt);
     buffer_put_u64(out, array->rebuilt);
@@ -179,6 +180,7 @@ void raid_restore(struct raid_array *array, struct reader *in)
         return;
     }
     super->events = reader_get_u64(in);
+    super->since = reader_get_u64(in);
     super->epoch = reader_get_u64(in);
     super->rebuilt = reader_get_u64(in);
     array->rebuilt = reader_get_u64(in);

@@ -62,6 +62,12 @@ static void judge(struct raid_assembly *assembly, unsigned number)
             "failed as member %u earlier (event %" PRIu64 ", the array is at %" PRIu64
             "): out of date, rebuild it",
             role, own->events, newest->events);
+    } else if (own->events < newest->since) {
+        candidate->verdict = RAID_MEMBER_STALE;
+        error_set(&candidate->reason,
+            "is out of date as member %u (event %" PRIu64 ", the array is at %" PRIu64
+            "), an older copy? Rebuild it",
+            role, own->events, newest->events);
     } else if (assembly->given[role] != RAID_NO_MEMBER) {
         candidate->verdict = RAID_MEMBER_DUPLICATE;
         error_set(&candidate->reason, "is member %u, which is given already: a copy?", role);
@@ -148,10 +154,17 @@ static int check(
         return error_set(error,
             "RAID %d of %u members needs %u that are up to date, and %u are here",
             (int)newest->geometry.level, members, needed, active);
-    if (first_missing != RAID_NO_MEMBER && !options->allow_missing)
-        return error_set(error, "member %u of %u is missing: give it, or start the array degraded",
-            first_missing, members);
-    return 0;
+    if (first_missing == RAID_NO_MEMBER || options->allow_missing)
+        return 0;
+    for (unsigned i = 0; i < assembly->count; i++) {
+        const struct raid_candidate *candidate = &assembly->candidate[i];
+        const struct raid_superblock *own = &candidate->superblock;
+        if (own->role == first_missing &&
+            own->member[own->role].id == newest->member[first_missing].id)
+            return error_set(error, "member %u as given %s", i, candidate->reason.text);
+    }
+    return error_set(error, "member %u of %u is missing: give it, or start the array degraded",
+        first_missing, members);
 }
 
 static bool allocate_buffers(struct raid_array *array)
@@ -195,6 +208,8 @@ static int start(struct raid_array *array, const struct raid_options *options, s
         return error_set(error, "the array was not stopped in order and a member is missing since: "
                                 "sectors being written at that moment may be wrong; give the "
                                 "member, or force");
+    if (options->check && options->check(options->check_context, array, error))
+        return -1;
     return raid_recover(array, lost, options, error);
 }
 

@@ -43,34 +43,57 @@ static int write_metadata(
     return member->ops->flush(member->object);
 }
 
-int raid_create(const struct raid_create *create, const struct raid_member *members, unsigned count,
-    struct error *error)
+/* Everything but the members' identities. */
+static int plan(const struct raid_create *create, unsigned count, uint64_t size,
+    struct raid_superblock *super, struct error *error)
 {
-    struct raid_superblock super = {
-        .events = 1, .epoch = 1, .clean = !create->resync, .strict = create->strict};
     struct raid_geometry probe;
     /* The level's own demands first: they do not depend on the sizes. */
     if (raid_geometry_init(
             &probe, create->level, count, create->chunk, RAID_CHUNK_MAXIMUM / BLOCK_SECTOR, error))
         return -1;
-    if (check_sizes(members, count, error))
-        return -1;
-    super.size = members[0].ops->size(members[0].object);
-    if (raid_geometry_init(&super.geometry, create->level, count, create->chunk,
-            raid_data_room(super.size), error))
+    *super = (struct raid_superblock){.size = size,
+        .events = 1,
+        .since = 1,
+        .epoch = 1,
+        .clean = !create->resync,
+        .strict = create->strict};
+    if (raid_geometry_init(
+            &super->geometry, create->level, count, create->chunk, raid_data_room(size), error))
         return -1;
     if (create->region && (create->region & (create->region - 1) ||
                               create->region < create->chunk || create->region > UINT32_MAX))
         return error_set(error, "bitmap region %" PRIu64 " is not a power of two from the chunk up",
             create->region);
-    super.region = raid_region_sectors(super.geometry.member_sectors, create->region);
-    memcpy(super.uuid, create->uuid, 16);
+    super->region = raid_region_sectors(super->geometry.member_sectors, create->region);
     if (create->name) {
         size_t length = strlen(create->name);
-        if (length >= sizeof super.name)
+        if (length >= sizeof super->name)
             return error_set(error, "array name '%.40s' is longer than 31 bytes", create->name);
-        memcpy(super.name, create->name, length);
+        memcpy(super->name, create->name, length);
     }
+    return 0;
+}
+
+int raid_create_check(
+    const struct raid_create *create, unsigned count, uint64_t size, struct error *error)
+{
+    struct raid_superblock super;
+    return plan(create, count, size, &super, error);
+}
+
+int raid_create(const struct raid_create *create, const struct raid_member *members, unsigned count,
+    struct error *error)
+{
+    struct raid_superblock super;
+    struct raid_geometry probe;
+    if (raid_geometry_init(
+            &probe, create->level, count, create->chunk, RAID_CHUNK_MAXIMUM / BLOCK_SECTOR, error))
+        return -1;
+    if (check_sizes(members, count, error) ||
+        plan(create, count, members[0].ops->size(members[0].object), &super, error))
+        return -1;
+    memcpy(super.uuid, create->uuid, 16);
     for (unsigned i = 0; i < count; i++) {
         super.member[i].id = raid_new_member_id(super.uuid, i, super.events);
         super.member[i].state = RAID_MEMBER_ACTIVE;

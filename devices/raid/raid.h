@@ -83,6 +83,7 @@ struct raid_superblock {
     uint64_t size;    /* sectors of this member, metadata included */
     unsigned role;    /* of the member this copy is on */
     uint64_t events;  /* counts superblock updates */
+    uint64_t since;   /* a member with fewer events than this is out of date */
     uint64_t epoch;   /* `events` when older journal entries became void */
     bool clean;       /* stopped in order: nothing to recover */
     bool strict;      /* see struct raid_options */
@@ -113,6 +114,9 @@ struct raid_create {
     bool resync;      /* members hold unknown bytes: make them agree when first assembled */
 };
 
+/* What raid_create would say of this many members of equal size; looks at no member. */
+int raid_create_check(
+    const struct raid_create *create, unsigned count, uint64_t size, struct error *error);
 /* Writes superblocks and empty metadata on members of equal size, in this order. Data sectors are
  * left as they are. */
 int raid_create(const struct raid_create *create, const struct raid_member *members, unsigned count,
@@ -123,7 +127,7 @@ int raid_create(const struct raid_create *create, const struct raid_member *memb
 /* What a given member turned out to be, relative to the newest superblock among all. */
 enum raid_verdict {
     RAID_MEMBER_USED,
-    RAID_MEMBER_STALE,     /* of this array, but failed or replaced since: needs a rebuild */
+    RAID_MEMBER_STALE,     /* of this array, but failed, replaced or left out since: rebuild it */
     RAID_MEMBER_FOREIGN,   /* of another array */
     RAID_MEMBER_DUPLICATE, /* another given member has the same role */
     RAID_MEMBER_UNKNOWN,   /* no usable superblock */
@@ -186,15 +190,19 @@ struct raid_observer {
     void (*change)(void *context, enum raid_change change, unsigned member);
 };
 
+struct raid_array;
+
 struct raid_options {
     bool allow_missing; /* start although members are missing that were active */
     bool force;         /* start RAID 5 that lost a member and was not stopped cleanly */
     struct raid_observer observer;
+    /* Asked before anything is written; -1 refuses and leaves all members as they are. May be NULL.
+     * What it calls on the array may only look. */
+    int (*check)(void *context, const struct raid_array *array, struct error *error);
+    void *check_context;
     void (*progress)(void *context, uint64_t done, uint64_t total); /* of recovery; may be NULL */
     void *progress_context;
 };
-
-struct raid_array;
 
 /*
  * Examines, orders, recovers (journal, then dirty regions) and returns the array; NULL with the
@@ -222,8 +230,11 @@ uint64_t raid_rebuild_position(const struct raid_array *array); /* member sector
 bool raid_fail(struct raid_array *array, unsigned member);
 /*
  * Puts a store in the place of a failed member; rebuild steps then fill it. It must be at least as
- * large as the others. One rebuild at a time.
+ * large as the others. One rebuild at a time. raid_replace_check says what raid_replace would
+ * refuse and changes nothing.
  */
+int raid_replace_check(const struct raid_array *array, unsigned member,
+    const struct raid_member *replacement, struct error *error);
 int raid_replace(struct raid_array *array, unsigned member, const struct raid_member *replacement,
     struct error *error);
 /* Rebuilds up to `stripes` further stripes. Returns 1 when there is more to do, 0 when nothing is
@@ -238,6 +249,8 @@ struct raid_scrub {
     uint64_t first_mismatch; /* member LBA; meaningful when mismatches > 0 */
 };
 
+/* Whether the array can be scrubbed: not RAID 0, not degraded, not failed. */
+int raid_scrub_check(const struct raid_array *array, struct error *error);
 /*
  * Compares parity or mirrors on up to `stripes` further stripes. With `repair`, RAID 5 gets parity
  * computed from its data, RAID 1 what most members have (the lowest-numbered of equals). Returns 1

@@ -3,10 +3,10 @@
 #include <inttypes.h>
 #include <string.h>
 
-int raid_replace(struct raid_array *array, unsigned member, const struct raid_member *replacement,
-    struct error *error)
+int raid_replace_check(const struct raid_array *array, unsigned member,
+    const struct raid_member *replacement, struct error *error)
 {
-    struct raid_superblock *super = &array->super;
+    const struct raid_superblock *super = &array->super;
     const struct raid_geometry *geometry = &super->geometry;
     if (!array->level->restore)
         return error_set(error, "RAID 0 has nothing to rebuild a member from");
@@ -26,6 +26,16 @@ int raid_replace(struct raid_array *array, unsigned member, const struct raid_me
     if (raid_data_room(size) < geometry->member_sectors)
         return error_set(error, "the replacement has %" PRIu64 " sectors: member %u needs %" PRIu64,
             size, member, geometry->member_sectors + RAID_METADATA_SECTORS);
+    return 0;
+}
+
+int raid_replace(struct raid_array *array, unsigned member, const struct raid_member *replacement,
+    struct error *error)
+{
+    struct raid_superblock *super = &array->super;
+    if (raid_replace_check(array, member, replacement, error))
+        return -1;
+    uint64_t size = replacement->ops->size(replacement->object);
     /* The others must say what they do before the newcomer says anything. */
     if (raid_begin_writing(array))
         return error_set(error, "the other members cannot be written");

@@ -47,14 +47,21 @@ int raid_scrub_repair(struct raid_array *array, const struct raid_rows *rows, un
     return 0;
 }
 
-int raid_scrub_step(
-    struct raid_array *array, struct raid_scrub *scrub, uint64_t stripes, struct error *error)
+int raid_scrub_check(const struct raid_array *array, struct error *error)
 {
-    const struct raid_geometry *geometry = &array->super.geometry;
     if (!array->level->scrub)
         return error_set(error, "RAID 0 has no redundancy to scrub");
     if (array->failed || raid_degraded(array))
         return error_set(error, "the array is degraded: rebuild it before scrubbing");
+    return 0;
+}
+
+int raid_scrub_step(
+    struct raid_array *array, struct raid_scrub *scrub, uint64_t stripes, struct error *error)
+{
+    const struct raid_geometry *geometry = &array->super.geometry;
+    if (raid_scrub_check(array, error))
+        return -1;
     struct raid_rows *rows = malloc(sizeof *rows);
     if (!rows)
         return error_set(error, "out of memory for scrubbing");

@@ -32,6 +32,19 @@ static enum block_status write_superblocks(struct raid_array *array)
     return BLOCK_OK;
 }
 
+/* One step: the next event on all members, on stable storage. */
+static enum block_status advance(struct raid_array *array)
+{
+    array->super.events++;
+    return write_superblocks(array) || raid_flush_members(array) ? BLOCK_EIO : BLOCK_OK;
+}
+
+/*
+ * Two steps, because a crash can leave members on either side of one. After the first all members
+ * have the new event and still accept the one before; the second, which begins when the first has
+ * reached all, says that a member without it has missed what follows. So a member restored from a
+ * copy is known by its event count, and one that a crash kept from the last step is not.
+ */
 enum block_status raid_update_superblocks(struct raid_array *array)
 {
     if (array->failed)
@@ -40,12 +53,16 @@ enum block_status raid_update_superblocks(struct raid_array *array)
         array->pending_failure = false;
         if (raid_flush_members(array))
             return BLOCK_EIO;
-        array->super.events++;
-        array->super.epoch = array->super.events;
+        array->super.epoch = array->super.events + 1;
         array->super.rebuilt = array->rebuilt;
         array->super.clean = !array->running;
         memset(array->journal, 0, sizeof array->journal);
-        if (write_superblocks(array) || raid_flush_members(array))
+        if (advance(array))
+            return BLOCK_EIO;
+        if (array->pending_failure)
+            continue;
+        array->super.since = array->super.events;
+        if (advance(array))
             return BLOCK_EIO;
     } while (array->pending_failure);
     return BLOCK_OK;

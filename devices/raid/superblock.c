@@ -83,6 +83,7 @@ void raid_superblock_encode(const struct raid_superblock *superblock, uint8_t se
         buffer_put_u64(&out, superblock->member[i].id);
         buffer_put_u32(&out, (uint32_t)superblock->member[i].state);
     }
+    buffer_put_u64(&out, superblock->since);
     memcpy(sector, bytes, 512);
     uint64_t sum = XXH3_64bits(sector, 504);
     for (unsigned i = 0; i < 8; i++)
@@ -103,7 +104,7 @@ static bool sensible(const struct raid_superblock *superblock)
         geometry->member_sectors > raid_data_room(superblock->size))
         return false;
     if (superblock->role >= geometry->members || superblock->name[31] != 0 ||
-        superblock->rebuilt > geometry->member_sectors)
+        superblock->rebuilt > geometry->member_sectors || superblock->since > superblock->events)
         return false;
     uint32_t region = superblock->region;
     if (region < geometry->chunk || (region & (region - 1)) ||
@@ -154,6 +155,7 @@ bool raid_superblock_decode(const uint8_t sector[512], struct raid_superblock *s
         superblock->member[i].id = reader_get_u64(&in);
         superblock->member[i].state = (enum raid_member_state)reader_get_u32(&in);
     }
+    superblock->since = reader_get_u64(&in);
     return sensible(superblock);
 }
 
@@ -165,11 +167,15 @@ int raid_superblock_read(
     if (lba == 0)
         return error_set(error, "too small to be a member (%" PRIu64 " sectors)", size);
     bool found = false, ours = false, md = false;
+    unsigned unreadable = 0;
     for (unsigned i = 0; i < COPIES; i++) {
         uint8_t sector[512];
         struct raid_superblock copy;
-        if (member->ops->read(member->object, lba + COPY_STRIDE * i, 1, sector))
-            return error_set(error, "the superblock cannot be read");
+        /* A bad sector under one copy leaves the other. */
+        if (member->ops->read(member->object, lba + COPY_STRIDE * i, 1, sector)) {
+            unreadable++;
+            continue;
+        }
         ours |= memcmp(sector, magic, 8) == 0;
         md |=
             (sector[0] | sector[1] << 8 | sector[2] << 16 | (uint32_t)sector[3] << 24) == MD_MAGIC;
@@ -181,6 +187,8 @@ int raid_superblock_read(
     if (md)
         return error_set(error, "belongs to a Linux md array: create the array anew over its data "
                                 "with 'raid create --assume-clean'");
+    if (!found && unreadable)
+        return error_set(error, "the superblock cannot be read");
     if (!found && ours)
         return error_set(error, "the superblock is damaged");
     if (!found)

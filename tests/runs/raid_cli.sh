@@ -68,6 +68,64 @@ cmp -n 800000 e5 e6 || fail "mirrors differ"
 cmp -n 800000 e5 before || fail "the first mirror was changed"
 expect 0 'RAID 1 mirror' assemble e6 a d e5 c
 
+# A member restored from an older copy is out of date, and is rebuilt in its place.
+expect 0 'RAID 5 of 3' create --level 5 --chunk 16K --size 1M s1 s2 s3
+cp s2 older
+head -c 20000 /dev/urandom | dd of=s1 conv=notrunc status=none
+expect 0 'repaired' scrub s1 s2 s3 --repair
+cp older s2
+expect 0 'degraded' status s1 s2 s3
+expect 0 's2: is out of date as member 1 (event' status s3 s2 s1
+expect 1 'out of date as member 1' scrub s1 s2 s3
+expect 0 'all members are active' rebuild s1 s2 s3
+expect 0 'no mismatches' scrub s1 s2 s3
+
+# What is refused changes nothing: an array with an almost rebuilt spare, not stopped in order.
+unchanged() {
+    local before after
+    before=$(cat s1 s2 s3 older | cksum)
+    expect "$@"
+    after=$(cat s1 s2 s3 older | cksum)
+    [ "$before" = "$after" ] || fail "'raid ${*:3}' was refused and changed a file"
+}
+if [ -f "$GUESTS/disk.elf" ]; then
+    rm s1 s2 s3
+    expect 0 'RAID 5 of 3' create --level 5 --chunk 4K --size 16M s1 s2 s3
+    truncate -s "$(stat -c %s s1)" spare
+    "$HINDSIGHT" run --engine soft --pace fast --kernel "$GUESTS/disk.elf" --append passes=1000 \
+        --disk raid=5,file=s1,file=s2,file=s3,spare=spare --fault disk0:member1:fail@t=1ms \
+        >out 2>err </dev/null &
+    guest=$!
+    until "$HINDSIGHT" raid status s1 spare s3 2>&1 | grep -q rebuilding; do
+        kill -0 $guest 2>err || fail "the guest ended before the rebuild began"
+    done
+    kill -KILL $guest
+    wait $guest 2>err || true
+    mv spare s2
+    expect 0 'not stopped in order' status s1 s2 s3
+    unchanged 1 'degraded' scrub s1 s2 s3
+fi
+unchanged 1 '' scrub s1 s3
+unchanged 1 'degraded' scrub --degraded --force s1 s3
+unchanged 1 'degraded' scrub --repair --force s1 s3
+unchanged 1 'nothing is being rebuilt' rebuild --force s1 s3
+truncate -s 512K tiny
+unchanged 1 'the replacement has' rebuild --force --replace s2=tiny s1 s3
+unchanged 1 'in use' rebuild --force --replace s2=s1 s1 s3
+unchanged 1 'already: use --force' rebuild --replace s2=e5 s1 s3
+unchanged 1 'belongs to another array' rebuild --force --replace e5=new s1 s3
+[ ! -e new ] || fail "a refused rebuild left its replacement behind"
+unchanged 1 'given by another file' rebuild --force --replace s1=new ./s1 s2 s3
+unchanged 1 'needs 2' scrub s1
+unchanged 1 'given twice' create --level 5 --size 1M --force s1 s2 s1
+unchanged 1 'longer than 31' create --level 5 --size 1M --force s1 s2 s3 \
+    --name a-name-that-is-longer-than-thirty-one-bytes
+unchanged 1 'power of two' create --level 5 --size 1M --chunk 5000 --force s1 s2 s3
+mkdir folder
+unchanged 1 'regular file' create --level 5 --size 1M --force s1 s2 folder
+unchanged 1 'unequal size' create --level 1 --force s1 tiny
+unchanged 1 'already' create --level 1 s1 s2
+
 # Bad input.
 expect 2 'say which --level' create a b c
 expect 2 "is not 0, 1 or 5" create --level 4 a b c

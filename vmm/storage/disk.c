@@ -343,9 +343,11 @@ static int open_files(struct disk *disk, struct error *error)
     return 0;
 }
 
-static int check_array(
-    const struct disk_config *config, const struct raid_superblock *found, struct error *error)
+/* Before the array is recovered: one that is refused stays as it is. */
+static int check_array(void *context, const struct raid_array *array, struct error *error)
 {
+    const struct disk_config *config = ((const struct disk *)context)->config;
+    const struct raid_superblock *found = raid_status(array);
     if (found->geometry.level != config->level)
         return error_set(error, "disk: the files are a RAID %u array, not RAID %u",
             (unsigned)found->geometry.level, (unsigned)config->level);
@@ -372,13 +374,15 @@ static int assemble(struct disk *disk, struct error *error)
     const struct raid_options options = {
         .allow_missing = true,
         .force = config->force,
+        .check = check_array,
+        .check_context = disk,
         .observer = {.context = disk, .member_io = see_member_io, .change = see_change},
     };
     disk->array = raid_assemble(members, config->members, &options, error);
     if (!disk->array)
         return -1;
     disk->volume = raid_block_device(disk->array);
-    return check_array(config, raid_status(disk->array), error);
+    return 0;
 }
 
 static int add_function(struct disk *disk, struct error *error)

@@ -204,6 +204,112 @@ static void a_stale_member_is_not_used(void **state)
     assert_int_equal(assembly.candidate[1].verdict, RAID_MEMBER_USED);
 }
 
+static uint8_t first_byte(struct raid_array *array)
+{
+    uint8_t data[512];
+    struct block_device *disk = raid_block_device(array);
+    assert_int_equal(disk->ops->read(disk->object, 3, 1, data), BLOCK_OK);
+    return data[0];
+}
+
+/* A copy of one member is taken, the array is written to and stopped (or killed), and the copy put
+ * back: its event count tells, whatever its own superblock says. */
+static void a_member_restored_from_an_older_copy_is_out_of_date(void **state)
+{
+    struct bench *bench = *state;
+    for (unsigned mode = 0; mode < 8; mode++) {
+        unsigned restored = 1;
+        bool stopped = mode & 1, level5 = mode & 2, copied_while_unclean = mode & 4;
+        struct error error = {0};
+        create(bench, level5 ? RAID_5 : RAID_1, 0, 3);
+        struct raid_array *array = open_array(bench, 0, 3);
+        write_something(array, 1);
+        if (!copied_while_unclean)
+            assert_int_equal(raid_stop(array), BLOCK_OK);
+        raid_free(array);
+        struct memory_member *member = &bench->store[restored];
+        memcpy(bench->store[6].data, member->data, SECTORS * 512);
+        array = open_array(bench, 0, 3);
+        /* Sector 3 of RAID 5 is on member 0: this goes to the restored one. */
+        uint8_t data[512] = {2};
+        struct block_device *disk = raid_block_device(array);
+        write_something(array, 2);
+        for (unsigned i = 0; i < 24; i++)
+            assert_int_equal(disk->ops->write(disk->object, i, 1, data), BLOCK_OK);
+        for (unsigned i = 0; i < 40; i++)
+            assert_int_equal(disk->ops->flush(disk->object), BLOCK_OK);
+        if (stopped)
+            assert_int_equal(raid_stop(array), BLOCK_OK);
+        raid_free(array);
+        memcpy(member->data, bench->store[6].data, SECTORS * 512);
+        expect_refusal(bench->members, 3, (struct raid_options){0}, "out of date as member 1");
+        struct raid_options options = {.allow_missing = true, .force = true};
+        array = raid_assemble(bench->members, 3, &options, &error);
+        assert_non_null(array);
+        assert_int_equal(raid_status(array)->member[restored].state, RAID_MEMBER_FAILED);
+        assert_int_equal(first_byte(array), 2);
+        for (unsigned i = 0; i < 24; i++) {
+            uint8_t back[512];
+            disk = raid_block_device(array);
+            assert_int_equal(disk->ops->read(disk->object, i, 1, back), BLOCK_OK);
+            assert_int_equal(back[0], 2);
+        }
+        assert_int_equal(raid_replace(array, restored, &bench->members[restored], &error), 0);
+        while (raid_rebuild_step(array, 1, &error) == 1)
+            ;
+        struct raid_scrub scrub = {0};
+        while (raid_scrub_step(array, &scrub, 1, &error) == 1)
+            ;
+        assert_int_equal(scrub.mismatches, 0);
+        raid_free(array);
+    }
+}
+
+/* Whatever write of a superblock update a kill falls on, all members are taken back. */
+static void a_killed_update_leaves_no_member_out_of_date(void **state)
+{
+    struct bench *bench = *state;
+    for (uint64_t cut = 0;; cut++) {
+        create(bench, RAID_1, 0, 3);
+        struct raid_array *array = open_array(bench, 0, 3);
+        bench->power.writes_left = cut;
+        uint8_t data[512] = {9};
+        struct block_device *disk = raid_block_device(array);
+        bool done = disk->ops->write(disk->object, 3, 1, data) == BLOCK_OK &&
+                    raid_stop(array) == BLOCK_OK;
+        raid_free(array);
+        power_on(&bench->power, bench->store, STORES);
+        struct raid_assembly assembly;
+        struct error error;
+        assert_int_equal(raid_examine(&assembly, bench->members, 3, &error), 0);
+        for (unsigned i = 0; i < 3; i++)
+            assert_int_equal(assembly.candidate[i].verdict, RAID_MEMBER_USED);
+        if (done)
+            break;
+        assert_true(cut < 100);
+    }
+}
+
+static int refuse(void *context, const struct raid_array *array, struct error *error)
+{
+    (void)context;
+    return error_set(error, "not this one of %u members", raid_status(array)->geometry.members);
+}
+
+static void a_refused_array_is_left_as_it_is(void **state)
+{
+    struct bench *bench = *state;
+    create(bench, RAID_5, 0, 3);
+    struct raid_array *array = open_array(bench, 0, 3);
+    write_something(array, 1);
+    raid_free(array);
+    uint64_t writes = bench->power.writes;
+    struct raid_options options = {.allow_missing = true, .force = true, .check = refuse};
+    expect_refusal(bench->members, 3, options, "not this one of 3");
+    expect_refusal(bench->members, 2, options, "not this one of 3");
+    assert_int_equal(bench->power.writes, writes);
+}
+
 static void halves_used_separately_are_refused(void **state)
 {
     struct bench *bench = *state;
@@ -284,6 +390,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(strangers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(damaged_superblocks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_stale_member_is_not_used, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            a_member_restored_from_an_older_copy_is_out_of_date, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            a_killed_update_leaves_no_member_out_of_date, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_refused_array_is_left_as_it_is, set_up, tear_down),
         cmocka_unit_test_setup_teardown(halves_used_separately_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(degraded_and_dirty_needs_force, set_up, tear_down),
         cmocka_unit_test_setup_teardown(

@@ -215,12 +215,44 @@ fail:
     return NULL;
 }
 
+static int refuse_existing(const char *path, struct error *error)
+{
+    return error_set(error, "%s: exists already: remove it, or use --force to overwrite it", path);
+}
+
+int raw_make_check(const char *path, bool replace, struct error *error)
+{
+    struct stat status;
+    if (stat(path, &status))
+        return errno == ENOENT ? 0 : error_set_errno(error, "%s", path);
+    if (!replace)
+        return refuse_existing(path, error);
+    if (!S_ISREG(status.st_mode))
+        return error_set(error, "%s: not a regular file: it cannot be given a size", path);
+    int descriptor = open(path, O_RDWR | O_CLOEXEC);
+    if (descriptor < 0)
+        return error_set_errno(error, "%s", path);
+    int result = 0;
+    if (flock(descriptor, LOCK_EX | LOCK_NB))
+        result = error_set(error, "%s: in use", path);
+    close(descriptor);
+    return result;
+}
+
+bool raw_same(const char *path, const char *other)
+{
+    struct stat a, b;
+    if (strcmp(path, other) == 0)
+        return true;
+    return stat(path, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev &&
+           a.st_ino == b.st_ino;
+}
+
 int raw_make(const char *path, uint64_t sectors, bool replace, struct error *error)
 {
     int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | (replace ? 0 : O_EXCL), 0666);
     if (descriptor < 0 && errno == EEXIST)
-        return error_set(
-            error, "%s: exists already: remove it, or use --force to overwrite it", path);
+        return refuse_existing(path, error);
     if (descriptor < 0)
         return error_set_errno(error, "%s", path);
     int result = 0;

@@ -30,7 +30,10 @@ struct raw_file *raw_open(const char *path, const struct raw_options *options, s
 /* Makes a new file of `sectors` sectors without allocating them, or, with `replace`, empties and
  * resizes one that is there. */
 int raw_make(const char *path, uint64_t sectors, bool replace, struct error *error);
-void raw_close(struct raw_file *file); /* NULL is fine */
+/* Whether raw_make would be refused; changes nothing. */
+int raw_make_check(const char *path, bool replace, struct error *error);
+bool raw_same(const char *path, const char *other); /* two names of one file, or the same name */
+void raw_close(struct raw_file *file);              /* NULL is fine */
 /* Valid until raw_close. */
 struct raid_member raw_member(struct raw_file *file);
 /* The last failure, one line; empty when there was none. */
