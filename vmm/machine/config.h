@@ -31,7 +31,8 @@
  *   3  task switches, debug exceptions, CPUID's APIC bit; where kicks land beside KVM
  *   4  the trace names the CPU rules that it follows: results that the manuals leave undefined are
  *      no longer those of the host's own instructions;
- *      the limit of CS ends a block that is fallen through
+ *      the limit of CS ends a block that is fallen through;
+ *      arrays update their superblocks in two steps
  */
 enum { MACHINE_VERSION = 4, MACHINE_VERSION_UNSAID = 1 };
 

@@ -275,8 +275,8 @@ static void a_killed_update_leaves_no_member_out_of_date(void **state)
         bench->power.writes_left = cut;
         uint8_t data[512] = {9};
         struct block_device *disk = raid_block_device(array);
-        bool done = disk->ops->write(disk->object, 3, 1, data) == BLOCK_OK &&
-                    raid_stop(array) == BLOCK_OK;
+        bool done =
+            disk->ops->write(disk->object, 3, 1, data) == BLOCK_OK && raid_stop(array) == BLOCK_OK;
         raid_free(array);
         power_on(&bench->power, bench->store, STORES);
         struct raid_assembly assembly;
