@@ -21,6 +21,7 @@ void compare_print_exclusions(void)
          "  memory after a PUSHA, registers after a POPA that faults: AMD has done a part\n"
          "  FS or GS with a non-canonical offset whose sum with the base is canonical, #GP or #PF\n"
          "  which operand's fault CMPS raises when neither can be read: it depends on the model\n"
+         "  FSIN, FCOS, FSINCOS, FPTAN, FPATAN, F2XM1, FYL2X, FYL2XP1: the next number and C1\n"
          "  RFLAGS.TF, and RF after an instruction that completes: by the single step\n"
          "  the present bit of a page fault's error above the user half: Linux always sets it");
 }
@@ -84,6 +85,42 @@ static bool differ_bytes(
         fprintf(out, "%02x", soft[i]);
     fprintf(out, "\n");
     return true;
+}
+
+static bool is_transcendental(const struct test_case *test)
+{
+    struct scan s;
+    scan(&s, test->code, test->code_size, test->compatibility);
+    return !test->block && scan_is_transcendental(&s);
+}
+
+/* Where a number of the x87 stands among all: neighbours differ by 1. */
+static uint64_t place(const uint8_t *value)
+{
+    uint64_t significand;
+    uint16_t exponent;
+    memcpy(&significand, value, 8);
+    memcpy(&exponent, value + 8, 2);
+    uint64_t magnitude = (uint64_t)(exponent & 0x7fff) << 63;
+    magnitude += significand & (UINT64_MAX >> 1);
+    return exponent & 0x8000 ? -magnitude : magnitude;
+}
+
+/*
+ * The software CPU rounds the transcendental functions correctly, which processors do for most
+ * operands: a result may be the number beside the host's, C1 the other way round, and a result at
+ * the edge of the denormals raises no underflow on Intel's processors.
+ */
+static void excuse_rounding(struct fpu_state *native, const struct fpu_state *soft)
+{
+    uint16_t excused = 0x0200;
+    for (unsigned i = 0; i < 2; i++) {
+        if (place(native->st[i]) - place(soft->st[i]) + 1 <= 2)
+            memcpy(native->st[i], soft->st[i], 10);
+        if ((soft->st[i][9] & 0x7f) == 0 && soft->st[i][8] <= 1)
+            excused |= 0x0010;
+    }
+    native->status = (uint16_t)((native->status & ~excused) | (soft->status & excused));
 }
 
 static bool differ_fpu(FILE *out, const struct fpu_state *native, const struct fpu_state *soft)
@@ -278,7 +315,10 @@ enum verdict compare(const struct test_case *test, const uint8_t *initial,
     } else {
         any |= differ(out, "error", native->error, soft->error);
     }
-    any |= differ_fpu(out, &native->fpu, &soft->fpu);
+    struct fpu_state fpu = native->fpu;
+    if (is_transcendental(test))
+        excuse_rounding(&fpu, &soft->fpu);
+    any |= differ_fpu(out, &fpu, &soft->fpu);
     any |= !lenience.memory && differ_memory(out, test, initial, native, soft);
     return any ? DIFFERENT : SAME;
 }

@@ -448,6 +448,13 @@ static const char *excluded_0f(const struct scan *s, bool compatibility)
     }
 }
 
+bool scan_is_transcendental(const struct scan *scan)
+{
+    static const uint16_t functions = 0xc000 | 0x0a00 | 0x000f; /* of D9 F0 to D9 FF */
+    return scan->map == SCAN_PRIMARY && scan->opcode == 0xd9 && scan->modrm >= 0xf0 &&
+           functions >> (scan->modrm & 15) & 1;
+}
+
 const char *scan_excluded(const struct scan *s, bool compatibility)
 {
     switch (s->map) {

@@ -34,6 +34,8 @@ char scan_form(enum scan_map map, uint8_t opcode, bool compatibility);
 enum { SCAN_MEMORY_ONLY = 16, SCAN_REGISTER_ONLY = 32 };
 unsigned scan_vector_prefixes(enum scan_map map, uint8_t opcode);
 void scan(struct scan *scan, const uint8_t *bytes, size_t size, bool compatibility);
+/* FSIN, FCOS, FSINCOS, FPTAN, FPATAN, F2XM1, FYL2X, FYL2XP1 */
+bool scan_is_transcendental(const struct scan *scan);
 /* Why the instruction is left out of the comparison, or NULL when it is in. */
 const char *scan_excluded(const struct scan *scan, bool compatibility);
 /* All reasons, one a line, for --exclusions. */

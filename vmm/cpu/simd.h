@@ -338,6 +338,7 @@ insn_handler x87_handler(const struct insn *insn);
 insn_handler x87_move_handler(const struct insn *insn);        /* x87_move.c */
 insn_handler x87_quick_handler(const struct insn *insn);       /* x87_quick.c */
 insn_handler x87_environment_handler(const struct insn *insn); /* x87_environment.c */
+insn_handler x87_transcendental_handler(const struct insn *insn);
 
 /* ---- x87 (x87.c) ---------------------------------------------------------------------------- */
 

@@ -113,6 +113,8 @@ insn_handler x87_handler(const struct insn *insn)
     if (!handler)
         handler = x87_environment_handler(insn);
     if (!handler)
+        handler = x87_transcendental_handler(insn);
+    if (!handler)
         handler = x87_quick_handler(insn);
     if (!handler && (!memory || x87_memory_operand[x87_memory_index(insn)]))
         handler = x87_full;

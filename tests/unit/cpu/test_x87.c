@@ -1,6 +1,8 @@
 /* The x87 instructions against the host CPU, every encoding of D8 to DF. */
 #include "native.h"
 
+#include "vmm/cpu/simd.h"
+
 /* Environments in memory: the pointers read as 0. */
 static void forget_environment(const struct insn *insn, struct side *side)
 {
@@ -15,6 +17,40 @@ static void forget_environment(const struct insn *insn, struct side *side)
     }
 }
 
+static bool is_transcendental(const struct insn *insn)
+{
+    static const uint8_t modrm[] = {0xf0, 0xf1, 0xf2, 0xf3, 0xf9, 0xfb, 0xfe, 0xff};
+    return insn->opcode == 0xd9 && memchr(modrm, insn->modrm, sizeof modrm);
+}
+
+/* Where a number stands among all: neighbours differ by 1. */
+static int64_t place(const uint8_t *value)
+{
+    uint64_t significand;
+    uint16_t exponent;
+    memcpy(&significand, value, 8);
+    memcpy(&exponent, value + 8, 2);
+    /* Only the low bits count where two numbers are neighbours. */
+    int64_t magnitude =
+        (int64_t)(((uint64_t)(exponent & 0x7fff) << 63) + (significand & (UINT64_MAX >> 1)));
+    return exponent & 0x8000 ? -magnitude : magnitude;
+}
+
+/* Not all processors round these correctly: what the host has in the registers that they write may
+ * be the number beside it, and C1 the other way. */
+static void excuse_rounding(struct side *native, const struct side *handler)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        const uint8_t *expected = handler->fpu.st[i];
+        uint8_t *found = native->fpu.st[i];
+        uint64_t distance = (uint64_t)place(expected) - (uint64_t)place(found) + 1;
+        if (distance <= 2)
+            memcpy(found, expected, 10);
+    }
+    native->fpu.status &= (uint16_t)~X87_C1;
+    native->fpu.status |= handler->fpu.status & X87_C1;
+}
+
 static unsigned try(const struct instruction *instruction, unsigned count)
 {
     static struct side start, native, handler;
@@ -27,6 +63,8 @@ static unsigned try(const struct instruction *instruction, unsigned count)
         if (native.fault == NO_FAULT)
             forget_environment(&instruction->insn, &native);
         run_handler(instruction, &start, &handler);
+        if (is_transcendental(&instruction->insn))
+            excuse_rounding(&native, &handler);
         if (!same(&native, &handler)) {
             failures++;
             fprintf(stderr, "differs in state %u\n", i);
