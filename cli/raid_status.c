@@ -68,6 +68,9 @@ static void print_array(
         if (super->member[i].state == RAID_MEMBER_REBUILDING)
             buffer_printf(
                 out, " (%" PRIu64 "%% done)", super->rebuilt * 100 / geometry->member_sectors);
+        uint64_t bad = path ? assembly->candidate[assembly->given[i]].bad_sectors : 0;
+        if (bad)
+            buffer_printf(out, " (%" PRIu64 " bad sectors)", bad);
         buffer_printf(out, "\n");
     }
 }
@@ -89,8 +92,10 @@ static void json_array(
         assembly->missing);
     for (unsigned i = 0; i < geometry->members; i++) {
         const char *path = path_of(assembly, paths, i);
-        buffer_printf(out, "%s{\"member\": %u, \"state\": \"%s\", \"file\": ", i ? ", " : "", i,
-            raid_member_state_name(super->member[i].state));
+        buffer_printf(out,
+            "%s{\"member\": %u, \"state\": \"%s\", \"bad_sectors\": %" PRIu64 ", \"file\": ",
+            i ? ", " : "", i, raid_member_state_name(super->member[i].state),
+            path ? assembly->candidate[assembly->given[i]].bad_sectors : 0);
         if (path)
             json_string(out, path);
         else

@@ -56,7 +56,7 @@ int cli_raid_scrub(struct raid_arguments *arguments)
             "{\"mismatches\": %" PRIu64 ", \"repaired\": %" PRIu64, work.mismatches, work.repaired);
         if (work.mismatches)
             printf(", \"first\": %" PRIu64, work.first_mismatch);
-        puts("}");
+        printf(", \"bad\": %" PRIu64 "}\n", work.bad);
     } else if (work.mismatches == 0) {
         puts("no mismatches");
     } else {
@@ -65,6 +65,8 @@ int cli_raid_scrub(struct raid_arguments *arguments)
             work.mismatches, work.first_mismatch, work.repaired,
             left ? ": use --repair to make them agree" : "");
     }
+    if (work.bad && !arguments->json)
+        printf("%" PRIu64 " sectors are bad on some member\n", work.bad);
     return left ? STATUS_ERROR : STATUS_OK;
 }
 

@@ -155,8 +155,8 @@ void raid_save(const struct raid_array *array, struct buffer *out)
     buffer_put_u64(out, array->rebuilt);
     buffer_put_u64(out, array->sequence);
     buffer_put_u32(out, array->flushes);
-    buffer_put_u8(out, (uint8_t)(super->clean | array->running << 1 | array->failed << 2 |
-                                 array->pending_failure << 3));
+    buffer_put_u8(out,
+        (uint8_t)(super->clean | array->running << 1 | array->failed << 2 | array->unsettled << 3));
     for (unsigned i = 0; i < super->geometry.members; i++) {
         buffer_put_u64(out, super->member[i].id);
         buffer_put_u8(out, (uint8_t)super->member[i].state);
@@ -166,8 +166,33 @@ void raid_save(const struct raid_array *array, struct buffer *out)
         buffer_put_u64(out, array->journal[i].row);
         buffer_put_u32(out, array->journal[i].count);
     }
+    for (unsigned i = 0; i < super->geometry.members; i++) {
+        const struct raid_bad_list *list = &array->bad[i];
+        buffer_put_u64(out, list->sequence);
+        buffer_put_u8(out, list->changed);
+        buffer_put_u32(out, list->count);
+        for (unsigned j = 0; j < list->count; j++) {
+            buffer_put_u64(out, list->run[j].lba);
+            buffer_put_u32(out, list->run[j].count);
+        }
+    }
     buffer_put(out, array->dirty, sizeof array->dirty);
     buffer_put(out, array->recent, sizeof array->recent);
+}
+
+static void restore_list(struct raid_bad_list *list, struct reader *in)
+{
+    list->sequence = reader_get_u64(in);
+    list->changed = reader_get_u8(in) & 1;
+    list->count = reader_get_u32(in);
+    if (list->count > RAID_BAD_RUNS) {
+        list->count = 0;
+        in->failed = true;
+    }
+    for (unsigned i = 0; i < list->count; i++) {
+        list->run[i].lba = reader_get_u64(in);
+        list->run[i].count = reader_get_u32(in);
+    }
 }
 
 void raid_restore(struct raid_array *array, struct reader *in)
@@ -190,7 +215,7 @@ void raid_restore(struct raid_array *array, struct reader *in)
     super->clean = flags & 1;
     array->running = flags & 2;
     array->failed = flags & 4;
-    array->pending_failure = flags & 8;
+    array->unsettled = flags & 8;
     for (unsigned i = 0; i < super->geometry.members; i++) {
         super->member[i].id = reader_get_u64(in);
         uint8_t state = reader_get_u8(in);
@@ -206,6 +231,8 @@ void raid_restore(struct raid_array *array, struct reader *in)
         array->journal[i].row = reader_get_u64(in);
         array->journal[i].count = reader_get_u32(in);
     }
+    for (unsigned i = 0; i < super->geometry.members; i++)
+        restore_list(&array->bad[i], in);
     reader_get(in, array->dirty, sizeof array->dirty);
     reader_get(in, array->recent, sizeof array->recent);
     if (array->rebuilt > super->geometry.member_sectors)
@@ -222,6 +249,8 @@ void raid_describe(const struct raid_array *array, struct buffer *out)
         : raid_degraded(array) ? "degraded"
                                : "optimal");
     for (unsigned i = 0; i < super->geometry.members; i++)
-        buffer_printf(out, "member%u %s\n", i, raid_member_state_name(super->member[i].state));
+        buffer_printf(out, "member%u %s, %llu bad sectors\n", i,
+            raid_member_state_name(super->member[i].state),
+            (unsigned long long)raid_bad_sectors(array, i));
     buffer_printf(out, "rebuilt %llu\n", (unsigned long long)array->rebuilt);
 }

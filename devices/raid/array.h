@@ -2,7 +2,7 @@
  * The inside of an array, shared by the files of devices/raid/. Nobody else includes this.
  *
  * Rows: RAID 1 and 5 treat the same LBA of all members as belonging together. A row range is
- * [row, row + count) member sectors. Failures met on the way are only noted (`pending_failure`);
+ * [row, row + count) member sectors. Failures met on the way are only noted (`unsettled`);
  * raid_settle() makes them known on the remaining members before a request is acknowledged.
  */
 #ifndef DEVICES_RAID_ARRAY_H
@@ -25,13 +25,27 @@ struct journal_slot {
     uint32_t count;
 };
 
+enum { RAID_BAD_RUNS = 400 };
+
+/* Sectors of a member that hold nothing: see bad.c. */
+struct raid_bad_list {
+    uint64_t sequence; /* of the copy on the member; 0: none was ever written */
+    bool changed;      /* since then */
+    unsigned count;
+    struct raid_bad_run {
+        uint64_t lba;
+        uint32_t count;
+    } run[RAID_BAD_RUNS]; /* ascending */
+};
+
 struct raid_array {
     struct raid_superblock super; /* states and geometry; role and size are set for each write */
     struct raid_member io[RAID_MAX_MEMBERS];
-    uint64_t rebuilt;     /* member sectors rebuilt; super.rebuilt is what the members know */
-    bool running;         /* superblocks say "not clean" */
-    bool failed;          /* RAID 5 or 1 beyond what it can lose: no more writes */
-    bool pending_failure; /* a member went out; the superblocks do not say so yet */
+    uint64_t rebuilt; /* member sectors rebuilt; super.rebuilt is what the members know */
+    bool running;     /* superblocks say "not clean" */
+    bool failed;      /* RAID 5 or 1 beyond what it can lose: no more writes */
+    bool unsettled;   /* a member went out or has a bad sector; the members do not say so yet */
+    struct raid_bad_list bad[RAID_MAX_MEMBERS];
     uint8_t dirty[BITMAP_BITS / 8];
     uint8_t recent[BITMAP_BITS / 8]; /* written to since the last cleaning */
     uint32_t flushes;                /* since the last cleaning */
@@ -71,15 +85,45 @@ int raid_member_zero(
 int raid_member_flush(struct raid_array *array, unsigned member);
 /* Takes part in writes of metadata and in flushes: active or rebuilding. */
 bool raid_usable(const struct raid_array *array, unsigned member);
-/* Holds valid content at this row. */
+/* Holds valid content at this row, but for bad sectors. */
 bool raid_in_sync(const struct raid_array *array, unsigned member, uint64_t row);
+/* Holds valid content at all these rows. */
+bool raid_has(const struct raid_array *array, unsigned member, uint64_t row, uint32_t count);
 /* The level goes on without this member. */
 bool raid_can_lose(const struct raid_array *array, unsigned member);
 void raid_take_out(struct raid_array *array, unsigned member);
-/* What a failed access means for the member. True when it was taken out and the caller should go on
- * without it; false when the request has failed. */
-bool raid_read_failed(struct raid_array *array, unsigned member);
+/* A write that cannot be had, of metadata or to a member that is dead: takes the member out. True
+ * when the caller should go on without it; false when the request has failed. */
 bool raid_write_failed(struct raid_array *array, unsigned member);
+
+/* ---- bad.c: sectors that cannot be read or written ---- */
+/* How far from `lba` sectors of the member are all in its list (`bad`) or all not; at most `count`.
+ */
+uint32_t raid_bad_run(
+    const struct raid_array *array, unsigned member, uint64_t lba, uint32_t count, bool *bad);
+bool raid_bad_within(const struct raid_array *array, unsigned member, uint64_t lba, uint32_t count);
+uint64_t raid_bad_list_sectors(const struct raid_bad_list *list);
+/* How many rows from `row` on, at most `count`, have the same members missing. */
+uint32_t raid_uniform(const struct raid_array *array, uint64_t row, uint32_t count);
+uint32_t raid_bad_changes(const struct raid_array *array); /* differs when some list has grown */
+bool raid_bad_any(const struct raid_array *array);
+/* False when the list is full. */
+bool raid_bad_add(struct raid_array *array, unsigned member, uint64_t lba);
+void raid_bad_forget(struct raid_array *array, unsigned member); /* of a new member */
+/* Rewrites sectors of the list from the other members. False when some stay bad. */
+bool raid_bad_mend(struct raid_array *array, unsigned member, uint64_t row, uint32_t count);
+int raid_bad_write(struct raid_array *array, unsigned member);
+/* -1: the list that the superblock speaks of is not there. */
+int raid_bad_read(const struct raid_member *member, const struct raid_superblock *super,
+    struct raid_bad_list *list);
+/* It is out, or not even its superblocks can be read. */
+bool raid_dead(struct raid_array *array, unsigned member);
+/* After a failed read or write of data or parity: rewrites or lists the sectors that fail, or takes
+ * out a member that is dead. True when the rows are as good as they were: read from this member or
+ * written to it, or had from the others. NULL data is zeroes. */
+bool raid_read_failed(struct raid_array *array, unsigned member, uint64_t row, uint32_t count);
+bool raid_data_write_failed(
+    struct raid_array *array, unsigned member, uint64_t row, uint32_t count, const uint8_t *data);
 
 /* ---- state.c: superblocks while running ---- */
 /* Flushes the members, then writes superblocks (events and epoch advance) and flushes again. */
@@ -106,6 +150,9 @@ struct journal_write {
     uint32_t members;                      /* bit mask */
     const uint8_t *data[RAID_MAX_MEMBERS]; /* by member */
 };
+/* Entries must be on stable storage before what they protect is changed. This holds for all of them
+ * then: the next but one takes an entry's slot, and must find its rows flushed. */
+bool raid_journal_barrier(const struct raid_array *array);
 /* Writes an entry to each member in the mask, and flushes when `barrier`. RAID_NO_MEMBER, or the
  * member that failed (not yet taken out). */
 unsigned raid_journal_write(
@@ -135,9 +182,11 @@ struct raid_level_ops {
     /* What the member has to hold at these rows, from the others; -1 when they cannot give it. */
     int (*restore)(
         struct raid_array *array, unsigned member, uint64_t row, uint32_t count, uint8_t *out);
-    /* After a crash: makes the members agree. */
+    /* The row's content can be had without this member. */
+    bool (*spare)(const struct raid_array *array, unsigned member, uint64_t row);
+    /* After a crash: makes the members agree. 1: not at all rows, for some cannot be read. */
     int (*resync)(struct raid_array *array, uint64_t row, uint32_t count, struct error *error);
-    /* Compares what was read, and repairs if asked to. */
+    /* Compares what was read, and repairs if asked to. All but the bad members were read. */
     int (*scrub)(struct raid_array *array, struct raid_scrub *scrub, const struct raid_rows *rows,
         struct error *error);
 };
@@ -151,6 +200,7 @@ enum { SCRUB_PIECE = 8 };
 struct raid_rows {
     uint64_t row;
     uint32_t count;
+    uint32_t bad; /* bit mask of members that have nothing there */
     uint8_t data[RAID_MAX_MEMBERS][SCRUB_PIECE * BLOCK_SECTOR];
 };
 
@@ -160,8 +210,9 @@ int raid_scrub_repair(struct raid_array *array, const struct raid_rows *rows, un
     uint32_t sector, const uint8_t *data, struct error *error);
 
 /* ---- recover.c ---- */
+/* 1: some of it can neither be read nor be rewritten. */
 int raid_recover_read(struct raid_array *array, unsigned member, uint64_t row, uint32_t count,
-    uint8_t *out, enum raid_role role, struct error *error);
+    uint8_t *out, struct error *error);
 /* Reads the member's rows into `have` and writes `want` where that differs. */
 int raid_recover_write(struct raid_array *array, unsigned member, uint64_t row, uint32_t count,
     const uint8_t *want, uint8_t *have, enum raid_role role, struct error *error);

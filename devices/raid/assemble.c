@@ -35,10 +35,11 @@ static unsigned choose_array(const struct raid_assembly *assembly)
     return best;
 }
 
-static void judge(struct raid_assembly *assembly, unsigned number)
+static void judge(struct raid_assembly *assembly, unsigned number, const struct raid_member *member)
 {
     struct raid_candidate *candidate = &assembly->candidate[number];
     const struct raid_superblock *own = &candidate->superblock, *newest = &assembly->newest;
+    struct raid_bad_list list;
     if (!same_array(own, newest)) {
         candidate->verdict = RAID_MEMBER_FOREIGN;
         error_set(&candidate->reason, "belongs to another array (RAID %d%s%s)",
@@ -71,8 +72,14 @@ static void judge(struct raid_assembly *assembly, unsigned number)
     } else if (assembly->given[role] != RAID_NO_MEMBER) {
         candidate->verdict = RAID_MEMBER_DUPLICATE;
         error_set(&candidate->reason, "is member %u, which is given already: a copy?", role);
+    } else if (raid_bad_read(member, own, &list)) {
+        candidate->verdict = RAID_MEMBER_STALE;
+        error_set(&candidate->reason,
+            "has lost its list of bad sectors as member %u: it cannot be trusted, rebuild it",
+            role);
     } else {
         candidate->verdict = RAID_MEMBER_USED;
+        candidate->bad_sectors = raid_bad_list_sectors(&list);
         assembly->given[role] = number;
     }
 }
@@ -120,7 +127,7 @@ int raid_examine(struct raid_assembly *assembly, const struct raid_member *membe
         if (assembly->candidate[i].verdict == RAID_MEMBER_UNKNOWN)
             continue;
         assembly->diverged |= diverged_from(&assembly->candidate[i].superblock, &assembly->newest);
-        judge(assembly, i);
+        judge(assembly, i, &members[i]);
     }
     for (unsigned i = 0; i < assembly->newest.geometry.members; i++)
         assembly->missing += assembly->newest.member[i].state == RAID_MEMBER_ACTIVE &&
@@ -229,6 +236,12 @@ struct raid_array *raid_assemble(const struct raid_member *members, unsigned cou
     for (unsigned i = 0; i < array->super.geometry.members; i++) {
         if (assembly->given[i] != RAID_NO_MEMBER)
             array->io[i] = members[assembly->given[i]];
+        if (array->io[i].ops &&
+            raid_bad_read(&array->io[i], &assembly->candidate[assembly->given[i]].superblock,
+                &array->bad[i])) {
+            error_set(error, "the list of bad sectors of member %u cannot be read", i);
+            goto fail;
+        }
     }
     raid_array_init(array);
     if (!allocate_buffers(array)) {

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[] = {"fail", "eio", "corrupt"};
+static const char *const names[] = {"fail", "eio", "corrupt", "unreadable"};
 
 static bool skip(const char **at, const char *word)
 {
@@ -120,6 +120,16 @@ void fault_print(const struct fault *fault, struct buffer *out)
         buffer_printf(out, "%st=%" PRIu64 "ns", fault->kind == FAULT_FAIL ? "@" : ",", fault->time);
 }
 
+static bool unreadable(const struct fault_layer *layer, uint64_t lba, uint32_t count)
+{
+    for (unsigned i = 0; i < layer->count; i++) {
+        if (layer->fault[i].kind == FAULT_UNREADABLE && !layer->fault[i].mended &&
+            layer->fault[i].lba >= lba && layer->fault[i].lba - lba < count)
+            return true;
+    }
+    return false;
+}
+
 static bool fails(const struct fault_layer *layer, uint64_t lba, uint32_t count)
 {
     for (unsigned i = 0; i < layer->count; i++) {
@@ -133,7 +143,8 @@ static bool fails(const struct fault_layer *layer, uint64_t lba, uint32_t count)
 static int layer_read(void *object, uint64_t lba, uint32_t count, uint8_t *data)
 {
     struct fault_layer *layer = object;
-    if (fails(layer, lba, count) || layer->below.ops->read(layer->below.object, lba, count, data))
+    if (fails(layer, lba, count) || unreadable(layer, lba, count) ||
+        layer->below.ops->read(layer->below.object, lba, count, data))
         return -1;
     for (unsigned i = 0; i < layer->count; i++) {
         uint64_t bad = layer->fault[i].lba;
@@ -244,9 +255,10 @@ void fault_restore(struct fault_layer *layer, struct reader *in)
     }
     for (unsigned i = 0; i < layer->count; i++) {
         uint8_t kind = reader_get_u8(in);
-        if (kind != FAULT_EIO && kind != FAULT_CORRUPT)
+        if (kind <= FAULT_FAIL || kind > FAULT_UNREADABLE)
             in->failed = true;
-        layer->fault[i].kind = kind == FAULT_EIO ? FAULT_EIO : FAULT_CORRUPT;
+        else
+            layer->fault[i].kind = (enum fault_kind)kind;
         layer->fault[i].lba = reader_get_u64(in);
         layer->fault[i].mended = reader_get_u8(in) & 1;
     }

@@ -3,6 +3,7 @@
  *
  *   disk0:member1:fail@t=2.5s         everything on the member fails from then on
  *   disk0:member1:eio@lba=4096        accesses that touch the sector fail
+ *   disk0:member1:unreadable@lba=4096 reads that touch the sector fail, until it is written
  *   disk0:member1:corrupt@lba=4096    reads of the sector give one flipped bit, until it is written
  *
  * Conditions are joined with commas: `eio@lba=4096,t=1s`. Without a time a fault is there from the
@@ -18,12 +19,12 @@
 #include "base/error.h"
 #include "devices/block.h"
 
-enum fault_kind { FAULT_FAIL, FAULT_EIO, FAULT_CORRUPT };
+enum fault_kind { FAULT_FAIL, FAULT_EIO, FAULT_CORRUPT, FAULT_UNREADABLE };
 
 struct fault {
     unsigned disk, member;
     enum fault_kind kind;
-    uint64_t lba;  /* of the member; for EIO and CORRUPT */
+    uint64_t lba;  /* of the member; for all but FAIL */
     uint64_t time; /* virtual ns; 0: from the start */
 };
 
@@ -40,7 +41,7 @@ struct fault_layer {
     struct {
         enum fault_kind kind;
         uint64_t lba;
-        bool mended; /* CORRUPT: written since */
+        bool mended; /* CORRUPT, UNREADABLE: written since */
     } fault[FAULT_MAX];
 };
 

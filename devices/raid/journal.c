@@ -62,6 +62,11 @@ static uint64_t slot_lba(const struct raid_array *array, unsigned member, uint64
     return raid_journal_lba(io->ops->size(io->object), (unsigned)(sequence % JOURNAL_SLOTS));
 }
 
+bool raid_journal_barrier(const struct raid_array *array)
+{
+    return array->super.strict || raid_degraded(array) || raid_bad_any(array);
+}
+
 unsigned raid_journal_write(
     struct raid_array *array, const struct journal_write *write, bool barrier)
 {
@@ -98,7 +103,7 @@ unsigned raid_journal_write(
 
 unsigned raid_journal_retire(struct raid_array *array, uint64_t row, uint64_t count)
 {
-    bool overlap = false, barrier = array->super.strict || raid_degraded(array);
+    bool overlap = false, barrier = raid_journal_barrier(array);
     for (unsigned i = 0; i < JOURNAL_SLOTS; i++) {
         const struct journal_slot *slot = &array->journal[i];
         overlap |= slot->live && slot->row < row + count && row < slot->row + slot->count;
@@ -181,8 +186,10 @@ static int replay_one(
         enum raid_role role = raid_parity_member(&array->super.geometry, stripe) == i
                                   ? RAID_ROLE_PARITY
                                   : RAID_ROLE_DATA;
+        const uint8_t *payload = array->entry + BLOCK_SECTOR;
         if (!load(array, i, sequence, &header) ||
-            raid_member_write(array, i, first.row, first.count, array->entry + BLOCK_SECTOR, role))
+            (raid_member_write(array, i, first.row, first.count, payload, role) &&
+                !raid_data_write_failed(array, i, first.row, first.count, payload)))
             return error_set(
                 error, "member %u failed at sector %" PRIu64 " during recovery", i, first.row);
     }

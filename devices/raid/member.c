@@ -90,6 +90,12 @@ bool raid_in_sync(const struct raid_array *array, unsigned member, uint64_t row)
     return false;
 }
 
+bool raid_has(const struct raid_array *array, unsigned member, uint64_t row, uint32_t count)
+{
+    return raid_in_sync(array, member, row + count - 1) &&
+           !raid_bad_within(array, member, row, count);
+}
+
 bool raid_can_lose(const struct raid_array *array, unsigned member)
 {
     if (array->super.member[member].state != RAID_MEMBER_ACTIVE)
@@ -112,7 +118,7 @@ void raid_take_out(struct raid_array *array, unsigned member)
     if (array->observer.change)
         array->observer.change(array->observer.context, RAID_CHANGE_FAILED, member);
     if (!lost) {
-        array->pending_failure = true;
+        array->unsettled = true;
         return;
     }
     /* The remaining superblocks stay as they are: should this member come back as it was, the
@@ -120,14 +126,6 @@ void raid_take_out(struct raid_array *array, unsigned member)
     array->failed = true;
     if (array->observer.change)
         array->observer.change(array->observer.context, RAID_CHANGE_ARRAY_FAILED, member);
-}
-
-bool raid_read_failed(struct raid_array *array, unsigned member)
-{
-    if (!raid_can_lose(array, member))
-        return false;
-    raid_take_out(array, member);
-    return true;
 }
 
 bool raid_write_failed(struct raid_array *array, unsigned member)

@@ -8,10 +8,12 @@
  * An array is a pure function of the calls made on it and of its members' answers. It does no host
  * I/O, reads no clock and draws no random numbers.
  *
- * A member whose read or write fails is taken out of the array while the level can do without it;
- * the request that met the failure goes on with the others. Where it cannot (RAID 0, the last
- * mirror, RAID 5 with one member gone) the request gets BLOCK_EIO. RAID 5 that loses a second
- * member to a failed write accepts no further write.
+ * A sector that cannot be read is answered from the other members and rewritten; one that cannot be
+ * written is listed as bad and served by the others from then on. A member of which nothing can be
+ * read or written any more is taken out of the array while the level can do without it; the request
+ * that met the failure goes on with the others. Where it cannot (RAID 0, the last mirror, RAID 5
+ * with one member gone) the request gets BLOCK_EIO. RAID 5 that loses a second member to a failed
+ * write accepts no further write.
  */
 #ifndef DEVICES_RAID_RAID_H
 #define DEVICES_RAID_RAID_H
@@ -89,6 +91,7 @@ struct raid_superblock {
     bool strict;      /* see struct raid_options */
     uint32_t region;  /* member sectors that one bit of the write-intent bitmap covers */
     uint64_t rebuilt; /* member sectors already rebuilt, of the member that is rebuilding */
+    uint64_t bad;     /* number of this member's list of bad sectors; 0: it has none */
     struct {
         uint64_t id;
         enum raid_member_state state;
@@ -136,7 +139,8 @@ enum raid_verdict {
 struct raid_candidate {
     enum raid_verdict verdict;
     struct raid_superblock superblock; /* meaningless when UNKNOWN */
-    struct error reason;               /* one line; empty when USED */
+    uint64_t bad_sectors;
+    struct error reason; /* one line; empty when USED */
 };
 
 struct raid_assembly {
@@ -161,6 +165,7 @@ enum raid_role {
     RAID_ROLE_BITMAP,
     RAID_ROLE_JOURNAL,
     RAID_ROLE_NONE, /* flush */
+    RAID_ROLE_BAD_SECTORS,
 };
 
 struct raid_member_io {
@@ -180,6 +185,7 @@ enum raid_change {
     RAID_CHANGE_REPLACED,
     RAID_CHANGE_REBUILT,
     RAID_CHANGE_ARRAY_FAILED,
+    RAID_CHANGE_BAD_SECTOR, /* one more in the member's list */
 };
 
 /* Told of everything the array does; may not call the array. Any function may be NULL. */
@@ -222,8 +228,9 @@ struct block_device *raid_block_device(struct raid_array *array);
 
 /* The current superblock: geometry, member states, events. */
 const struct raid_superblock *raid_status(const struct raid_array *array);
-bool raid_failed(const struct raid_array *array);               /* too many members lost */
-bool raid_degraded(const struct raid_array *array);             /* some member is not active */
+bool raid_failed(const struct raid_array *array);   /* too many members lost */
+bool raid_degraded(const struct raid_array *array); /* some member is not active */
+uint64_t raid_bad_sectors(const struct raid_array *array, unsigned member); /* in its list */
 uint64_t raid_rebuild_position(const struct raid_array *array); /* member sectors done */
 
 /* Takes a member out as a failure would. False when it is out already or there is no such one. */
@@ -247,13 +254,15 @@ struct raid_scrub {
     uint64_t mismatches;     /* sectors at which members disagree */
     uint64_t repaired;       /* of them */
     uint64_t first_mismatch; /* member LBA; meaningful when mismatches > 0 */
+    uint64_t bad;            /* sectors that some member cannot hold or nobody can give */
 };
 
 /* Whether the array can be scrubbed: not RAID 0, not degraded, not failed. */
 int raid_scrub_check(const struct raid_array *array, struct error *error);
 /*
  * Compares parity or mirrors on up to `stripes` further stripes. With `repair`, RAID 5 gets parity
- * computed from its data, RAID 1 what most members have (the lowest-numbered of equals). Returns 1
+ * computed from its data, RAID 1 what most members have (the lowest-numbered of equals), and bad
+ * sectors are written once more; those that take it are bad no longer. Returns 1
  * when there is more, 0 at the end, -1 on error (degraded, RAID 0, I/O error).
  */
 int raid_scrub_step(

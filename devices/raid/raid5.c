@@ -34,7 +34,7 @@ static int raid5_restore(
             continue;
         uint8_t *target = first ? out : array->scratch;
         enum raid_role role = i == parity ? RAID_ROLE_PARITY : RAID_ROLE_DATA;
-        if (!raid_in_sync(array, i, row) || raid_member_read(array, i, row, count, target, role))
+        if (!raid_has(array, i, row, count) || raid_member_read(array, i, row, count, target, role))
             return -1;
         if (!first)
             parity_xor(out, array->scratch, (size_t)count * BLOCK_SECTOR);
@@ -43,20 +43,52 @@ static int raid5_restore(
     return 0;
 }
 
+static bool raid5_spare(const struct raid_array *array, unsigned member, uint64_t row)
+{
+    for (unsigned i = 0; i < array->super.geometry.members; i++) {
+        if (i != member && !raid_has(array, i, row, 1))
+            return false;
+    }
+    return true;
+}
+
+/* Sectors of a chunk of which the member has all or none. */
+static int read_run(
+    struct raid_array *array, unsigned member, uint64_t row, uint32_t count, uint8_t *data)
+{
+    if (raid_has(array, member, row, count)) {
+        if (raid_member_read(array, member, row, count, data, RAID_ROLE_DATA) == 0)
+            return 0;
+        (void)raid_read_failed(array, member, row, count);
+        for (uint32_t i = 0; i < count; i++) {
+            uint8_t *at = data + (size_t)i * BLOCK_SECTOR;
+            bool have = raid_has(array, member, row + i, 1) &&
+                        raid_member_read(array, member, row + i, 1, at, RAID_ROLE_DATA) == 0;
+            if (!have && raid5_restore(array, member, row + i, 1, at))
+                return -1;
+        }
+        return 0;
+    }
+    if (raid5_restore(array, member, row, count, data) == 0)
+        return 0;
+    /* What failed may be a sector of another member that can be mended, or only one of many. */
+    for (uint32_t i = 0; count > 1 && i < count; i++) {
+        if (raid5_restore(array, member, row + i, 1, data + (size_t)i * BLOCK_SECTOR))
+            return -1;
+    }
+    return count > 1 ? 0 : -1;
+}
+
 static enum block_status raid5_read(
     struct raid_array *array, uint64_t sector, uint32_t count, uint8_t *data)
 {
     while (count) {
         struct raid_location at;
+        bool bad;
         raid_locate(&array->super.geometry, sector, &at);
         uint32_t part = at.remaining < count ? at.remaining : count;
-        bool have = false;
-        if (raid_in_sync(array, at.member, at.lba)) {
-            have = raid_member_read(array, at.member, at.lba, part, data, RAID_ROLE_DATA) == 0;
-            if (!have)
-                (void)raid_read_failed(array, at.member);
-        }
-        if (!have && raid5_restore(array, at.member, at.lba, part, data))
+        part = raid_bad_run(array, at.member, at.lba, part, &bad);
+        if (read_run(array, at.member, at.lba, part, data))
             return BLOCK_EIO;
         sector += part;
         count -= part;
@@ -113,13 +145,13 @@ static unsigned parity_from_data(struct raid_array *array, const struct piece *p
     return RAID_NO_MEMBER;
 }
 
-/* The member without valid content at this row; RAID_NO_MEMBER when all have it, or
- * RAID_MAX_MEMBERS when more than one lacks it. */
+/* The member without valid content at this row, because it is out or the sector is bad;
+ * RAID_NO_MEMBER when all have it, or RAID_MAX_MEMBERS when more than one lacks it. */
 static unsigned missing_member(const struct raid_array *array, uint64_t row)
 {
     unsigned missing = RAID_NO_MEMBER;
     for (unsigned i = 0; i < array->super.geometry.members; i++) {
-        if (raid_in_sync(array, i, row))
+        if (raid_has(array, i, row, 1))
             continue;
         if (missing != RAID_NO_MEMBER)
             return RAID_MAX_MEMBERS;
@@ -161,18 +193,20 @@ static bool needs_journal(
     return count_bits(piece->written) < raid_data_members(geometry);
 }
 
+/* Goes on past a sector that is lost, so that parity is right at the other rows. */
 static enum block_status write_in_place(
     struct raid_array *array, const struct journal_write *write, unsigned parity)
 {
-    for (unsigned i = 0; i < array->super.geometry.members; i++) {
+    enum block_status status = BLOCK_OK;
+    for (unsigned i = 0; i < array->super.geometry.members && !array->failed; i++) {
         if (!(write->members >> i & 1))
             continue;
         enum raid_role role = i == parity ? RAID_ROLE_PARITY : RAID_ROLE_DATA;
         if (raid_member_write(array, i, write->row, write->count, write->data[i], role) &&
-            !raid_write_failed(array, i))
-            return BLOCK_EIO;
+            !raid_data_write_failed(array, i, write->row, write->count, write->data[i]))
+            status = BLOCK_EIO;
     }
-    return BLOCK_OK;
+    return array->failed ? BLOCK_EIO : status;
 }
 
 /* Writes the piece, or only its first rows when they have to be journaled: `count` says. */
@@ -181,6 +215,7 @@ static enum block_status write_piece(struct raid_array *array, struct piece *pie
     const struct raid_geometry *geometry = &array->super.geometry;
     unsigned parity = raid_parity_member(geometry, piece->stripe);
     for (;;) {
+        piece->count = raid_uniform(array, piece->row, piece->count);
         unsigned missing = missing_member(array, piece->row), bad;
         if (array->failed || missing == RAID_MAX_MEMBERS)
             return BLOCK_EIO;
@@ -191,7 +226,7 @@ static enum block_status write_piece(struct raid_array *array, struct piece *pie
         if (missing != parity) {
             bad = compute_parity(array, piece, missing);
             if (bad != RAID_NO_MEMBER) {
-                if (!raid_read_failed(array, bad))
+                if (!raid_read_failed(array, bad, piece->row, piece->count))
                     return BLOCK_EIO;
                 continue;
             }
@@ -206,7 +241,7 @@ static enum block_status write_piece(struct raid_array *array, struct piece *pie
             }
         }
         if (journal)
-            bad = raid_journal_write(array, &write, array->super.strict || raid_degraded(array));
+            bad = raid_journal_write(array, &write, raid_journal_barrier(array));
         else
             bad = raid_journal_retire(array, piece->row, piece->count);
         if (bad == RAID_NO_MEMBER)
@@ -301,7 +336,10 @@ static enum block_status zero_stripe(struct raid_array *array, uint64_t stripe, 
     const struct raid_geometry *geometry = &array->super.geometry;
     uint64_t row = stripe * geometry->chunk;
     uint64_t width = (uint64_t)geometry->chunk * raid_data_members(geometry);
-    if (array->super.strict || raid_degraded(array))
+    bool whole = !raid_degraded(array);
+    for (unsigned i = 0; i < geometry->members; i++)
+        whole &= !raid_bad_within(array, i, row, geometry->chunk);
+    if (array->super.strict || !whole)
         return write_zero_data(array, stripe * width, width, discard);
     if (raid_bitmap_mark(array, row, geometry->chunk))
         return BLOCK_EIO;
@@ -312,7 +350,7 @@ static enum block_status zero_stripe(struct raid_array *array, uint64_t stripe, 
         enum raid_role role =
             raid_parity_member(geometry, stripe) == i ? RAID_ROLE_PARITY : RAID_ROLE_DATA;
         if (raid_in_sync(array, i, row) && raid_member_zero(array, i, row, geometry->chunk, role) &&
-            !raid_write_failed(array, i))
+            !raid_data_write_failed(array, i, row, geometry->chunk, NULL))
             return BLOCK_EIO;
     }
     return BLOCK_OK;
@@ -345,18 +383,19 @@ static int resync_parity(
     uint64_t stripe = row / geometry->chunk;
     size_t bytes = (size_t)count * BLOCK_SECTOR;
     for (unsigned i = 0; i < geometry->members; i++) {
-        if (!raid_in_sync(array, i, row))
+        if (!raid_has(array, i, row, count))
             return 0;
     }
-    memset(array->parity, 0, bytes);
+    uint8_t *sum = array->parity, *other = array->scratch;
+    memset(sum, 0, bytes);
     for (unsigned i = 0; i < raid_data_members(geometry); i++) {
-        unsigned member = raid_data_member(geometry, stripe, i);
-        if (raid_recover_read(array, member, row, count, array->scratch, RAID_ROLE_DATA, error))
-            return -1;
-        parity_xor(array->parity, array->scratch, bytes);
+        int found = raid_recover_read(array, member_of(array, stripe, i), row, count, other, error);
+        if (found)
+            return found;
+        parity_xor(sum, other, bytes);
     }
-    return raid_recover_write(array, raid_parity_member(geometry, stripe), row, count,
-        array->parity, array->scratch, RAID_ROLE_PARITY, error);
+    return raid_recover_write(array, raid_parity_member(geometry, stripe), row, count, sum, other,
+        RAID_ROLE_PARITY, error);
 }
 
 static int scrub_parity(struct raid_array *array, struct raid_scrub *scrub,
@@ -364,6 +403,8 @@ static int scrub_parity(struct raid_array *array, struct raid_scrub *scrub,
 {
     const struct raid_geometry *geometry = &array->super.geometry;
     unsigned parity = raid_parity_member(geometry, rows->row / geometry->chunk);
+    if (rows->bad)
+        return 0;
     const uint8_t *sources[RAID_MAX_MEMBERS];
     unsigned count = 0;
     uint8_t want[SCRUB_PIECE * BLOCK_SECTOR];
@@ -391,6 +432,7 @@ const struct raid_level_ops raid5_ops = {
     .write = raid5_write,
     .zero = raid5_zero,
     .restore = raid5_restore,
+    .spare = raid5_spare,
     .resync = resync_parity,
     .scrub = scrub_parity,
 };

@@ -40,6 +40,7 @@ int raid_replace(struct raid_array *array, unsigned member, const struct raid_me
     if (raid_begin_writing(array))
         return error_set(error, "the other members cannot be written");
     array->io[member] = *replacement;
+    raid_bad_forget(array, member);
     uint64_t other = raid_superblock_lba(size) + ((super->events & 1) * 8);
     for (unsigned slot = 0; slot < JOURNAL_SLOTS; slot++) {
         if (raid_member_write(
@@ -69,6 +70,35 @@ static unsigned rebuilding_member(const struct raid_array *array)
     return RAID_NO_MEMBER;
 }
 
+/* Whether some member that is read from is no longer there at all. */
+static bool source_dead(struct raid_array *array, unsigned target)
+{
+    for (unsigned i = 0; i < array->super.geometry.members; i++) {
+        if (i != target && raid_usable(array, i) && raid_dead(array, i))
+            return true;
+    }
+    return false;
+}
+
+/* A sector that the others cannot give is bad on the new member too; that costs this one only. */
+static int restore_each(struct raid_array *array, unsigned target, uint64_t row, uint32_t count,
+    uint8_t *out, struct error *error)
+{
+    if (source_dead(array, target))
+        return error_set(error,
+            "rebuilding member %u: another member cannot be read at sector %" PRIu64, target, row);
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t *at = out + (size_t)i * BLOCK_SECTOR;
+        if (array->level->restore(array, target, row + i, 1, at) == 0)
+            continue;
+        memset(at, 0, BLOCK_SECTOR);
+        if (!raid_bad_add(array, target, row + i))
+            return error_set(
+                error, "rebuilding member %u: too many sectors cannot be read", target);
+    }
+    return 0;
+}
+
 static int rebuild_rows(
     struct raid_array *array, unsigned target, uint64_t row, uint32_t count, struct error *error)
 {
@@ -76,11 +106,13 @@ static int rebuild_rows(
     enum raid_role role = raid_parity_member(geometry, row / geometry->chunk) == target
                               ? RAID_ROLE_PARITY
                               : RAID_ROLE_DATA;
-    if (array->level->restore(array, target, row, count, array->parity))
-        return error_set(error,
-            "rebuilding member %u: another member cannot be read at sector %" PRIu64, target, row);
+    if (array->level->restore(array, target, row, count, array->parity) &&
+        restore_each(array, target, row, count, array->parity, error))
+        return -1;
     if (raid_member_write(array, target, row, count, array->parity, role)) {
-        (void)raid_write_failed(array, target);
+        (void)raid_data_write_failed(array, target, row, count, array->parity);
+        if (raid_usable(array, target))
+            return 0;
         (void)raid_settle(array);
         return error_set(
             error, "rebuilding member %u: it cannot be written at sector %" PRIu64, target, row);

@@ -10,18 +10,29 @@ void raid_scrub_note(struct raid_scrub *scrub, uint64_t lba)
         scrub->first_mismatch = lba;
 }
 
+/* Reads what there is. 1: some of it cannot be had. */
 static int read_all(struct raid_array *array, struct raid_rows *rows, struct error *error)
 {
     const struct raid_geometry *geometry = &array->super.geometry;
     unsigned parity = raid_parity_member(geometry, rows->row / geometry->chunk);
+    rows->bad = 0;
     for (unsigned i = 0; i < geometry->members; i++) {
         enum raid_role role = i == parity ? RAID_ROLE_PARITY : RAID_ROLE_DATA;
-        if (raid_member_read(array, i, rows->row, rows->count, rows->data[i], role)) {
-            (void)raid_read_failed(array, i);
+        if (raid_bad_within(array, i, rows->row, 1)) {
+            rows->bad |= 1u << i;
+            continue;
+        }
+        if (raid_member_read(array, i, rows->row, rows->count, rows->data[i], role) == 0)
+            continue;
+        bool mended = raid_read_failed(array, i, rows->row, rows->count);
+        if (!raid_usable(array, i)) {
             (void)raid_settle(array);
             return error_set(
                 error, "member %u cannot be read at sector %" PRIu64 " and is out", i, rows->row);
         }
+        if (!mended || !raid_has(array, i, rows->row, rows->count) ||
+            raid_member_read(array, i, rows->row, rows->count, rows->data[i], role))
+            return 1;
     }
     return 0;
 }
@@ -37,10 +48,13 @@ int raid_scrub_repair(struct raid_array *array, const struct raid_rows *rows, un
     /* An entry that recovery would replay may hold what is being repaired. */
     if (array->super.geometry.level == RAID_5)
         bad = raid_journal_retire(array, lba, 1);
-    if (bad == RAID_NO_MEMBER && raid_member_write(array, member, lba, 1, data, role))
-        bad = member;
-    if (bad != RAID_NO_MEMBER) {
+    if (bad == RAID_NO_MEMBER && raid_member_write(array, member, lba, 1, data, role)) {
+        (void)raid_data_write_failed(array, member, lba, 1, data);
+        bad = raid_usable(array, member) ? RAID_NO_MEMBER : member;
+    } else if (bad != RAID_NO_MEMBER) {
         (void)raid_write_failed(array, bad);
+    }
+    if (bad != RAID_NO_MEMBER) {
         (void)raid_settle(array);
         return error_set(error, "member %u cannot be written at sector %" PRIu64, bad, lba);
     }
@@ -54,6 +68,35 @@ int raid_scrub_check(const struct raid_array *array, struct error *error)
     if (array->failed || raid_degraded(array))
         return error_set(error, "the array is degraded: rebuild it before scrubbing");
     return 0;
+}
+
+/* Bad sectors are tried once more. */
+static void mend(struct raid_array *array, uint64_t row, uint32_t count)
+{
+    for (unsigned i = 0; i < array->super.geometry.members; i++) {
+        if (raid_bad_within(array, i, row, count))
+            (void)raid_bad_mend(array, i, row, count);
+    }
+}
+
+/* Rows at which the same members have something; the first of them, `count` at most. */
+static int scrub_rows(struct raid_array *array, struct raid_scrub *scrub, struct raid_rows *rows,
+    uint32_t count, struct error *error)
+{
+    if (scrub->repair)
+        mend(array, rows->row, count);
+    rows->count = raid_uniform(array, rows->row, count);
+    int result = read_all(array, rows, error);
+    /* Which sectors it is can be seen one by one; or they are in the list now. */
+    if (result == 1 && rows->count > 1) {
+        rows->count = 1;
+        result = read_all(array, rows, error);
+    }
+    if (result < 0)
+        return -1;
+    if (result == 1 || rows->bad)
+        scrub->bad += rows->count;
+    return result == 1 ? 0 : array->level->scrub(array, scrub, rows, error);
 }
 
 int raid_scrub_step(
@@ -74,13 +117,13 @@ int raid_scrub_step(
             break;
         for (; row < end && result == 0; row += rows->count) {
             rows->row = row;
-            rows->count = end - row < SCRUB_PIECE ? (uint32_t)(end - row) : SCRUB_PIECE;
-            result = read_all(array, rows, error);
-            if (result == 0)
-                result = array->level->scrub(array, scrub, rows, error);
+            uint32_t count = end - row < SCRUB_PIECE ? (uint32_t)(end - row) : SCRUB_PIECE;
+            result = scrub_rows(array, scrub, rows, count, error);
         }
     }
     free(rows);
+    if (raid_settle(array) && result == 0)
+        result = error_set(error, "the metadata cannot be written");
     if (result)
         return -1;
     return scrub->stripe * geometry->chunk < geometry->member_sectors ? 1 : 0;

@@ -22,6 +22,7 @@ static enum block_status write_superblocks(struct raid_array *array)
             continue;
         uint8_t sector[512];
         super.role = i;
+        super.bad = array->bad[i].sequence;
         super.size = array->io[i].ops->size(array->io[i].object);
         raid_superblock_encode(&super, sector);
         uint64_t lba = raid_superblock_lba(super.size) + (super.events & 1) * 8;
@@ -30,6 +31,17 @@ static enum block_status write_superblocks(struct raid_array *array)
             return BLOCK_EIO;
     }
     return BLOCK_OK;
+}
+
+/* Lists of bad sectors that have changed: before the superblocks that speak of them. */
+static enum block_status write_lists(struct raid_array *array)
+{
+    for (unsigned i = 0; i < array->super.geometry.members; i++) {
+        if (raid_usable(array, i) && array->bad[i].changed && raid_bad_write(array, i) &&
+            !raid_write_failed(array, i))
+            return BLOCK_EIO;
+    }
+    return raid_flush_members(array);
 }
 
 /* One step: the next event on all members, on stable storage. */
@@ -50,8 +62,8 @@ enum block_status raid_update_superblocks(struct raid_array *array)
     if (array->failed)
         return BLOCK_EIO;
     do {
-        array->pending_failure = false;
-        if (raid_flush_members(array))
+        array->unsettled = false;
+        if (raid_flush_members(array) || write_lists(array))
             return BLOCK_EIO;
         array->super.epoch = array->super.events + 1;
         array->super.rebuilt = array->rebuilt;
@@ -59,12 +71,12 @@ enum block_status raid_update_superblocks(struct raid_array *array)
         memset(array->journal, 0, sizeof array->journal);
         if (advance(array))
             return BLOCK_EIO;
-        if (array->pending_failure)
+        if (array->unsettled)
             continue;
         array->super.since = array->super.events;
         if (advance(array))
             return BLOCK_EIO;
-    } while (array->pending_failure);
+    } while (array->unsettled);
     return BLOCK_OK;
 }
 
@@ -86,7 +98,7 @@ enum block_status raid_settle(struct raid_array *array)
 {
     if (array->failed)
         return BLOCK_EIO;
-    return array->pending_failure ? raid_update_superblocks(array) : BLOCK_OK;
+    return array->unsettled ? raid_update_superblocks(array) : BLOCK_OK;
 }
 
 enum block_status raid_stop(struct raid_array *array)

@@ -84,6 +84,7 @@ void raid_superblock_encode(const struct raid_superblock *superblock, uint8_t se
         buffer_put_u32(&out, (uint32_t)superblock->member[i].state);
     }
     buffer_put_u64(&out, superblock->since);
+    buffer_put_u64(&out, superblock->bad);
     memcpy(sector, bytes, 512);
     uint64_t sum = XXH3_64bits(sector, 504);
     for (unsigned i = 0; i < 8; i++)
@@ -156,6 +157,7 @@ bool raid_superblock_decode(const uint8_t sector[512], struct raid_superblock *s
         superblock->member[i].state = (enum raid_member_state)reader_get_u32(&in);
     }
     superblock->since = reader_get_u64(&in);
+    superblock->bad = reader_get_u64(&in);
     return sensible(superblock);
 }
 

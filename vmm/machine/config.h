@@ -32,7 +32,7 @@
  *   4  the trace names the CPU rules that it follows: results that the manuals leave undefined are
  *      no longer those of the host's own instructions;
  *      the limit of CS ends a block that is fallen through;
- *      arrays update their superblocks in two steps
+ *      arrays update their superblocks in two steps and keep members that have bad sectors
  */
 enum { MACHINE_VERSION = 4, MACHINE_VERSION_UNSAID = 1 };
 

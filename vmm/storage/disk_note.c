@@ -56,7 +56,7 @@ bool note_member_io_decode(struct note_member_io *note, const uint8_t *data, siz
     if (note->kind == RAID_IO_READ || note->kind == RAID_IO_WRITE)
         note->digest = reader_get_u64(&in);
     return !in.failed && reader_left(&in) == 0 && note->kind <= RAID_IO_FLUSH &&
-           note->role <= RAID_ROLE_NONE;
+           note->role <= RAID_ROLE_BAD_SECTORS;
 }
 
 void note_array_change_encode(const struct note_array_change *note, struct buffer *out)
@@ -75,7 +75,7 @@ bool note_array_change_decode(struct note_array_change *note, const uint8_t *dat
     note->member = reader_get_u8(&in);
     note->change = (enum raid_change)reader_get_u8(&in);
     note->time = reader_get_varint(&in);
-    return !in.failed && reader_left(&in) == 0 && note->change <= RAID_CHANGE_ARRAY_FAILED;
+    return !in.failed && reader_left(&in) == 0 && note->change <= RAID_CHANGE_BAD_SECTOR;
 }
 
 /* ---- For people and programs ---- */
@@ -106,8 +106,9 @@ static const char *role_name(enum raid_role role)
         [RAID_ROLE_SUPERBLOCK] = "superblock",
         [RAID_ROLE_BITMAP] = "bitmap",
         [RAID_ROLE_JOURNAL] = "journal",
-        [RAID_ROLE_NONE] = "none"};
-    return role <= RAID_ROLE_NONE ? names[role] : "?";
+        [RAID_ROLE_NONE] = "none",
+        [RAID_ROLE_BAD_SECTORS] = "bad-sectors"};
+    return role <= RAID_ROLE_BAD_SECTORS ? names[role] : "?";
 }
 
 static const char *change_name(enum raid_change change)
@@ -115,8 +116,9 @@ static const char *change_name(enum raid_change change)
     static const char *const names[] = {[RAID_CHANGE_FAILED] = "failed",
         [RAID_CHANGE_REPLACED] = "replaced",
         [RAID_CHANGE_REBUILT] = "rebuilt",
-        [RAID_CHANGE_ARRAY_FAILED] = "array-failed"};
-    return change <= RAID_CHANGE_ARRAY_FAILED ? names[change] : "?";
+        [RAID_CHANGE_ARRAY_FAILED] = "array-failed",
+        [RAID_CHANGE_BAD_SECTOR] = "bad-sector"};
+    return change <= RAID_CHANGE_BAD_SECTOR ? names[change] : "?";
 }
 
 static bool in_stripe(const struct note_member_io *io)

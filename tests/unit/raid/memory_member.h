@@ -29,6 +29,8 @@ static inline uint64_t random_below(uint64_t *state, uint64_t limit)
     return random_next(state) % limit;
 }
 
+enum { BAD_UNTIL_WRITTEN = 1, BAD_FOR_GOOD = 2 };
+
 struct power {
     uint64_t writes_left; /* UINT64_MAX: no cut is planned */
     uint64_t writes;      /* done so far */
@@ -44,6 +46,7 @@ struct memory_member {
     struct power *power;
     bool broken;             /* everything fails */
     uint64_t bad_lba;        /* accesses that touch it fail; UINT64_MAX: none */
+    uint8_t *bad;            /* by sector: BAD_UNTIL_WRITTEN, BAD_FOR_GOOD; 0: good */
     uint64_t reads, written; /* calls, for counting what an operation touches */
     struct raid_member member;
 };
@@ -57,11 +60,21 @@ static inline bool memory_fails(const struct memory_member *m, uint64_t lba, uin
     return m->broken || m->power->off || (m->bad_lba >= lba && m->bad_lba - lba < count);
 }
 
+static inline bool memory_bad(
+    const struct memory_member *m, uint64_t lba, uint32_t count, uint8_t least)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (m->bad[lba + i] >= least)
+            return true;
+    }
+    return false;
+}
+
 static inline int memory_read(void *object, uint64_t lba, uint32_t count, uint8_t *data)
 {
     struct memory_member *m = object;
     m->reads++;
-    if (memory_fails(m, lba, count))
+    if (memory_fails(m, lba, count) || memory_bad(m, lba, count, BAD_UNTIL_WRITTEN))
         return -1;
     memcpy(data, m->data + lba * 512, (size_t)count * 512);
     return 0;
@@ -73,15 +86,17 @@ static inline int memory_store(
     struct power *power = m->power;
     static const uint8_t zero[512];
     m->written++;
-    if (memory_fails(m, lba, count))
+    if (memory_fails(m, lba, count) || memory_bad(m, lba, count, BAD_FOR_GOOD))
         return -1;
     power->writes++;
     bool cut = power->writes_left == 0;
     if (power->writes_left != UINT64_MAX)
         power->writes_left--;
     for (uint32_t i = 0; i < count; i++) {
-        if (!cut || random_next(&power->seed) & 1)
-            memcpy(m->data + (lba + i) * 512, data ? data + (size_t)i * 512 : zero, 512);
+        if (cut && !(random_next(&power->seed) & 1))
+            continue;
+        memcpy(m->data + (lba + i) * 512, data ? data + (size_t)i * 512 : zero, 512);
+        m->bad[lba + i] = 0;
     }
     if (cut)
         power->off = true;
@@ -127,7 +142,8 @@ static inline void memory_member_init(
     *m = (struct memory_member){.sectors = sectors, .power = power, .bad_lba = UINT64_MAX};
     m->data = calloc(sectors, 512);
     m->stable = calloc(sectors, 512);
-    if (!m->data || !m->stable)
+    m->bad = calloc(sectors, 1);
+    if (!m->data || !m->stable || !m->bad)
         abort();
     m->member = (struct raid_member){.ops = &memory_ops, .object = m};
 }
@@ -136,6 +152,7 @@ static inline void memory_member_free(struct memory_member *m)
 {
     free(m->data);
     free(m->stable);
+    free(m->bad);
 }
 
 static inline void power_on(struct power *power, struct memory_member *members, unsigned count)

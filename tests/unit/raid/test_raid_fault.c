@@ -18,6 +18,7 @@ static void specifications(void **state)
         {"disk0:member1:fail@t=2.5s", {0, 1, FAULT_FAIL, 0, 2500000000}},
         {"disk3:member15:fail", {3, 15, FAULT_FAIL, 0, 0}},
         {"disk0:member1:eio@lba=4096", {0, 1, FAULT_EIO, 4096, 0}},
+        {"disk0:member2:unreadable@lba=8,t=3s", {0, 2, FAULT_UNREADABLE, 8, 3000000000}},
         {"disk0:corrupt@lba=7", {0, 0, FAULT_CORRUPT, 7, 0}},
         {"disk1:member2:corrupt@lba=9,t=10ms", {1, 2, FAULT_CORRUPT, 9, 10000000}},
         {"disk1:member2:fail@t=1500", {1, 2, FAULT_FAIL, 0, 1500}},
@@ -94,6 +95,13 @@ static void effects(void **state)
     fault_restore(&layer[1], &reader);
     assert_false(reader.failed);
     buffer_free(&saved);
+    assert_int_equal(disk->ops->read(disk->object, 0, 256, back), BLOCK_OK);
+    assert_memory_equal(back, data, sizeof data);
+    /* The member stays: its other sectors are as good as before. */
+    assert_int_equal(raid_status(array)->member[1].state, RAID_MEMBER_ACTIVE);
+    assert_int_equal(raid_bad_sectors(array, 1), 1);
+    fault = (struct fault){.member = 1, .kind = FAULT_FAIL};
+    assert_int_equal(fault_inject(&layer[1], &fault, &error), 0);
     assert_int_equal(disk->ops->read(disk->object, 0, 256, back), BLOCK_OK);
     assert_memory_equal(back, data, sizeof data);
     assert_int_equal(raid_status(array)->member[1].state, RAID_MEMBER_FAILED);

@@ -159,12 +159,74 @@ static bool can_lose_one(const struct bench *b)
                               : b->level == RAID_1 && active_members(b) > 1;
 }
 
+static bool any_bad(const struct bench *b)
+{
+    for (unsigned i = 0; i < b->members; i++) {
+        const struct memory_member *m = &b->store[b->holder[i]];
+        if (raid_bad_sectors(b->array, i) || memory_bad(m, 0, (uint32_t)m->sectors, 1))
+            return true;
+    }
+    return false;
+}
+
+/* What is bad may be lost together with a member: everything is good again before that. */
+static void mend_all(struct bench *b)
+{
+    struct raid_scrub scrub = {.repair = true};
+    struct error error = {0};
+    if (b->level == RAID_0 || raid_degraded(b->array))
+        return;
+    for (unsigned i = 0; i < b->members; i++) {
+        struct memory_member *m = &b->store[b->holder[i]];
+        for (uint64_t lba = 0; lba < m->sectors; lba++)
+            m->bad[lba] = m->bad[lba] ? BAD_UNTIL_WRITTEN : 0;
+    }
+    while (raid_scrub_step(b->array, &scrub, 3, &error) == 1)
+        ;
+    check(b, scrub.mismatches == 0 && scrub.bad == 0);
+    check(b, !any_bad(b));
+}
+
+/* Some sectors go bad, at each row of at most as many members as the level can do without. */
+static void do_bad(struct bench *b)
+{
+    const struct raid_geometry *geometry = &raid_status(b->array)->geometry;
+    if (b->level == RAID_0 || raid_degraded(b->array))
+        return;
+    for (uint64_t i = below(b, 12) + 1; i > 0; i--) {
+        uint64_t lba = below(b, geometry->member_sectors);
+        unsigned member = (unsigned)below(b, b->members), bad = 0;
+        uint32_t run = (uint32_t)below(b, 5) + 1;
+        for (; run && lba < geometry->member_sectors; run--, lba++, bad = 0) {
+            for (unsigned j = 0; j < b->members; j++)
+                bad += j != member && b->store[b->holder[j]].bad[lba] != 0;
+            if (bad < b->members - (b->level == RAID_5 ? b->members - 1 : 1))
+                b->store[b->holder[member]].bad[lba] =
+                    below(b, 2) ? BAD_UNTIL_WRITTEN : BAD_FOR_GOOD;
+        }
+    }
+    switch (below(b, 3)) {
+    case 0:
+        for (unsigned i = 0; i < 4; i++)
+            do_write(b);
+        break;
+    case 1:
+        do_zero(b);
+        break;
+    default:
+        break;
+    }
+    expect_everything(b);
+    check(b, !raid_degraded(b->array));
+}
+
 /* By command, or by a store that stops working, noticed at the next access. */
 static void do_fail(struct bench *b)
 {
     unsigned member = (unsigned)below(b, b->members);
     if (!can_lose_one(b) || raid_status(b->array)->member[member].state != RAID_MEMBER_ACTIVE)
         return;
+    mend_all(b);
     switch (below(b, 3)) {
     case 0:
         check(b, raid_fail(b->array, member));
@@ -200,6 +262,7 @@ static void do_replace(struct bench *b)
         unsigned old = b->holder[i];
         b->store[b->spare].broken = false;
         b->store[b->spare].bad_lba = UINT64_MAX;
+        memset(b->store[b->spare].bad, 0, b->store[b->spare].sectors);
         /* The replacement may hold anything. */
         memset(b->store[b->spare].data, (int)below(b, 256), b->store[b->spare].sectors * 512);
         check(b, raid_replace(b->array, i, &b->store[b->spare].member, &error) == 0);
@@ -242,6 +305,7 @@ static void do_corrupt(struct bench *b)
     struct error error = {0};
     if (raid_degraded(b->array) || b->level == RAID_0 || (b->level == RAID_1 && b->members < 3))
         return;
+    mend_all(b);
     uint64_t lba = below(b, geometry->member_sectors);
     unsigned member = b->level == RAID_5 ? raid_parity_member(geometry, lba / geometry->chunk)
                                          : (unsigned)below(b, b->members);
@@ -269,6 +333,9 @@ static void do_power_cut(struct bench *b)
     uint32_t count;
     pick_range(b, &lba, &count);
     bool zero = below(b, 5) == 0, complete = !raid_degraded(b->array);
+    /* A bad sector that nobody knows of counts as a member lost with the power: all are known. */
+    if (b->level != RAID_0 && complete)
+        do_scrub(b);
     fill(b, lba, count, zero ? 0 : version);
     b->power.writes_left = below(b, 12);
     enum block_status status = zero ? b->disk->ops->write_zeroes(b->disk->object, lba, count, true)
@@ -282,7 +349,7 @@ static void do_power_cut(struct bench *b)
     power_on(&b->power, b->store, b->stores);
     /* A member may go with the power; RAID 5 then promises less about what was under way. */
     unsigned without = RAID_NO_MEMBER;
-    if (complete && b->level == RAID_5 && below(b, 3) == 0)
+    if (complete && b->level == RAID_5 && !any_bad(b) && below(b, 3) == 0)
         without = (unsigned)below(b, b->members);
     assemble(b, without,
         (struct raid_options){.allow_missing = without != RAID_NO_MEMBER, .force = !b->strict});
@@ -306,6 +373,7 @@ static void do_power_cut(struct bench *b)
 /* More failures than the level survives: errors, never wrong data, and no write is accepted. */
 static void lose_too_much(struct bench *b)
 {
+    mend_all(b);
     unsigned first = (unsigned)below(b, b->members);
     unsigned lost = b->level == RAID_0 ? 1 : b->level == RAID_5 ? 2 : b->members;
     for (unsigned i = 0; i < lost; i++)
@@ -362,9 +430,10 @@ static void random_operation(struct bench *b)
         {"corrupt", do_corrupt, 1},
         {"restart", do_restart, 1},
         {"power cut", do_power_cut, 3},
+        {"bad sectors", do_bad, 3},
         {"save and restore", do_save_restore, 1},
     };
-    uint64_t roll = below(b, 36);
+    uint64_t roll = below(b, 39);
     for (size_t i = 0; i < sizeof operations / sizeof operations[0]; i++) {
         if (roll < operations[i].weight) {
             step(b, operations[i].name);

@@ -4,7 +4,8 @@
  * volatile cache, flushed). Where the level has redundancy, parity or mirrors must agree.
  *
  * Ways to lose power: all members come back; the array was degraded before; a member goes at the
- * same moment. docs/raid.md says what is promised in each.
+ * same moment; members have bad sectors; a rebuild or a scrub is at work. docs/raid.md says what is
+ * promised in each.
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -16,7 +17,15 @@
 #include "memory_member.h"
 
 enum { MEMBERS = 4, REQUESTS = 14, CHUNK = 4096, LONGEST = 60, LEVELS = 3 };
-enum loss { LOSS_NONE, LOSS_BEFORE, LOSS_WITH_POWER, LOSS_REBUILDING, LOSSES };
+enum loss {
+    LOSS_NONE,
+    LOSS_BEFORE,
+    LOSS_WITH_POWER,
+    LOSS_REBUILDING,
+    LOSS_SECTORS,   /* bad ones, on all members */
+    LOSS_SCRUBBING, /* sectors that disagree or read badly are being repaired */
+    LOSSES
+};
 
 struct request {
     uint64_t lba;
@@ -36,7 +45,8 @@ struct run {
     struct request request[REQUESTS];
     uint64_t *acknowledged; /* newest acknowledged version of each sector */
     uint64_t *flushed;      /* newest flushed version */
-    int under_way;          /* request that power was cut in, or -1 */
+    struct raid_scrub scrub;
+    int under_way; /* request that power was cut in, or -1 */
     uint8_t buffer[LONGEST * 512];
 };
 
@@ -45,6 +55,40 @@ static void fail_run(const struct run *run, uint64_t cut, const char *what, uint
     fail_msg("seed %" PRIu64 " RAID %d loss %d cached %d strict %d cut %" PRIu64 ": %s (sector "
              "%" PRIu64 ")",
         run->seed, (int)run->level, (int)run->loss, run->cached, run->strict, cut, what, sector);
+}
+
+static void scrub_all(struct run *run, uint64_t stripes, bool repair, uint64_t *mismatches)
+{
+    struct raid_scrub scrub = {.repair = repair};
+    struct error error;
+    while (raid_scrub_step(run->array, &scrub, stripes, &error) == 1)
+        ;
+    if (mismatches)
+        *mismatches = scrub.mismatches;
+}
+
+/* At no row more than one member: all that was written can still be had. */
+static void spoil_sectors(struct run *run)
+{
+    const struct raid_geometry *geometry = &raid_status(run->array)->geometry;
+    for (uint64_t row = 0; row < geometry->member_sectors; row++) {
+        if (random_below(&run->random, 6))
+            continue;
+        unsigned member = (unsigned)random_below(&run->random, MEMBERS);
+        if (run->loss == LOSS_SECTORS)
+            run->store[member].bad[row] = BAD_FOR_GOOD;
+        else if (random_below(&run->random, 2))
+            run->store[member].bad[row] = BAD_UNTIL_WRITTEN;
+        else if (run->level == RAID_5)
+            run->store[raid_parity_member(geometry, row / geometry->chunk)].data[row * 512] ^= 1;
+        else
+            run->store[1 + member % (MEMBERS - 1)].data[row * 512] ^= 1;
+    }
+    /* Which sectors are bad is known when power goes: see docs/raid.md on those that are not. */
+    if (run->loss == LOSS_SECTORS)
+        scrub_all(run, 4, false, NULL);
+    for (unsigned i = 0; i < MEMBERS; i++)
+        memcpy(run->store[i].stable, run->store[i].data, run->store[i].sectors * 512);
 }
 
 static void start(struct run *run, uint64_t seed)
@@ -76,6 +120,9 @@ static void start(struct run *run, uint64_t seed)
     assert_int_equal(raid_stop(run->array), BLOCK_OK);
     if (run->loss == LOSS_BEFORE || run->loss == LOSS_REBUILDING)
         assert_true(raid_fail(run->array, 1));
+    if (run->loss == LOSS_SECTORS || run->loss == LOSS_SCRUBBING)
+        spoil_sectors(run);
+    run->scrub = (struct raid_scrub){.repair = true};
     for (unsigned i = 0; i < REQUESTS; i++) {
         struct request *request = &run->request[i];
         request->lba = random_below(&run->random, run->disk->sectors);
@@ -111,6 +158,8 @@ static void work(struct run *run)
             if (i > 2 && !run->power.off)
                 (void)raid_rebuild_step(run->array, 1, &error);
         }
+        if (run->loss == LOSS_SCRUBBING)
+            (void)raid_scrub_step(run->array, &run->scrub, 1, &error);
         if (run->power.off)
             return;
         if (request->count == 0) {
@@ -188,13 +237,15 @@ static void verify(struct run *run, uint64_t cut)
         if (!torn && !allowed(run, lba, version))
             fail_run(run, cut, "has the wrong content", lba);
     }
-    struct raid_scrub scrub = {0};
-    if (!raid_degraded(run->array) && run->level != RAID_0) {
-        while (raid_scrub_step(run->array, &scrub, 4, &error) == 1)
-            ;
-        if (scrub.mismatches)
-            fail_run(run, cut, "members disagree", scrub.first_mismatch);
-    }
+    uint64_t mismatches;
+    if (raid_degraded(run->array) || run->level == RAID_0)
+        return;
+    scrub_all(run, 4, true, &mismatches);
+    if (mismatches && run->loss != LOSS_SCRUBBING)
+        fail_run(run, cut, "members disagree", mismatches);
+    scrub_all(run, 4, false, &mismatches);
+    if (mismatches)
+        fail_run(run, cut, "members disagree after a repair", mismatches);
 }
 
 static uint64_t cut_everywhere(struct run *run, uint64_t seed)
