@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "replay/source.h"
+#include "vmm/machine/landing.h"
 
 enum { HISTORY = 10 };
 
@@ -495,6 +496,11 @@ void replay_report(const struct replay *replay, struct buffer *out)
             replay->machine->event);
     if (!trace_reader_setting(replay->reader, "cpu-rules"))
         buffer_printf(out, "the trace names no CPU rules: AMD's were taken\n");
+    const struct landing *landing = &replay->source.landing;
+    if (replay->source.landing_loaded && !landing->counted) {
+        buffer_printf(out, "while replay looked for a landing, ");
+        landing_describe_nearest(landing, out);
+    }
     buffer_printf(out, "last events replayed:\n");
     unsigned count = replay->history_count < HISTORY ? replay->history_count : HISTORY;
     for (unsigned i = count; i > 0; i--) {

@@ -79,10 +79,11 @@ struct run_request {
     bool stop_at_pause;           /* engines that count: stop when one PAUSE is executed again */
     /*
      * Engines that count: stop at the first boundary where RIP (its linear address), the general
-     * registers and the arithmetic flags are these, also between the iterations of a repeated
-     * string instruction; it comes before
-     * EXIT_WINDOW, EXIT_BUDGET and EXIT_BREAKPOINT there. Going on from EXIT_MATCH
-     * with the same `match` finds the next such boundary. The registers are copied; NULL: none.
+     * registers and the arithmetic flags (or other_flags()) are these, also between the iterations
+     * of a repeated string instruction; and, once, where the flags alone are others, for whoever
+     * wants to know how close a search came. It comes before EXIT_WINDOW, EXIT_BUDGET and
+     * EXIT_BREAKPOINT there. Going on from EXIT_MATCH with the same `match` finds the next such
+     * boundary. The registers are copied; NULL: none.
      */
     const struct vcpu_state *match;
 };
@@ -140,6 +141,10 @@ struct engine_ops {
     /* Of an engine that delivers at the beginning of the next run: is an interrupt waiting for it,
      * which an exported state does not show? 1 and its vector, 0, or -1. NULL: never. */
     int (*queued_interrupt)(struct engine *engine, uint8_t *vector, struct error *error);
+    /* Between two iterations of a repeated CMPS or SCAS processors show the arithmetic flags of the
+     * last iteration (AMD) or those from before the instruction (Intel). The exported state has the
+     * one, this gives the other; false anywhere else. NULL: never. */
+    bool (*other_flags)(const struct engine *engine, uint64_t *arithmetic);
     /* From any thread, async-signal-safe: the run under way, or else the next, ends with EXIT_KICK.
      */
     void (*kick)(struct engine *engine);

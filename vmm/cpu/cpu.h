@@ -158,6 +158,7 @@ struct cpu_match {
     uint64_t linear; /* of the instruction */
     uint64_t gpr[16];
     uint64_t arithmetic;       /* flags, in RFLAGS format */
+    bool flags_told;           /* a place with other flags was reported */
     uint8_t telling;           /* the register that last told another pass from this one */
     uint64_t reported_retired; /* where EXIT_MATCH was last reported; UINT64_MAX: nowhere */
 };
@@ -249,6 +250,10 @@ struct cpu {
     uint64_t breakpoint_rip;     /* where EXIT_BREAKPOINT was last reported, and when: */
     uint64_t breakpoint_retired; /* going on from there steps over it */
     struct cpu_match match;
+    /* Between iterations of a repeated CMPS or SCAS: where that is, and the flags that the other
+     * makers' processors show there. */
+    uint64_t repeat_rip, repeat_retired; /* UINT64_MAX: nowhere */
+    uint16_t repeat_flags;
     uint64_t debug_hits;    /* DR6 bits of the traps that the instruction itself brought about */
     uint64_t debug_seen[5]; /* DR0-3 and DR7 that the TLB and the dispatcher know of */
     bool debug_stepping;    /* DR7 enables instruction or I/O breakpoints */
@@ -387,7 +392,10 @@ bool watch_take(struct cpu *cpu, struct vcpu_exit *exit);
 /* Looks for these registers from now on; NULL: for none. */
 void match_arm(struct cpu *cpu, const struct vcpu_state *wanted);
 /* Between instructions: do the wanted registers stand here, and was it not reported yet? */
-bool match_here(const struct cpu *cpu);
+bool match_here(struct cpu *cpu);
+/* Does the CPU, at `rip` with `retired` instructions retired, stand between iterations of a
+ * repeated CMPS or SCAS (string.c)? */
+bool repeat_stands_at(const struct cpu *cpu, uint64_t rip, uint64_t retired);
 /* Is the instruction at RIP the wanted one? */
 bool match_rip(const struct cpu *cpu);
 

@@ -27,18 +27,30 @@ bool match_rip(const struct cpu *cpu)
     return linear_rip(cpu, cpu->s.rip) == cpu->match.linear;
 }
 
+static bool flags_match(const struct cpu *cpu, uint64_t rip, uint64_t retired)
+{
+    const struct cpu_match *match = &cpu->match;
+    return cpu_get_arithmetic(cpu) == match->arithmetic ||
+           (repeat_stands_at(cpu, rip, retired) &&
+               flags_to_rflags(cpu->repeat_flags) == match->arithmetic);
+}
+
 /* `retired` tells a boundary that was reported from later ones with the same registers. */
 static bool matches(const struct cpu *cpu, uint64_t rip, uint64_t retired)
 {
     const struct cpu_match *match = &cpu->match;
-    return linear_rip(cpu, rip) == match->linear && cpu_get_arithmetic(cpu) == match->arithmetic &&
-           retired != match->reported_retired &&
-           memcmp(cpu->s.gpr, match->gpr, sizeof match->gpr) == 0;
+    return linear_rip(cpu, rip) == match->linear && retired != match->reported_retired &&
+           memcmp(cpu->s.gpr, match->gpr, sizeof match->gpr) == 0 &&
+           (!match->flags_told || flags_match(cpu, rip, retired));
 }
 
-bool match_here(const struct cpu *cpu)
+bool match_here(struct cpu *cpu)
 {
-    return matches(cpu, cpu->s.rip, cpu->engine.retired);
+    if (!matches(cpu, cpu->s.rip, cpu->engine.retired))
+        return false;
+    if (!flags_match(cpu, cpu->s.rip, cpu->engine.retired))
+        cpu->match.flags_told = true;
+    return true;
 }
 
 __attribute__((noinline)) bool match_stops(struct cpu *cpu, const struct op *op)
@@ -98,6 +110,7 @@ void match_arm(struct cpu *cpu, const struct vcpu_state *wanted)
         match->arithmetic = arithmetic;
         memcpy(match->gpr, wanted->gpr, sizeof match->gpr);
         match->reported_retired = UINT64_MAX;
+        match->flags_told = false;
     }
     match->armed = wanted != NULL;
     if (was_armed)

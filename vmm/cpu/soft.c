@@ -168,6 +168,7 @@ static int soft_import_state(
     cpu->engine.delivered = 0;
     cpu->debug_hits = 0;
     cpu->breakpoint_retired = cpu->match.reported_retired = UINT64_MAX;
+    cpu->repeat_retired = UINT64_MAX;
     cpu->delivery_failed = false;
     cpu->delivery_count = 0;
     return 0;
@@ -191,6 +192,13 @@ static int soft_interrupt(struct engine *engine, uint8_t vector, struct error *e
         cpu->shutdown = true;
     cpu->jumped = false;
     return 0;
+}
+
+static bool soft_other_flags(const struct engine *engine, uint64_t *arithmetic)
+{
+    const struct cpu *cpu = (const struct cpu *)engine;
+    *arithmetic = flags_to_rflags(cpu->repeat_flags);
+    return repeat_stands_at(cpu, cpu->s.rip, cpu->engine.retired);
 }
 
 static void soft_kick(struct engine *engine)
@@ -299,6 +307,7 @@ static const struct engine_ops soft_ops = {
     .import_state = soft_import_state,
     .interruptible = soft_interruptible,
     .interrupt = soft_interrupt,
+    .other_flags = soft_other_flags,
     .kick = soft_kick,
     .set_breakpoints = soft_set_breakpoints,
     .take_hit = soft_take_hit,

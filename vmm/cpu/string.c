@@ -193,6 +193,11 @@ static uint64_t until_match(const struct cpu *cpu, const struct insn *insn, uint
     return wanted < count ? count - wanted : UINT64_MAX;
 }
 
+bool repeat_stands_at(const struct cpu *cpu, uint64_t rip, uint64_t retired)
+{
+    return cpu->repeat_retired == retired && cpu->repeat_rip == rip;
+}
+
 /* The first iteration of a call was charged with the block; further ones are charged here. */
 static void repeat(struct cpu *cpu, const struct insn *insn, insn_handler once, bool compares)
 {
@@ -203,7 +208,9 @@ static void repeat(struct cpu *cpu, const struct insn *insn, insn_handler once, 
         once(cpu, insn);
         return;
     }
-    uint64_t stop = until_match(cpu, insn, count);
+    uint64_t stop = until_match(cpu, insn, count), retired = cpu->engine.retired;
+    const uint16_t before =
+        repeat_stands_at(cpu, cpu->s.rip, retired) ? cpu->repeat_flags : cpu->flags;
     while (count) {
         uint64_t done = 0;
         if (insn->handler == op_movs || insn->handler == op_stos) {
@@ -224,6 +231,11 @@ static void repeat(struct cpu *cpu, const struct insn *insn, insn_handler once, 
             return;
         if (compares && !(cpu->flags & FLAG_ZF << 8) != !(insn->flags & INSN_REP))
             return;
+        if (compares) {
+            cpu->repeat_rip = cpu->s.rip;
+            cpu->repeat_retired = ++retired;
+            cpu->repeat_flags = before;
+        }
         if (!stop || interrupted(cpu)) {
             cpu->jumped = true;       /* to itself */
             cpu->s.rflags |= FLAG_RF; /* between iterations: APM volume 2, section 3.1.6 */

@@ -61,6 +61,11 @@ struct landing {
     struct page_digest *pages; /* GPAs ascending; owned by whoever filled the struct */
     unsigned page_count;
     unsigned telling_page; /* the one that differed last while replay searched */
+    /* Where replay came nearest: all general registers were equal, and perhaps the pages. */
+    enum { NEAREST_NONE, NEAREST_REGISTERS, NEAREST_PAGES } nearest;
+    uint64_t nearest_insns;
+    uint64_t nearest_page;           /* NEAREST_REGISTERS: one that differed there */
+    struct vcpu_state nearest_state; /* NEAREST_PAGES */
 };
 
 /* How far the engine may run before the source must be asked again. */

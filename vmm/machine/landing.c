@@ -1,5 +1,6 @@
 #include "vmm/machine/landing.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -109,17 +110,69 @@ static bool is_between_iterations(const struct machine *machine, const struct vc
            repeat.left;
 }
 
+/* What processors differ in between two iterations, as the landing has it. */
+static void settle_flags(
+    const struct machine *machine, const struct landing *landing, struct vcpu_state *state)
+{
+    const uint64_t arithmetic = FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF;
+    const struct engine *engine = machine->engine;
+    const uint64_t wanted = landing->state.rflags;
+    uint64_t other;
+    if (!is_between_iterations(machine, state))
+        return;
+    state->rflags = (state->rflags & ~FLAG_RF) | (wanted & FLAG_RF);
+    if (engine->ops->other_flags && engine->ops->other_flags(engine, &other) &&
+        other == (wanted & arithmetic))
+        state->rflags = (state->rflags & ~arithmetic) | other;
+}
+
+static void keep_nearest(
+    const struct machine *machine, struct landing *landing, const struct vcpu_state *state)
+{
+    unsigned nearest = state ? NEAREST_PAGES : NEAREST_REGISTERS;
+    if (landing->nearest >= nearest)
+        return;
+    landing->nearest = nearest;
+    landing->nearest_insns = machine->engine->retired - machine->event_retired;
+    if (state)
+        landing->nearest_state = *state;
+    else
+        landing->nearest_page = landing->pages[landing->telling_page].gpa;
+}
+
 int landing_matches(struct machine *machine, struct landing *landing, struct error *error)
 {
     struct vcpu_state state;
     struct engine *engine = machine->engine;
-    if (!pages_match(machine, landing))
+    if (!pages_match(machine, landing)) {
+        keep_nearest(machine, landing, NULL);
         return 0;
+    }
     if (engine->ops->export_state(engine, &state, error) < 0)
         return -1;
-    if (is_between_iterations(machine, &state))
-        state.rflags = (state.rflags & ~FLAG_RF) | (landing->state.rflags & FLAG_RF);
-    return vcpu_digest_full(&state) == vcpu_digest_full(&landing->state);
+    settle_flags(machine, landing, &state);
+    if (vcpu_digest_full(&state) == vcpu_digest_full(&landing->state))
+        return 1;
+    keep_nearest(machine, landing, &state);
+    return 0;
+}
+
+void landing_describe_nearest(const struct landing *landing, struct buffer *out)
+{
+    if (landing->nearest == NEAREST_NONE) {
+        buffer_printf(out, "it came nowhere to the general registers of the recorded landing\n");
+        return;
+    }
+    buffer_printf(out,
+        "it came nearest to the recorded landing %" PRIu64
+        " instructions after the event: all general registers are equal there, ",
+        landing->nearest_insns);
+    if (landing->nearest == NEAREST_REGISTERS) {
+        buffer_printf(out, "and the memory at %#" PRIx64 " differs\n", landing->nearest_page);
+        return;
+    }
+    buffer_printf(out, "and so is memory; recorded, replayed:\n");
+    vcpu_compare(&landing->state, &landing->nearest_state, out);
 }
 
 void landing_save(const struct landing *landing, struct buffer *out)

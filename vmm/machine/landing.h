@@ -19,12 +19,16 @@ void landing_free(struct landing *landing);
 /*
  * Does the machine, on the software CPU, stand at the landing? 1, 0, or -1.
  *
- * Everything is compared but for one bit at one kind of place: between two iterations of a repeated
- * string instruction RFLAGS.RF is set here, as the manuals say (SDM volume 3, 17.3.1.1), while
- * AMD's processors leave it clear there, and so may have the recording. A caller that goes on from
- * a match imports the landing's state: an interrupt pushes RF.
+ * Everything is compared, but at one kind of place: between two iterations of a repeated string
+ * instruction RFLAGS.RF is set here, as the manuals say (SDM volume 3, 17.3.1.1), while AMD's
+ * processors leave it clear there; and the arithmetic flags of CMPS and SCAS are those of the last
+ * iteration or those from before the instruction (engine_ops.other_flags). The recording may have
+ * either. A caller that goes on from a match imports the landing's state: an interrupt pushes it.
  */
 int landing_matches(struct machine *machine, struct landing *landing, struct error *error);
+/* For the report of a search that failed: how near the calls of landing_matches() came, and what
+ * differed there, in lines. */
+void landing_describe_nearest(const struct landing *landing, struct buffer *out);
 
 /* Fixed layout, for the trace. */
 void landing_save(const struct landing *landing, struct buffer *out);

@@ -310,6 +310,82 @@ static void between_iterations_rf_may_be_the_recording_cpus(void **state)
     printf("%u places inside repetitions, %u elsewhere\n", inside, outside);
 }
 
+/* Of a repeated SCAS, with the flags of the last iteration or from before the instruction: both are
+ * found, others are not. */
+static void between_iterations_flags_may_be_those_from_before(void **state)
+{
+    (void)state;
+    enum { STEP = 797, REPNE = 0xf2, OPCODE_AT = 2, SCAS = 0xaf };
+    const uint64_t arithmetic = FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF;
+    struct error error = {""};
+    record("repeat", "rounds=1 user=0 count=3000 hz=19");
+    struct position stretch = longest_stretch();
+    unsigned differing = 0;
+    for (uint64_t insn = 1; insn < stretch.insn; insn += STEP) {
+        struct position position = {stretch.event, insn};
+        struct vcpu_state here;
+        uint8_t code[3];
+        uint64_t other;
+        struct replay *replay = replay_to((struct position){stretch.event, insn - 1});
+        struct machine *machine = replay_machine(replay);
+        /* Over a boundary of the same run: an import forgets what was before. */
+        assert_int_equal(machine_run(machine, position, &error), 0);
+        struct engine *engine = machine->engine;
+        assert_int_equal(engine->ops->export_state(engine, &here, &error), 0);
+        bool known = engine->ops->other_flags(engine, &other);
+        assert_true(memory_read(&machine->memory, here.rip, code, sizeof code));
+        replay_close(replay);
+        if (code[OPCODE_AT] != SCAS || !(here.rflags & FLAG_RF))
+            continue;
+        assert_true(known);
+        differing += other != (here.rflags & arithmetic);
+        assert_true(finds(position, (here.rflags & arithmetic) ^ other));
+        assert_false(finds(position, (here.rflags & arithmetic) ^ other ^ FLAG_SF));
+    }
+    printf("%u places with two kinds of flags\n", differing);
+    assert_true(differing > 2);
+}
+
+static bool describes(const struct landing *landing, const char *text)
+{
+    struct buffer out = {0};
+    landing_describe_nearest(landing, &out);
+    buffer_put_u8(&out, 0);
+    assert_false(out.failed);
+    bool found = strstr((const char *)out.data, text) != NULL;
+    buffer_free(&out);
+    return found;
+}
+
+static void a_search_that_fails_says_how_near_it_came(void **state)
+{
+    (void)state;
+    struct error error = {""};
+    record("spin", "loops=20000");
+    struct position stretch = longest_stretch(), position = {stretch.event, stretch.insn / 2};
+    for (unsigned wrong = 0; wrong < 4; wrong++) {
+        struct detour detour = {.source.ops = &detour_ops, .event = position.event};
+        struct replay *replay = replay_to(position);
+        assert_int_equal(landing_capture(replay_machine(replay), &detour.landing, &error), 0);
+        replay_close(replay);
+        struct landing *landing = &detour.landing;
+        landing->state.rflags ^= wrong == 0 ? FLAG_NT : wrong == 1 ? FLAG_SF : 0;
+        landing->pages[0].digest ^= wrong == 2;
+        landing->state.gpr[RBP] ^= wrong == 3;
+        look_for(&detour);
+        assert_int_equal(detour.landed, 0);
+        if (wrong == 3) {
+            assert_int_equal(landing->nearest, NEAREST_NONE);
+            assert_true(describes(landing, "nowhere"));
+        } else {
+            assert_true(landing->nearest_insns == position.insn);
+            assert_int_equal(landing->nearest, wrong == 2 ? NEAREST_REGISTERS : NEAREST_PAGES);
+            assert_true(describes(landing, wrong == 2 ? "the memory at" : "rflags"));
+        }
+        landing_free(landing);
+    }
+}
+
 /* Its count of instructions is that of the place before, where a second search would end. */
 static void behind_a_delivery_no_count_is_given(void **state)
 {
@@ -388,6 +464,8 @@ int main(void)
         cmocka_unit_test(memory_tells_passes_with_equal_registers_apart),
         cmocka_unit_test(places_in_other_computation_are_found),
         cmocka_unit_test(between_iterations_rf_may_be_the_recording_cpus),
+        cmocka_unit_test(between_iterations_flags_may_be_those_from_before),
+        cmocka_unit_test(a_search_that_fails_says_how_near_it_came),
         cmocka_unit_test(behind_a_delivery_no_count_is_given),
         cmocka_unit_test(a_wrong_state_where_a_landing_was_found_is_an_error),
     };
