@@ -33,8 +33,8 @@ rooms=(arch cpu kvm host boot storage machine)
 device_headers=' assert.h inttypes.h limits.h stdalign.h stdbool.h stddef.h stdint.h stdlib.h string.h xxhash.h '
 # Chooses an engine and reads the environment for everything below cli/.
 chooser=vmm/machine/engines.c
-# They make engines for others: the two that build on one another, and the probe of a host's KVM.
-makers=" $chooser vmm/cpu/soft.c vmm/kvm/kvm.c vmm/kvm/paired.c vmm/machine/probe.c "
+# They make engines for others: those that build on one another, and the trials of a host's KVM.
+makers=" $chooser vmm/cpu/soft.c vmm/kvm/kvm.c vmm/kvm/paired.c vmm/kvm/trial.c "
 
 bad=0
 complain()

@@ -28,11 +28,12 @@
 
 #include "vmm/cpu/soft.h"
 #include "vmm/kvm/kvm.h"
+#include "vmm/kvm/trial.h"
 #include "vmm/arch/translate.h"
 
 enum { PIECE = 1 << 20 };
 enum { VECTOR_DEBUG = 1, VECTOR_BREAKPOINT = 3, VECTOR_OVERFLOW = 4 };
-enum { SYSCALL_LENGTH = 2, OPCODE_INT3 = 0xcc };
+enum { SYSCALL_LENGTH = 2, INT1_LENGTH = 1, OPCODE_INT3 = 0xcc, OPCODE_INT1 = 0xf1 };
 #define DR6_BREAKPOINTS 0xfull
 #define DR6_BS          (1ull << 14)
 
@@ -44,6 +45,7 @@ struct paired_engine {
     struct vcpu_state guest; /* on_kvm: as the guest entered; for what KVM must not have */
     uint64_t trap;           /* on_kvm: LSTAR in KVM */
     uint64_t time_base;      /* that the software CPU was told last */
+    bool int1_is_trap;       /* RIP is after it, not at it */
     uint64_t piece;          /* instructions between looks at whether KVM could go on */
     atomic_int kicked;
 };
@@ -139,9 +141,25 @@ static int move_to_kvm(struct paired_engine *pair, struct error *error)
     return 0;
 }
 
-/* What KVM was given instead of the guest's. */
+/* SYSCALL got as far as LSTAR: IF is clear, which a jump there leaves set. */
+static bool is_syscall(const struct paired_engine *pair, const struct vcpu_state *state)
+{
+    return state->rip == pair->trap && !(state->rflags & FLAG_IF);
+}
+
+/* Back to in front of it; RCX and R11 will get the same values again. */
+static void rewind_syscall(const struct paired_engine *pair, struct vcpu_state *state)
+{
+    state->rip = state->gpr[RCX] - SYSCALL_LENGTH;
+    state->rflags = state->gpr[R11] & ~FLAG_RF;
+    state->cr2 = pair->guest.cr2;
+}
+
+/* What KVM was given instead of the guest's, LSTAR included: nobody sees the guest there. */
 static void restore_hidden(const struct paired_engine *pair, struct vcpu_state *state, bool full)
 {
+    if (is_syscall(pair, state))
+        rewind_syscall(pair, state);
     state->idt = pair->guest.idt;
     state->tr = pair->guest.tr;
     state->cr4 = pair->guest.cr4;
@@ -225,12 +243,6 @@ static int last_vector(const struct paired_engine *pair, struct error *error)
     return events.exception.nr;
 }
 
-/* SYSCALL got as far as LSTAR: IF is clear, which a jump there leaves set. */
-static bool is_syscall(const struct paired_engine *pair, const struct vcpu_state *state)
-{
-    return state->rip == pair->trap && !(state->rflags & FLAG_IF);
-}
-
 /* Bytes of the software interrupt that is complete: INT3, or INT with 3 or 4 for its last byte. */
 static unsigned interrupt_length(const struct paired_engine *pair, const struct vcpu_state *state)
 {
@@ -247,16 +259,17 @@ static int leave_user(struct paired_engine *pair, struct error *error)
     int vector = last_vector(pair, error);
     if (vector < 0 || pair->kvm->ops->export_state(pair->kvm, &state, error) < 0)
         return -1;
-    bool stepped = vector == VECTOR_DEBUG && (state.dr6 & DR6_BS);
+    const bool stepped = vector == VECTOR_DEBUG && (state.dr6 & DR6_BS);
+    const bool syscall = is_syscall(pair, &state);
     restore_hidden(pair, &state, true);
+    state.exception_pending = false;
     state.rflags &= ~FLAG_RF; /* set for the frame that was not pushed */
-    if (is_syscall(pair, &state)) {
-        /* RCX and R11 get the same values again. */
-        state.rip = state.gpr[RCX] - SYSCALL_LENGTH;
-        state.rflags = state.gpr[R11];
-        state.cr2 = pair->guest.cr2;
+    if (syscall) {
+        /* restored already */
     } else if (vector == VECTOR_BREAKPOINT || vector == VECTOR_OVERFLOW) {
         state.rip -= interrupt_length(pair, &state);
+    } else if (vector == VECTOR_DEBUG && !stepped && pair->int1_is_trap) {
+        state.rip -= INT1_LENGTH; /* nothing else raises #DB: no breakpoint is enabled */
     } else if (stepped) {
         /* POPF or IRET set TF, and the instruction behind it is complete. */
         state.dr6 = (state.dr6 & ~DR6_BREAKPOINTS) | DR6_BS;
@@ -307,6 +320,39 @@ static int run_one(struct paired_engine *pair, const struct run_request *request
     return result;
 }
 
+/* Did the kick come while ring 3 was being left, by SYSCALL or an exception found and not delivered
+ * yet (whose error code is that of KVM's own page tables)? 1, 0, or -1. */
+static int kicked_while_leaving(const struct paired_engine *pair, struct error *error)
+{
+    struct vcpu_state state;
+    if (pair->kvm->ops->export_core(pair->kvm, &state, error) < 0)
+        return -1;
+    return is_syscall(pair, &state) || state.exception_pending;
+}
+
+/* KVM ended its run in a way that the software CPU has to make something of. */
+static int leave_kvm(struct paired_engine *pair, const struct run_request *request,
+    struct vcpu_exit *exit, struct error *error)
+{
+    int result = 0;
+    switch (exit->kind) {
+    case EXIT_SHUTDOWN:
+        result = leave_user(pair, error);
+        break;
+    case EXIT_UNEMULATED:
+        break;
+    case EXIT_KICK:
+        result = kicked_while_leaving(pair, error);
+        if (result <= 0)
+            return result;
+        result = leave_user(pair, error);
+        break;
+    default:
+        return 0;
+    }
+    return result < 0 ? -1 : run_one(pair, request, exit, error);
+}
+
 static int paired_run(struct engine *engine, const struct run_request *request,
     struct vcpu_exit *exit, struct error *error)
 {
@@ -314,15 +360,10 @@ static int paired_run(struct engine *engine, const struct run_request *request,
     for (;;) {
         int result = pair->on_kvm ? pair->kvm->ops->run(pair->kvm, request, exit, error)
                                   : run_soft(pair, request, pair->piece, exit, error);
-        if (result == 0 && pair->on_kvm && exit->kind == EXIT_SHUTDOWN) {
-            result = leave_user(pair, error);
-            if (result == 0)
-                result = run_one(pair, request, exit, error);
-        } else if (result == 0 && pair->on_kvm && exit->kind == EXIT_UNEMULATED) {
-            result = run_one(pair, request, exit, error);
-        } else if (result == 0 && !pair->on_kvm && exit->kind == EXIT_BUDGET) {
+        if (result == 0 && pair->on_kvm)
+            result = leave_kvm(pair, request, exit, error);
+        else if (result == 0 && exit->kind == EXIT_BUDGET)
             result = move_to_kvm(pair, error);
-        }
         if (result < 0) {
             exit->kind = EXIT_ERROR;
             return -1;
@@ -423,6 +464,31 @@ static const struct engine_ops paired_ops = {
     .set_personality = paired_set_personality,
 };
 
+/* A #DB in ring 3 that the debug registers have no part in. */
+static int find_out_int1(struct paired_engine *pair, struct error *error)
+{
+    static const uint8_t code[] = {OPCODE_INT1};
+    struct trial trial;
+    struct vcpu_state state;
+    struct vcpu_exit exit;
+    if (!trial_open(&trial, error))
+        return -1;
+    struct engine *engine = trial.engine;
+    trial_state(&trial, &state, 3);
+    state.rflags = FLAG_ONE | FLAG_IF;
+    state.idt.limit = 0;
+    int result = -1;
+    if (memory_write(&trial.memory, state.rip, code, sizeof code) &&
+        engine->ops->import_state(engine, &state, error) == 0 &&
+        trial_run(&trial, &exit, error) == 0)
+        result = engine->ops->export_state(engine, &state, error);
+    if (result == 0 && exit.kind != EXIT_SHUTDOWN)
+        result = error_set(error, "kvm: INT1 in ring 3 does not leave it: use --engine soft");
+    pair->int1_is_trap = state.rip == TRIAL_CODE + INT1_LENGTH;
+    trial_close(&trial);
+    return result;
+}
+
 struct engine *paired_create(
     struct memory *memory, const struct engine_options *options, struct error *error)
 {
@@ -436,7 +502,7 @@ struct engine *paired_create(
     pair->piece = options->eager_kvm ? 1 : PIECE;
     pair->kvm = kvm_create(memory, error);
     pair->soft = pair->kvm ? soft_create(memory, options, error) : NULL;
-    if (!pair->soft) {
+    if (!pair->soft || find_out_int1(pair, error) < 0) {
         paired_destroy(&pair->engine);
         return NULL;
     }

@@ -8,9 +8,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "vmm/arch/engine.h"
 #include "vmm/machine/probe.h"
@@ -27,6 +30,11 @@ enum {
     CODE = 0x20000,
     HANDLER = 0x28000,
     PORT = 0x80,
+};
+
+struct kicker {
+    struct engine *engine;
+    atomic_bool stop;
 };
 
 static struct error error;
@@ -160,6 +168,8 @@ static void every_way_out_of_ring_3(void **state)
         {"int 0x80", 2, {0xcd, 0x80}},
         {"int 0x20, not allowed", 2, {0xcd, 0x20}},
         {"int1", 1, {0xf1}},
+        {"int1, twice", 2, {0xf1, 0xf1}},
+        {"int1 with a prefix", 2, {0x66, 0xf1}},
         {"syscall", 2, {0x0f, 0x05}},
         {"jump to an address not mapped", 9, {0x48, 0xc7, 0xc0, 0, 0xf0, 0xff, 0xff, 0xff, 0xe0}},
         {"popf sets TF", 11, {0x9c, 0x81, 0x0c, 0x24, 0, 1, 0, 0, 0x9d, 0x90, 0x90}},
@@ -211,6 +221,69 @@ static void page_tables_that_ring_0_changed(void **state)
     assert_int_equal(different, 0);
 }
 
+static void *kick_on(void *context)
+{
+    struct kicker *kicker = context;
+    for (unsigned seed = 1; !atomic_load(&kicker->stop);) {
+        usleep(20 + (unsigned)rand_r(&seed) % 100);
+        kicker->engine->ops->kick(kicker->engine);
+    }
+    return NULL;
+}
+
+/* Ring 3 makes system calls, whose handler counts in R15, while it is kicked; INT 80h ends it. */
+static void kicks_among_system_calls(void **state)
+{
+    enum { CALLS = 3000, KERNEL = HANDLER + 0x800 };
+    static const uint8_t code[] = {0x0f, 0x05, 0xff, 0xcb, 0x75, 0xfa, 0xcd, 0x80};
+    static const uint8_t handler[] = {0x49, 0xff, 0xc7, 0x48, 0x0f, 0x07}; /* inc r15; sysretq */
+    const struct run_request request = {.budget = BUDGET_UNLIMITED};
+    const struct memory_backend backend = {.size = RAM};
+    struct kicker kicker = {0};
+    struct memory memory;
+    struct vcpu_state vcpu;
+    struct vcpu_exit exit;
+    pthread_t thread;
+    unsigned kicks = 0;
+    (void)state;
+    assert_int_equal(memory_create(&memory, &backend, 1, &error), 0);
+    struct engine *engine = kicker.engine = engines_paired(&memory, &error);
+    assert_non_null(engine);
+    fill_memory(&memory, stop, sizeof stop);
+    put(&memory, KERNEL, handler, sizeof handler);
+    put(&memory, CODE, code, sizeof code);
+    fill_state(&vcpu);
+    vcpu.lstar = KERNEL;
+    vcpu.star = 0x23ull << 48 | 8ull << 32;
+    vcpu.gpr[RBX] = CALLS;
+    vcpu.gpr[R15] = 0;
+    assert_int_equal(engine->ops->import_state(engine, &vcpu, &error), 0);
+    assert_int_equal(pthread_create(&thread, NULL, kick_on, &kicker), 0);
+    for (;;) {
+        if (engine->ops->run(engine, &request, &exit, &error) < 0)
+            fail_msg("%s", error.text);
+        assert_int_equal(engine->ops->export_core(engine, &vcpu, &error), 0);
+        if (exit.kind != EXIT_KICK)
+            break;
+        kicks++;
+        if (vcpu.rip == HANDLER)
+            continue; /* the end */
+        bool user = vcpu_cpl(&vcpu) == 3;
+        assert_true(vcpu.rip >= (user ? CODE : KERNEL));
+        assert_true(vcpu.rip < (user ? CODE + sizeof code : KERNEL + sizeof handler));
+        assert_true(engine->ops->interruptible(engine) == user);
+    }
+    atomic_store(&kicker.stop, true);
+    pthread_join(thread, NULL);
+    printf("%u kicks among %d system calls\n", kicks, CALLS);
+    assert_int_equal(exit.kind, EXIT_PIO_OUT);
+    assert_int_equal(vcpu.gpr[RBX], 0);
+    assert_int_equal(vcpu.gpr[R15], CALLS);
+    assert_int_equal(engine->ops->complete(engine, 0, &error), ENGINE_DONE);
+    engine->ops->destroy(engine);
+    memory_destroy(&memory);
+}
+
 int main(void)
 {
     struct probe probe;
@@ -224,6 +297,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_way_out_of_ring_3),
         cmocka_unit_test(page_tables_that_ring_0_changed),
+        cmocka_unit_test(kicks_among_system_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
