@@ -209,8 +209,9 @@ static void repeat(struct cpu *cpu, const struct insn *insn, insn_handler once, 
         return;
     }
     uint64_t stop = until_match(cpu, insn, count), retired = cpu->engine.retired;
+    const bool shows_last = !cpu_is_intel(cpu);
     const uint16_t before =
-        repeat_stands_at(cpu, cpu->s.rip, retired) ? cpu->repeat_flags : cpu->flags;
+        shows_last && repeat_stands_at(cpu, cpu->s.rip, retired) ? cpu->repeat_flags : cpu->flags;
     while (count) {
         uint64_t done = 0;
         if (insn->handler == op_movs || insn->handler == op_stos) {
@@ -234,7 +235,9 @@ static void repeat(struct cpu *cpu, const struct insn *insn, insn_handler once, 
         if (compares) {
             cpu->repeat_rip = cpu->s.rip;
             cpu->repeat_retired = ++retired;
-            cpu->repeat_flags = before;
+            cpu->repeat_flags = shows_last ? before : cpu->flags;
+            if (!shows_last)
+                cpu->flags = before; /* written when the repetition completes, even by a fault */
         }
         if (!stop || interrupted(cpu)) {
             cpu->jumped = true;       /* to itself */
