@@ -159,8 +159,10 @@ unsigned raid_journal_write(
     struct raid_array *array, const struct journal_write *write, bool barrier);
 /* Voids entries that overlap rows about to be written without an entry. Same result. */
 unsigned raid_journal_retire(struct raid_array *array, uint64_t row, uint64_t count);
-/* Replays what the members' journals hold, in order. */
-int raid_journal_replay(struct raid_array *array, bool only_barriered, struct error *error);
+/* Replays what the members' journals hold, in order. `force` passes over entries that are damaged.
+ */
+int raid_journal_replay(
+    struct raid_array *array, bool only_barriered, bool force, struct error *error);
 
 /* ---- recover.c ---- */
 int raid_recover(struct raid_array *array, bool lost_in_crash, const struct raid_options *options,

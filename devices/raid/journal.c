@@ -13,6 +13,10 @@
  */
 static const char magic[8] = "HSJRNL1";
 
+/* What a header says of stable storage. ACTED: all members' entries were there before the rows were
+ * changed, so one that is not whole now has been damaged. */
+enum { NO_BARRIER = 0, BARRIER = 1, ACTED = 2 };
+
 struct header {
     uint8_t uuid[16];
     uint64_t epoch, sequence, row, checksum;
@@ -67,6 +71,31 @@ bool raid_journal_barrier(const struct raid_array *array)
     return array->super.strict || raid_degraded(array) || raid_bad_any(array);
 }
 
+/*
+ * Before rows are changed, two headers say so: a damaged entry could otherwise not be told from one
+ * that a crash cut short, and be passed over while rows are half changed. One member alone needs
+ * none: its rows have no others to agree with, and its sectors are whole.
+ */
+static unsigned mark_acted(
+    struct raid_array *array, struct header *header, const uint64_t checksum[RAID_MAX_MEMBERS])
+{
+    uint8_t sector[BLOCK_SECTOR];
+    unsigned marked = 0;
+    header->barrier = ACTED;
+    for (unsigned i = 0; i < array->super.geometry.members && marked < 2; i++) {
+        if (!(header->members >> i & 1))
+            continue;
+        marked++;
+        header->role = i;
+        header->checksum = checksum[i];
+        encode(header, sector);
+        if (raid_member_write(
+                array, i, slot_lba(array, i, header->sequence), 1, sector, RAID_ROLE_JOURNAL))
+            return i;
+    }
+    return RAID_NO_MEMBER;
+}
+
 unsigned raid_journal_write(
     struct raid_array *array, const struct journal_write *write, bool barrier)
 {
@@ -76,8 +105,9 @@ unsigned raid_journal_write(
         .row = write->row,
         .count = write->count,
         .members = write->members,
-        .barrier = barrier,
+        .barrier = barrier ? BARRIER : NO_BARRIER,
     };
+    uint64_t checksum[RAID_MAX_MEMBERS];
     memcpy(header.uuid, array->super.uuid, 16);
     array->journal[header.sequence % JOURNAL_SLOTS] =
         (struct journal_slot){.live = write->count > 0, .row = write->row, .count = write->count};
@@ -88,7 +118,7 @@ unsigned raid_journal_write(
         if (bytes)
             memcpy(array->entry + BLOCK_SECTOR, write->data[i], bytes);
         header.role = i;
-        header.checksum = XXH3_64bits(array->entry + BLOCK_SECTOR, bytes);
+        header.checksum = checksum[i] = XXH3_64bits(array->entry + BLOCK_SECTOR, bytes);
         encode(&header, array->entry);
         if (raid_member_write(array, i, slot_lba(array, i, header.sequence), write->count + 1,
                 array->entry, RAID_ROLE_JOURNAL))
@@ -98,7 +128,7 @@ unsigned raid_journal_write(
         if (raid_usable(array, i) && raid_member_flush(array, i))
             return i;
     }
-    return RAID_NO_MEMBER;
+    return barrier && bytes ? mark_acted(array, &header, checksum) : RAID_NO_MEMBER;
 }
 
 unsigned raid_journal_retire(struct raid_array *array, uint64_t row, uint64_t count)
@@ -127,8 +157,10 @@ unsigned raid_journal_retire(struct raid_array *array, uint64_t row, uint64_t co
     return RAID_NO_MEMBER;
 }
 
-/* Reads one member's entry of a number; false when it has no whole one of this epoch. */
-static bool load(
+/* What one member has of an entry: its header, its payload. */
+enum found { NOTHING, HEADER, WHOLE };
+
+static enum found load(
     struct raid_array *array, unsigned member, uint64_t sequence, struct header *header)
 {
     uint64_t lba = slot_lba(array, member, sequence);
@@ -136,67 +168,94 @@ static bool load(
     if (raid_member_read(array, member, lba, 1, entry, RAID_ROLE_JOURNAL) ||
         !decode(entry, header) || header->sequence != sequence ||
         header->epoch != array->super.epoch || header->role != member ||
-        memcmp(header->uuid, array->super.uuid, 16) != 0 || header->count > JOURNAL_PAYLOAD)
-        return false;
+        !(header->members >> member & 1) || memcmp(header->uuid, array->super.uuid, 16) != 0 ||
+        header->count > JOURNAL_PAYLOAD)
+        return NOTHING;
     if (header->count == 0)
-        return true;
+        return WHOLE;
     if (header->row > array->super.geometry.member_sectors ||
-        header->count > array->super.geometry.member_sectors - header->row ||
-        raid_member_read(
+        header->count > array->super.geometry.member_sectors - header->row)
+        return NOTHING;
+    if (raid_member_read(
             array, member, lba + 1, header->count, entry + BLOCK_SECTOR, RAID_ROLE_JOURNAL))
-        return false;
+        return HEADER;
     return XXH3_64bits(entry + BLOCK_SECTOR, (size_t)header->count * BLOCK_SECTOR) ==
-           header->checksum;
+                   header->checksum
+               ? WHOLE
+               : HEADER;
 }
 
 static bool same_entry(const struct header *a, const struct header *b)
 {
     return a->row == b->row && a->count == b->count && a->members == b->members &&
-           a->barrier == b->barrier;
+           (a->barrier == NO_BARRIER) == (b->barrier == NO_BARRIER);
 }
 
-static int replay_one(
-    struct raid_array *array, uint64_t sequence, bool only_barriered, struct error *error)
+static int apply(
+    struct raid_array *array, uint64_t sequence, const struct header *entry, struct error *error)
 {
-    struct header first = {0}, header;
-    bool found = false;
-    /* An entry that is not on all its members was never acted on. */
+    struct header header;
+    uint64_t stripe = entry->row / array->super.geometry.chunk;
+    unsigned parity = raid_parity_member(&array->super.geometry, stripe);
     for (unsigned i = 0; i < array->super.geometry.members; i++) {
-        if (!raid_usable(array, i) || (found && !(first.members >> i & 1)))
+        if (!(entry->members >> i & 1) || !raid_usable(array, i))
             continue;
-        bool whole = load(array, i, sequence, &header) && (header.members >> i & 1);
-        if (whole && !found) {
-            first = header;
-            found = true;
-        } else if (found && (!whole || !same_entry(&first, &header))) {
-            return 0;
-        }
-    }
-    if (!found || first.count == 0 || (only_barriered && !first.barrier))
-        return 0;
-    for (unsigned i = 0; i < array->super.geometry.members; i++) {
-        /* Members before the first one that has the entry belong to it only if they have it. */
-        if ((first.members >> i & 1) && raid_usable(array, i) && !load(array, i, sequence, &header))
-            return 0;
-    }
-    for (unsigned i = 0; i < array->super.geometry.members; i++) {
-        if (!(first.members >> i & 1) || !raid_usable(array, i))
-            continue;
-        uint64_t stripe = first.row / array->super.geometry.chunk;
-        enum raid_role role = raid_parity_member(&array->super.geometry, stripe) == i
-                                  ? RAID_ROLE_PARITY
-                                  : RAID_ROLE_DATA;
+        enum raid_role role = parity == i ? RAID_ROLE_PARITY : RAID_ROLE_DATA;
         const uint8_t *payload = array->entry + BLOCK_SECTOR;
-        if (!load(array, i, sequence, &header) ||
-            (raid_member_write(array, i, first.row, first.count, payload, role) &&
-                !raid_data_write_failed(array, i, first.row, first.count, payload)))
+        if (load(array, i, sequence, &header) != WHOLE ||
+            (raid_member_write(array, i, entry->row, entry->count, payload, role) &&
+                !raid_data_write_failed(array, i, entry->row, entry->count, payload)))
             return error_set(
-                error, "member %u failed at sector %" PRIu64 " during recovery", i, first.row);
+                error, "member %u failed at sector %" PRIu64 " during recovery", i, entry->row);
     }
     return 0;
 }
 
-int raid_journal_replay(struct raid_array *array, bool only_barriered, struct error *error)
+static bool acted_on(struct raid_array *array, uint64_t sequence)
+{
+    struct header header;
+    for (unsigned i = 0; i < array->super.geometry.members; i++) {
+        if (raid_usable(array, i) && load(array, i, sequence, &header) != NOTHING &&
+            header.barrier == ACTED && header.count > 0)
+            return true;
+    }
+    return false;
+}
+
+static int replay_one(struct raid_array *array, uint64_t sequence, bool newest, bool only_barriered,
+    bool force, struct error *error)
+{
+    struct header first = {0}, header;
+    unsigned members = array->super.geometry.members, incomplete = RAID_NO_MEMBER;
+    bool found = false;
+    for (unsigned i = 0; i < members; i++) {
+        if (!raid_usable(array, i) || load(array, i, sequence, &header) == NOTHING)
+            continue;
+        if (!found)
+            first = header;
+        found = true;
+    }
+    if (!found || first.count == 0 || (only_barriered && first.barrier == NO_BARRIER))
+        return 0;
+    for (unsigned i = 0; i < members; i++) {
+        if ((first.members >> i & 1) && raid_usable(array, i) &&
+            (load(array, i, sequence, &header) != WHOLE || !same_entry(&first, &header)))
+            incomplete = i;
+    }
+    if (incomplete == RAID_NO_MEMBER)
+        return apply(array, sequence, &first, error);
+    /* An entry that is not on all its members was never acted on, or its rows have long been
+     * flushed and the entry after the next one is being written over it. */
+    if (!newest || !acted_on(array, sequence) || force)
+        return 0;
+    return error_set(error,
+        "the journal of member %u is damaged, and rows from sector %" PRIu64
+        " on may be half written: replace the member, or force",
+        incomplete, first.row);
+}
+
+int raid_journal_replay(
+    struct raid_array *array, bool only_barriered, bool force, struct error *error)
 {
     uint64_t highest = 0;
     bool found = false;
@@ -214,9 +273,9 @@ int raid_journal_replay(struct raid_array *array, bool only_barriered, struct er
             found = true;
         }
     }
-    if (found && highest > 0 && replay_one(array, highest - 1, only_barriered, error))
+    if (found && highest > 0 && replay_one(array, highest - 1, false, only_barriered, force, error))
         return -1;
-    if (found && replay_one(array, highest, only_barriered, error))
+    if (found && replay_one(array, highest, true, only_barriered, force, error))
         return -1;
     array->sequence = found ? highest + 1 : array->sequence;
     return 0;

@@ -111,7 +111,7 @@ int raid_recover(struct raid_array *array, bool lost_in_crash, const struct raid
     /* Entries without a barrier are whole if the host did not lose power, and are needed only if a
      * member went with the crash. */
     if (geometry->level == RAID_5 && (raid_degraded(array) || raid_bad_any(array)) &&
-        raid_journal_replay(array, !lost_in_crash, error))
+        raid_journal_replay(array, !lost_in_crash, options->force, error))
         return -1;
     uint64_t regions = (geometry->member_sectors + array->super.region - 1) / array->super.region;
     for (uint64_t i = 0; i < regions; i++) {
