@@ -40,12 +40,18 @@ static uint64_t coarse_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+/* The scratch buffer as an input record. */
+static void write_scratch(
+    struct recorder *recorder, enum input_kind kind, const struct trace_position *at)
+{
+    trace_writer_input_buffer(recorder->writer, (uint8_t)kind, at, &recorder->scratch);
+}
+
 static void write_async(
     struct recorder *recorder, const struct machine *machine, enum input_kind kind)
 {
     const struct trace_position at = {.event = machine->event};
-    trace_writer_input(
-        recorder->writer, (uint8_t)kind, &at, recorder->scratch.data, recorder->scratch.size);
+    write_scratch(recorder, kind, &at);
 }
 
 static uint64_t record_clock(struct input_source *source, struct machine *machine)
@@ -56,8 +62,7 @@ static uint64_t record_clock(struct input_source *source, struct machine *machin
         now < recorder->last_time ? 0 : (now - recorder->last_time) / recorder->clock_unit;
     buffer_clear(&recorder->scratch);
     buffer_put_varint(&recorder->scratch, units);
-    trace_writer_input(
-        recorder->writer, INPUT_CLOCK, NULL, recorder->scratch.data, recorder->scratch.size);
+    write_scratch(recorder, INPUT_CLOCK, NULL);
     recorder->last_time += units * recorder->clock_unit;
     return recorder->last_time;
 }
@@ -155,8 +160,7 @@ static int record_landed(struct input_source *source, struct machine *machine,
     buffer_clear(&recorder->scratch);
     if (!landing->counted)
         landing_save(landing, &recorder->scratch);
-    trace_writer_input(
-        recorder->writer, INPUT_LANDING, &at, recorder->scratch.data, recorder->scratch.size);
+    write_scratch(recorder, INPUT_LANDING, &at);
     return recorder->live->ops->landed(recorder->live, machine, landing, insns, error);
 }
 
@@ -168,8 +172,7 @@ static bool record_member_failed(
     if (failed) {
         buffer_clear(&recorder->scratch);
         buffer_put_varint(&recorder->scratch, operation);
-        trace_writer_input(
-            recorder->writer, INPUT_MEMBER, NULL, recorder->scratch.data, recorder->scratch.size);
+        write_scratch(recorder, INPUT_MEMBER, NULL);
     }
     return failed;
 }

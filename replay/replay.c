@@ -148,7 +148,7 @@ static int check_event(
         return 0;
     int result = trace_checks_next(replay->checks, &replay->recorded, error);
     if (result < 0) {
-        replay->source.damaged = true;
+        replay->source.damaged = result == TRACE_DAMAGED;
         return -1;
     }
     const struct trace_check own = {
@@ -184,7 +184,7 @@ static int check_note(void *context, struct machine *machine, uint8_t kind, cons
         return 0;
     int result = trace_notes_next(replay->notes, &note, error);
     if (result < 0) {
-        replay->source.damaged = true;
+        replay->source.damaged = result == TRACE_DAMAGED;
         return -1;
     }
     if (result > 0 && note.event == event && note.kind == kind && note.size == size &&

@@ -14,11 +14,11 @@ static int diverge(struct replay_source *replay, struct error *error, const char
     return error_set(error, "%s", text);
 }
 
-/* 1: *input is the next one, 0: none left, -1: the trace is damaged. */
+/* 1: *input is the next one, 0: none left, -1: the trace is damaged, or no memory. */
 static int peek(struct replay_source *replay, struct trace_input *input, struct error *error)
 {
     int result = trace_inputs_peek(replay->inputs, input, error);
-    if (result < 0)
+    if (result == TRACE_DAMAGED)
         replay->damaged = true;
     return result < 0 ? -1 : result;
 }
@@ -193,7 +193,7 @@ static int load_landing(
     struct reader reader;
     reader_init(&reader, input->payload, input->size);
     if (landing_restore(&replay->landing, &reader, error) < 0) {
-        replay->damaged = true;
+        replay->damaged = reader.failed;
         return -1;
     }
     if (input->position.insn) {

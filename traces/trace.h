@@ -233,6 +233,10 @@ struct trace_writer *trace_writer_create(
 void trace_writer_input(struct trace_writer *writer, uint8_t kind, const struct trace_position *at,
     const void *payload, size_t size);
 
+/* The same from a buffer, whose own failure (no memory) is one of the record as well. */
+void trace_writer_input_buffer(struct trace_writer *writer, uint8_t kind,
+    const struct trace_position *at, const struct buffer *payload);
+
 /* Adds a check; events never go backwards. Does nothing when the trace has no checks. As above. */
 void trace_writer_check(struct trace_writer *writer, const struct trace_check *check);
 

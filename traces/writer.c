@@ -228,6 +228,15 @@ void trace_writer_input(struct trace_writer *writer, uint8_t kind, const struct 
     writer->totals.input[kind].bytes += size;
 }
 
+void trace_writer_input_buffer(struct trace_writer *writer, uint8_t kind,
+    const struct trace_position *at, const struct buffer *payload)
+{
+    if (payload->failed)
+        fail(writer, "no memory to record inputs");
+    else
+        trace_writer_input(writer, kind, at, payload->data, payload->size);
+}
+
 /* ---- Checks ---- */
 
 /* Turns what the encoder holds into a part that covers the events up to `end_event`. */

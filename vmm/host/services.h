@@ -68,7 +68,7 @@ struct services {
      * it failed in the run that this is. */
     bool (*member_failed)(struct machine *machine, bool failed);
     /* As machine_note() and machine_fail(). */
-    void (*note)(struct machine *machine, uint8_t kind, const uint8_t *data, size_t size);
+    void (*note)(struct machine *machine, uint8_t kind, struct buffer *payload);
     void (*report)(struct machine *machine, const struct error *error);
 };
 
@@ -83,10 +83,11 @@ static inline bool services_member_failed(const struct services *services, bool 
     return services->member_failed(services->machine, failed);
 }
 
+/* Frees the payload, whose failure is the machine's. */
 static inline void services_note(
-    const struct services *services, uint8_t kind, const uint8_t *data, size_t size)
+    const struct services *services, uint8_t kind, struct buffer *payload)
 {
-    services->note(services->machine, kind, data, size);
+    services->note(services->machine, kind, payload);
 }
 
 static inline void services_fail(const struct services *services, const struct error *error)

@@ -193,8 +193,10 @@ int landing_restore(struct landing *landing, struct reader *in, struct error *er
     *landing = (struct landing){0};
     vcpu_restore(&landing->state, in);
     uint64_t count = reader_get_varint(in);
-    if (in->failed || count > reader_left(in))
+    if (in->failed || count > reader_left(in)) {
+        in->failed = true;
         return error_set(error, "a landing record is damaged");
+    }
     landing->pages = calloc(count + 1, sizeof *landing->pages);
     if (!landing->pages)
         return error_set(error, "out of memory for a landing");

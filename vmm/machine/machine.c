@@ -292,10 +292,8 @@ void machine_fail(struct machine *machine, const struct error *error)
     machine->device_error = *error;
 }
 
-void machine_note(struct machine *machine, uint8_t kind, const uint8_t *data, size_t size)
+static void tell_observers(struct machine *machine, uint8_t kind, const uint8_t *data, size_t size)
 {
-    if (machine->services.closing)
-        return;
     for (unsigned i = 0; i < machine->observer_count; i++) {
         const struct machine_observer *observer = &machine->observers[i];
         struct error error;
@@ -307,6 +305,18 @@ void machine_note(struct machine *machine, uint8_t kind, const uint8_t *data, si
         if (result > 0)
             machine->stop = STOP_DIVERGED;
     }
+}
+
+void machine_note(struct machine *machine, uint8_t kind, struct buffer *payload)
+{
+    struct error error;
+    if (payload->failed) {
+        error_set(&error, "out of memory for a note in the trace");
+        machine_fail(machine, &error);
+    } else if (!machine->services.closing) {
+        tell_observers(machine, kind, payload->data, payload->size);
+    }
+    buffer_free(payload);
 }
 
 /* An interrupt that waits in KVM is delivered by the software CPU. */

@@ -208,7 +208,7 @@ int machine_switch_engine(struct machine *machine, struct engine *engine, struct
 struct engine *machine_soft(struct machine *machine, struct error *error);
 
 /* For devices: tells the observers a detail of the event under way. */
-void machine_note(struct machine *machine, uint8_t kind, const uint8_t *data, size_t size);
+void machine_note(struct machine *machine, uint8_t kind, struct buffer *payload);
 
 /* For devices and sources: fails the run at the end of the current access. */
 void machine_fail(struct machine *machine, const struct error *error);

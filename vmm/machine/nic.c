@@ -56,12 +56,6 @@ static void count(struct counter *counter, size_t bytes)
 
 /* ---- Notes ---- */
 
-static void add_note(struct nic *nic, enum net_note_kind kind, struct buffer *payload)
-{
-    machine_note(nic->machine, (uint8_t)kind, payload->data, payload->size);
-    buffer_free(payload);
-}
-
 static void note_frame(struct nic *nic, enum net_note_kind kind, unsigned link,
     const uint8_t *frame, size_t size, bool dropped)
 {
@@ -74,7 +68,7 @@ static void note_frame(struct nic *nic, enum net_note_kind kind, unsigned link,
         .digest = XXH3_64bits(frame, size),
     };
     note_net_frame_encode(&note, &payload);
-    add_note(nic, kind, &payload);
+    machine_note(nic->machine, kind, &payload);
 }
 
 static void note_links(struct nic *nic)
@@ -88,7 +82,7 @@ static void note_links(struct nic *nic)
         .time = nic->machine->clock.now,
     };
     note_net_links_encode(&note, &payload);
-    add_note(nic, NOTE_NET_LINKS, &payload);
+    machine_note(nic->machine, NOTE_NET_LINKS, &payload);
 }
 
 /* ---- Out ---- */

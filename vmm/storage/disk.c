@@ -53,12 +53,6 @@ struct disk {
 
 /* ---- Notes ---- */
 
-static void add_note(struct disk *disk, enum note_kind kind, struct buffer *payload)
-{
-    services_note(disk->services, (uint8_t)kind, payload->data, payload->size);
-    buffer_free(payload);
-}
-
 static void note_request(
     struct disk *disk, enum block_request kind, uint64_t sector, uint32_t count)
 {
@@ -66,7 +60,7 @@ static void note_request(
     const struct note_disk_request note = {
         disk->number, kind, sector, count, clock_now(disk->services->clock)};
     note_disk_request_encode(&note, &payload);
-    add_note(disk, NOTE_DISK_REQUEST, &payload);
+    services_note(disk->services, NOTE_DISK_REQUEST, &payload);
 }
 
 static void see_member_io(void *context, const struct raid_member_io *io)
@@ -87,7 +81,7 @@ static void see_member_io(void *context, const struct raid_member_io *io)
             io->data && !io->failed ? XXH3_64bits(io->data, (size_t)io->count * BLOCK_SECTOR) : 0,
     };
     note_member_io_encode(&note, &payload);
-    add_note(disk, NOTE_MEMBER_IO, &payload);
+    services_note(disk->services, NOTE_MEMBER_IO, &payload);
 }
 
 static void see_change(void *context, enum raid_change change, unsigned member)
@@ -97,7 +91,7 @@ static void see_change(void *context, enum raid_change change, unsigned member)
     struct buffer payload = {0};
     const struct note_array_change note = {disk->number, member, change, clock->now};
     note_array_change_encode(&note, &payload);
-    add_note(disk, NOTE_ARRAY_CHANGE, &payload);
+    services_note(disk->services, NOTE_ARRAY_CHANGE, &payload);
     if (change == RAID_CHANGE_FAILED && disk->config->has_spare &&
         disk->rebuilding == RAID_NO_MEMBER && !disk->slot[member % RAID_MAX_MEMBERS].replaced) {
         disk->rebuilding = (uint8_t)member;
