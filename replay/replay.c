@@ -426,6 +426,9 @@ void replay_format_event(const struct machine_event *event, struct buffer *out)
     case EVENT_INTERRUPT:
         buffer_printf(out, " vector %#" PRIx64, event->value);
         break;
+    case EVENT_TURN:
+        buffer_printf(out, " to vCPU %" PRIu64, event->value);
+        break;
     case EVENT_TIME:
         buffer_printf(out, " t=%" PRIu64 "ns", event->value);
         break;

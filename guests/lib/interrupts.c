@@ -36,6 +36,11 @@ void interrupts_init(void)
             .offset_high = (uint32_t)(stub >> 32),
         };
     }
+    interrupts_load();
+}
+
+void interrupts_load(void)
+{
     struct {
         uint16_t limit;
         uint64_t base;

@@ -19,6 +19,8 @@ struct interrupt_frame {
 typedef void (*interrupt_handler)(struct interrupt_frame *frame);
 
 void interrupts_init(void);
+/* Loads the same IDT on another processor. */
+void interrupts_load(void);
 /* A vector without a handler panics (debug-exit value 2). */
 void interrupts_handle(unsigned vector, interrupt_handler handler);
 

@@ -51,6 +51,7 @@ multiboot_header:
  */
     .section .data.pages, "aw"
     .balign 4096
+    .globl page_level4
 page_level4:
     .quad page_level3 + PAGE_TABLE
     .fill 511, 8, 0

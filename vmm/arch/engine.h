@@ -76,6 +76,7 @@ struct run_request {
     uint64_t budget;              /* instructions; ignored by an engine that cannot count */
     bool stop_when_interruptible; /* stop at the first boundary with IF=1 and no shadow ... */
     uint8_t stop_below_cr8;       /* ... where CR8 is less than this; 0: whatever it is */
+    bool stop_for_nmi;            /* ... at the first boundary where an NMI is taken */
     bool stop_at_pause;           /* engines that count: stop when one PAUSE is executed again */
     /*
      * Engines that count: stop at the first boundary where RIP (its linear address), the general
@@ -138,6 +139,9 @@ struct engine_ops {
     /* Delivers an external interrupt before the next instruction; clears halted. The guest must be
      * interruptible. A fault during delivery is the guest's, as on hardware. */
     int (*interrupt)(struct engine *engine, uint8_t vector, struct error *error);
+    /* Delivers an NMI before the next instruction; clears halted. vcpu_takes_nmi() must hold. Only
+     * engines that count have it. */
+    int (*nmi)(struct engine *engine, struct error *error);
     /* Of an engine that delivers at the beginning of the next run: is an interrupt waiting for it,
      * which an exported state does not show? 1 and its vector, 0, or -1. NULL: never. */
     int (*queued_interrupt)(struct engine *engine, uint8_t *vector, struct error *error);

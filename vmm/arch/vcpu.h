@@ -212,6 +212,15 @@ static inline bool vcpu_in_64bit_mode(const struct vcpu_state *state)
     return (state->efer & EFER_LMA) && (state->segment[SEG_CS].attributes & SEG_L);
 }
 
+/* Would an NMI be delivered now? Not in another one's handler, nor in a shadow (APM volume
+ * 2, 8.2.3).
+ */
+static inline bool vcpu_takes_nmi(const struct vcpu_state *state)
+{
+    return !state->nmi_blocked && !state->sti_shadow && !state->mov_ss_shadow &&
+           !state->exception_pending;
+}
+
 /* CPL as the hardware keeps it: the DPL of SS, or 0 in real mode. */
 static inline unsigned vcpu_cpl(const struct vcpu_state *state)
 {

@@ -226,7 +226,8 @@ struct cpu {
 
     bool stop_at_pause;   /* as the run request says */
     bool paused;          /* the same PAUSE was executed again while `stop_at_pause` */
-    uint64_t pause_rip;   /* of the last PAUSE in this run */
+    uint64_t pause_rip;   /* of the last PAUSE since a state was imported: when a
+                             kick came must not matter */
     bool stop_requested;  /* leave the dispatcher at the next instruction boundary */
     volatile int kicked;  /* engine kick */
     struct error failure; /* text of a CPU_JUMP_STOP */

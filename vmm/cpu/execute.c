@@ -214,6 +214,8 @@ static bool has_own_count(const struct cpu *cpu)
 
 static bool is_window(const struct cpu *cpu, const struct run_request *request)
 {
+    if (request->stop_for_nmi && vcpu_takes_nmi(&cpu->s) && has_own_count(cpu))
+        return true;
     return request->stop_when_interruptible && cpu_interruptible(cpu) && has_own_count(cpu) &&
            (!request->stop_below_cr8 || cpu->s.cr8 < request->stop_below_cr8);
 }
@@ -534,7 +536,6 @@ int cpu_run(
     match_arm(cpu, request->match);
     cpu->stop_at_pause = request->stop_at_pause;
     cpu->paused = false;
-    cpu->pause_rip = UINT64_MAX;
     int reason = setjmp(escape);
     cpu->escape = &escape;
     if (reason && !escaped(cpu, reason)) {

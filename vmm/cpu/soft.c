@@ -169,6 +169,7 @@ static int soft_import_state(
     cpu->debug_hits = 0;
     cpu->breakpoint_retired = cpu->match.reported_retired = UINT64_MAX;
     cpu->repeat_retired = UINT64_MAX;
+    cpu->pause_rip = UINT64_MAX;
     cpu->delivery_failed = false;
     cpu->delivery_count = 0;
     return 0;
@@ -199,6 +200,18 @@ static bool soft_other_flags(const struct engine *engine, uint64_t *arithmetic)
     const struct cpu *cpu = (const struct cpu *)engine;
     *arithmetic = flags_to_rflags(cpu->repeat_flags);
     return repeat_stands_at(cpu, cpu->s.rip, cpu->engine.retired);
+}
+
+static int soft_nmi(struct engine *engine, struct error *error)
+{
+    struct cpu *cpu = cpu_of(engine);
+    if (!vcpu_takes_nmi(&cpu->s) || cpu->shutdown)
+        return error_set(error, "software CPU: an NMI offered while the guest cannot take it");
+    cpu->s.halted = false;
+    if (!cpu_deliver_interrupt(cpu, VECTOR_NMI))
+        cpu->shutdown = true;
+    cpu->jumped = false;
+    return 0;
 }
 
 static void soft_kick(struct engine *engine)
@@ -308,6 +321,7 @@ static const struct engine_ops soft_ops = {
     .interruptible = soft_interruptible,
     .interrupt = soft_interrupt,
     .other_flags = soft_other_flags,
+    .nmi = soft_nmi,
     .kick = soft_kick,
     .set_breakpoints = soft_set_breakpoints,
     .take_hit = soft_take_hit,

@@ -19,6 +19,7 @@ const char *event_kind_name(enum event_kind kind)
         [EVENT_DISK] = "disk",
         [EVENT_PACKET] = "packet",
         [EVENT_TURN] = "turn",
+        [EVENT_NMI] = "nmi",
     };
     const char *name = kind < EVENT_KIND_COUNT ? names[kind] : 0;
     return name ? name : "?";

@@ -24,6 +24,7 @@ enum event_kind {
     EVENT_DISK = 12,    /* address = disk; value = action */
     EVENT_PACKET = 13,  /* address = NIC; value = digest of the frame */
     EVENT_TURN = 14,    /* value = the vCPU that runs from here on */
+    EVENT_NMI = 15,     /* delivered */
     EVENT_KIND_COUNT
 };
 

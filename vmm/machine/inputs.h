@@ -73,6 +73,7 @@ struct run_plan {
     uint64_t budget; /* instructions, for an engine that counts */
     bool stop_when_interruptible;
     uint8_t stop_below_cr8;  /* see struct run_request */
+    bool stop_for_nmi;       /* likewise */
     bool stop_at_pause;      /* likewise */
     struct landing *landing; /* replay: the run ends there; NULL otherwise */
 };

@@ -347,6 +347,7 @@ static int live_plan(struct input_source *source, struct machine *machine, struc
 {
     struct live *live = (struct live *)source;
     (void)error;
+    plan->stop_for_nmi = machine->vcpu[machine->current].nmi;
     uint64_t deadline = clock_next_deadline(&machine->clock);
     atomic_store_explicit(&live->input_fits, input_room(machine) > 0, memory_order_relaxed);
     if (machine->counts_time) {

@@ -201,6 +201,26 @@ static int inject(struct machine *machine, struct error *error)
     return emit(machine, &event, false, error) < 0 ? -1 : 1;
 }
 
+/* The software CPU delivers every NMI, so that engines need not agree on how. As inject(). */
+static int inject_nmi(struct machine *machine, struct error *error)
+{
+    struct machine_vcpu *vcpu = &machine->vcpu[machine->current];
+    struct vcpu_state state;
+    if (!vcpu->nmi)
+        return 0;
+    if (machine->engine->ops->export_core(machine->engine, &state, error) < 0)
+        return -1;
+    if (!vcpu_takes_nmi(&state))
+        return 0;
+    struct engine *soft = machine_soft(machine, error);
+    if (!soft || machine_switch_engine(machine, soft, error) < 0 || soft->ops->nmi(soft, error) < 0)
+        return -1;
+    vcpu->nmi = false;
+    machine->halted = false;
+    struct machine_event event = {.kind = EVENT_NMI};
+    return emit(machine, &event, false, error) < 0 ? -1 : 1;
+}
+
 /* ---- Exits ---- */
 
 static int serve_access(struct machine *machine, struct error *error)
@@ -411,6 +431,7 @@ static int run_engine(struct machine *machine, struct position until, struct err
     struct run_request request = {.budget = plan.budget,
         .stop_when_interruptible = plan.stop_when_interruptible,
         .stop_below_cr8 = plan.stop_below_cr8,
+        .stop_for_nmi = plan.stop_for_nmi,
         .stop_at_pause = plan.stop_at_pause};
     if (engine->ops->counts) {
         uint64_t done = engine->retired - machine->event_retired;
@@ -458,7 +479,9 @@ static int step(struct machine *machine, struct position until, struct error *er
             return due <= 0 ? due : deliver(machine, delivery, error);
     }
     if (machine->at_boundary && !machine->pending_more) {
-        int injected = inject(machine, error);
+        int injected = inject_nmi(machine, error);
+        if (injected == 0)
+            injected = inject(machine, error);
         if (injected != 0)
             return injected < 0 ? -1 : 0;
     }

@@ -1,7 +1,6 @@
 /* Turns of several vCPUs, drawn from a seed. */
 #include "vmm/machine/schedule.h"
 
-#include "vmm/machine/interrupts.h"
 #include "vmm/machine/vcpus.h"
 
 void schedule_init(struct schedule *schedule, uint64_t seed)
@@ -21,10 +20,7 @@ static uint64_t draw(struct schedule *schedule)
 /* The running vCPU has something to do: instructions, or an interrupt that is about to wake it. */
 static bool is_busy(const struct machine *machine)
 {
-    if (vcpus_can_run(machine, machine->current))
-        return true;
-    return machine->halted && interrupts_output(machine) &&
-           machine->engine->ops->interruptible(machine->engine);
+    return vcpus_can_run(machine, machine->current) || vcpus_is_waking(machine);
 }
 
 /* One of the others that can run, each as likely. */

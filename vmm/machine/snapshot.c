@@ -7,6 +7,7 @@ static void save_flags(const struct machine *machine, struct buffer *out)
     buffer_put_u8(out, machine->at_boundary);
     buffer_put_u8(out, machine->counted);
     buffer_put_u8(out, machine->halted);
+    buffer_put_u8(out, machine->vcpu[machine->current].nmi);
 }
 
 int snapshot_save(struct machine *machine, struct buffer *out, struct error *error)
@@ -59,7 +60,9 @@ int snapshot_restore(struct machine *machine, struct reader *in, struct error *e
     machine->at_boundary = reader_get_u8(in);
     machine->counted = reader_get_u8(in);
     machine->halted = reader_get_u8(in);
+    bool nmi = reader_get_u8(in);
     vcpus_restore(machine, in);
+    machine->vcpu[machine->current].nmi = nmi;
     machine->pending_more = false;
     machine->assisted = false;
     machine->device_failed = false;

@@ -44,7 +44,7 @@ void vcpus_reset(struct machine *machine)
 /* Would an interrupt wake the parked vCPU out of HLT? */
 static bool is_woken(const struct machine *machine, const struct machine_vcpu *vcpu)
 {
-    if (vcpu->nmi && !vcpu->state.nmi_blocked)
+    if (vcpu->nmi && vcpu_takes_nmi(&vcpu->state))
         return true;
     return (vcpu->state.rflags & FLAG_IF) && interrupts_output_of(machine, vcpu->apic);
 }
@@ -68,12 +68,27 @@ bool vcpus_others_can_run(const struct machine *machine)
     return false;
 }
 
+bool vcpus_is_waking(const struct machine *machine)
+{
+    const struct machine_vcpu *vcpu = &machine->vcpu[machine->current];
+    struct engine *engine = machine->engine;
+    struct vcpu_state state;
+    if (!machine->halted || vcpu->waiting)
+        return false;
+    if (interrupts_output(machine) && engine->ops->interruptible(engine))
+        return true;
+    return vcpu->nmi && engine->ops->export_core(engine, &state, NULL) == 0 &&
+           vcpu_takes_nmi(&state);
+}
+
 static bool is_interruptible(const struct machine *machine, unsigned index)
 {
     const struct machine_vcpu *vcpu = &machine->vcpu[index];
+    if (vcpu->waiting)
+        return false;
     if (index == machine->current)
-        return !vcpu->waiting && machine->engine->ops->interruptible(machine->engine);
-    return !vcpu->waiting && (vcpu->state.rflags & FLAG_IF);
+        return machine->engine->ops->interruptible(machine->engine);
+    return vcpu->state.rflags & FLAG_IF;
 }
 
 bool vcpus_can_be_woken(const struct machine *machine)
@@ -184,9 +199,10 @@ void vcpus_save(const struct machine *machine, struct buffer *out)
     for (unsigned i = 0; i < machine->config->cpus; i++) {
         const struct machine_vcpu *vcpu = &machine->vcpu[i];
         buffer_put_u8(out, vcpu->waiting);
+        if (i == machine->current)
+            continue;
         buffer_put_u8(out, vcpu->nmi);
-        if (i != machine->current)
-            vcpu_save(&vcpu->state, out);
+        vcpu_save(&vcpu->state, out);
     }
 }
 
@@ -203,9 +219,10 @@ void vcpus_restore(struct machine *machine, struct reader *in)
     for (unsigned i = 0; i < machine->config->cpus; i++) {
         struct machine_vcpu *vcpu = &machine->vcpu[i];
         vcpu->waiting = reader_get_u8(in);
-        vcpu->nmi = reader_get_u8(in);
         vcpu->stopping = false;
-        if (i != current)
-            vcpu_restore(&vcpu->state, in);
+        if (i == current)
+            continue;
+        vcpu->nmi = reader_get_u8(in);
+        vcpu_restore(&vcpu->state, in);
     }
 }

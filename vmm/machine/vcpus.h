@@ -22,6 +22,8 @@ bool vcpus_can_run(const struct machine *machine, unsigned index);
 /* Can one that does not have its turn go on? */
 bool vcpus_others_can_run(const struct machine *machine);
 
+/* Is the running one halted, and about to be woken by what waits for it? */
+bool vcpus_is_waking(const struct machine *machine);
 /* Is there one that an interrupt can still wake? If not, a machine that halted has halted for good.
  */
 bool vcpus_can_be_woken(const struct machine *machine);

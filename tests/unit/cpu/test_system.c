@@ -556,6 +556,24 @@ static void external_interrupts(void **state)
     assert_int_equal(guest.state.rflags & FLAG_IF, 0);
 }
 
+static void an_nmi_needs_no_interrupt_flag_and_waits_for_the_iret_of_another(void **state)
+{
+    (void)state;
+    static const uint8_t code[] = {0x90, 0x90, 0x90, 0xf4};
+    guest_start(&guest, 3, code, sizeof code);
+    guest.state.rflags &= ~FLAG_IF;
+    guest_import(&guest);
+    const struct engine_ops *ops = guest.engine->ops;
+    assert_int_equal(ops->nmi(guest.engine, &guest.error), 0);
+    ops->export_state(guest.engine, &guest.state, &guest.error);
+    assert_true(guest.state.nmi_blocked);
+    assert_false(vcpu_takes_nmi(&guest.state));
+    assert_int_equal(ops->nmi(guest.engine, &guest.error), -1);
+    guest_run(&guest);
+    assert_int_equal(guest_vector(&guest), 2);
+    assert_int_equal(guest_stack(&guest, 0), GUEST_CODE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -577,6 +595,7 @@ int main(void)
         cmocka_unit_test(iret_and_flags),
         cmocka_unit_test(rf_from_iret_lasts_until_the_next_instruction_is_complete),
         cmocka_unit_test(external_interrupts),
+        cmocka_unit_test(an_nmi_needs_no_interrupt_flag_and_waits_for_the_iret_of_another),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

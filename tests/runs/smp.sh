@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Several vCPUs: messages of every addressing, NMI, shoot-down and locks between 1, 2, 4 and 16 of them;
+# a planted lost update shows within 200 seeds and replays; a seed decides the run, the trace alone its
+# replay. One that starts nowhere, messages to nobody and vCPUs that all halt end as they should.
+source "$(dirname "$0")/common.bash"
+on=(--engine soft --pace fast)
+
+for cpus in 1 2 4 16; do
+    for turn in 1K..100K 10..50; do
+        hindsight record "${on[@]}" --cpus $cpus --turn $turn --kernel "$GUESTS/smp.elf" -o "$work/t.hst"
+        [ "$status" -eq 0 ] || fail "smp on $cpus, turns of $turn: status $status"
+        grep -q "counter with a lock $((cpus * 2000))" "$work/out" || fail "smp on $cpus: wrong counter"
+        identical "$work/t.hst"
+    done
+done
+echo "messages, NMI, shoot-down and locks hold on 1 to 16 vCPUs"
+
+lost=
+for seed in $(seq 200); do
+    hindsight record "${on[@]}" --cpus 2 --seed "$seed" --kernel "$GUESTS/race.elf" -o "$work/race.hst"
+    if [ "$status" -eq 19 ]; then
+        lost=$seed
+        break
+    fi
+    [ "$status" -eq 0 ] || fail "race, seed $seed: status $status"
+done
+[ -n "$lost" ] || fail "200 seeds lost no update"
+grep -q 'updates lost' "$work/out" || fail "the guest does not say what was lost"
+identical "$work/race.hst"
+hindsight record "${on[@]}" --cpus 2 --seed "$lost" --kernel "$GUESTS/race.elf" -o "$work/again.hst"
+[ "$status" -eq 19 ] || fail "seed $lost did it once and not again"
+# Who ran in which order, and how long in all. The end of the input may or may not make an event of
+# its own, which splits a stretch of instructions and shifts the numbers of the events after it.
+turns()
+{
+    "$HINDSIGHT" dump "$1" | python3 -c '
+import re, sys
+total = 0
+for line in sys.stdin:
+    found = re.search(r"^(\d+) (.*?)(?: \(\+(\d+) instructions\))?$", line)
+    total += int(found[3] or 0) if found else 0
+    if " to vCPU " in line:
+        print(total, found[2])'
+}
+cmp <(turns "$work/race.hst") <(turns "$work/again.hst") || fail "the same seed makes other turns"
+[ "$(turns "$work/race.hst" | wc -l)" -gt 20 ] || fail "there are no turns to compare"
+echo "seed $lost loses an update, each time"
+
+hindsight record "${on[@]}" --cpus 2 --kernel "$GUESTS/race.elf" --append 'bug=1 rounds=2000' -o "$work/t.hst"
+[ "$status" -eq 0 ] || fail "turns alone reorder no store: status $status"
+identical "$work/t.hst"
