@@ -45,6 +45,7 @@ struct memory_member {
     uint64_t sectors;
     struct power *power;
     bool broken;             /* everything fails */
+    uint64_t breaks_at;      /* so many writes of the set until it is broken; 0: never */
     uint64_t bad_lba;        /* accesses that touch it fail; UINT64_MAX: none */
     uint8_t *bad;            /* by sector: BAD_UNTIL_WRITTEN, BAD_FOR_GOOD; 0: good */
     uint64_t reads, written; /* calls, for counting what an operation touches */
@@ -57,6 +58,8 @@ static inline bool memory_fails(const struct memory_member *m, uint64_t lba, uin
         fprintf(stderr, "access beyond the member: %llu + %u\n", (unsigned long long)lba, count);
         abort();
     }
+    if (m->breaks_at && m->power->writes >= m->breaks_at)
+        return true;
     return m->broken || m->power->off || (m->bad_lba >= lba && m->bad_lba - lba < count);
 }
 

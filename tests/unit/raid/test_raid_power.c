@@ -294,6 +294,106 @@ static void nothing_acknowledged_is_lost(void **state)
     assert_true(cuts > 1000);
 }
 
+/* Everything on the store fails once this many writes were done. */
+static void break_at(struct run *run, unsigned store, uint64_t writes)
+{
+    run->store[store].breaks_at = run->power.writes + writes;
+}
+
+static unsigned lost_members(const struct run *run)
+{
+    unsigned lost = 0;
+    for (unsigned i = 0; i < MEMBERS; i++)
+        lost += raid_status(run->array)->member[i].state != RAID_MEMBER_ACTIVE;
+    return lost;
+}
+
+/* Every sector is right or an error. Returns how many could be read. */
+static uint64_t expect_right_or_error(struct run *run, uint64_t cut)
+{
+    uint64_t readable = 0;
+    for (uint64_t lba = 0; lba < run->disk->sectors; lba++) {
+        if (run->disk->ops->read(run->disk->object, lba, 1, run->buffer))
+            continue;
+        readable++;
+        if (!allowed(run, lba, sector_version(run->buffer, lba)))
+            fail_run(run, cut, "has the wrong content after two failures", lba);
+    }
+    return readable;
+}
+
+/*
+ * One member fails at some write, another some writes later; the machine goes on. What is read is
+ * right or an error; without the two the array is refused where the level needs one of them; and
+ * when the second comes back as it was, there is all that was acknowledged.
+ */
+static void two_failures_give_the_right_content_or_an_error(void **state)
+{
+    (void)state;
+    static struct run run;
+    const enum loss losses[] = {LOSS_NONE, LOSS_BEFORE, LOSS_REBUILDING, LOSS_SECTORS};
+    uint64_t runs = 0, refused = 0;
+    for (uint64_t seed = first_seed; seed < first_seed + seeds; seed++) {
+        for (unsigned mode = 0; mode < 2 * 4 * 2; mode++) {
+            for (uint64_t cut = 0;; cut += 3) {
+                run = (struct run){.level = mode & 1 ? RAID_5 : RAID_1,
+                    .loss = losses[mode / 2 % 4],
+                    .strict = mode >= 8};
+                start(&run, seed);
+                uint64_t before = run.power.writes;
+                unsigned first = (unsigned)random_below(&run.random, MEMBERS);
+                unsigned second =
+                    (first + 1 + (unsigned)random_below(&run.random, MEMBERS - 1)) % MEMBERS;
+                break_at(&run, first, cut);
+                break_at(&run, second, cut + random_below(&run.random, 40));
+                work(&run);
+                bool reached = run.power.writes - before > cut;
+                (void)expect_right_or_error(&run, cut);
+                bool failed = raid_failed(run.array);
+                if (!failed && run.level == RAID_5)
+                    assert_true(lost_members(&run) <= 2);
+                struct raid_member members[MEMBERS + 1];
+                struct raid_options options = {.allow_missing = true, .force = true};
+                struct error error = {0};
+                unsigned count = again(&run, cut, members);
+                raid_free(run.array);
+                run.array = NULL;
+                for (unsigned pass = 0; pass < 2; pass++) {
+                    struct raid_member there[MEMBERS + 1];
+                    unsigned given = 0;
+                    /* The second one comes back. */
+                    if (pass) {
+                        run.store[second].breaks_at = 0;
+                        run.store[second].broken = false;
+                    }
+                    for (unsigned i = 0; i < count; i++) {
+                        struct raid_superblock superblock;
+                        if (raid_superblock_read(&members[i], &superblock, NULL) == 0)
+                            there[given++] = members[i];
+                    }
+                    run.array = raid_assemble(there, given, &options, &error);
+                    if (!run.array) {
+                        refused++;
+                        assert_true(error.text[0]);
+                        continue;
+                    }
+                    run.disk = raid_block_device(run.array);
+                    if (pass || !failed)
+                        (void)expect_right_or_error(&run, cut);
+                    raid_free(run.array);
+                    run.array = NULL;
+                }
+                runs++;
+                finish(&run);
+                if (!reached)
+                    break;
+            }
+        }
+    }
+    printf("%" PRIu64 " pairs of failures, %" PRIu64 " assemblies refused\n", runs, refused);
+    assert_true(runs > 100 && refused > 0);
+}
+
 struct snapshot {
     uint8_t *data[MEMBERS + 1];
 };
@@ -394,6 +494,7 @@ int main(int argc, char **argv)
     printf("%" PRIu64 " workloads from seed %" PRIu64 "\n", seeds, first_seed);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_acknowledged_is_lost),
+        cmocka_unit_test(two_failures_give_the_right_content_or_an_error),
         cmocka_unit_test(a_flipped_byte_gives_the_right_content_or_a_refusal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
