@@ -186,7 +186,7 @@ COMMAND(msr)
         const char *name;
         uint64_t value;
     } list[] = {
-        {MSR_TSC, "TSC", timeline_time(debugger->timeline) + state->tsc_offset},
+        {MSR_TSC, "TSC", vcpu_tsc(state, timeline_time(debugger->timeline))},
         {MSR_APIC_BASE, "APIC_BASE", state->apic_base},
         {MSR_SYSENTER_CS, "SYSENTER_CS", state->sysenter_cs},
         {MSR_SYSENTER_ESP, "SYSENTER_ESP", state->sysenter_esp},

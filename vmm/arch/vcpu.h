@@ -161,7 +161,7 @@ struct vcpu_state {
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t pat;
     uint64_t star, lstar, cstar, sfmask, kernel_gs_base, tsc_aux;
-    uint64_t tsc_offset; /* guest TSC minus virtual time in ns: what WRMSR to the TSC changed */
+    uint64_t tsc_offset; /* what WRMSR to the TSC changed: see vcpu_tsc() */
 
     struct fpu_state fpu;
 
@@ -205,6 +205,16 @@ void vcpu_restore(struct vcpu_state *state, struct reader *in); /* nonsense sets
 void vcpu_describe(const struct vcpu_state *state, struct buffer *out);
 /* One line for each field that differs, "name  a  b"; returns how many differ. */
 unsigned vcpu_compare(const struct vcpu_state *a, const struct vcpu_state *b, struct buffer *out);
+
+/* The TSC counts at 2 GHz of virtual time: clearly more than 1 GHz, because guests divide 2^32
+ * nanoseconds by it in 32 bits, and below 2^31 Hz. */
+enum { VCPU_TSC_PER_NS = 2 };
+
+/* The TSC at a virtual time in ns. */
+static inline uint64_t vcpu_tsc(const struct vcpu_state *state, uint64_t time)
+{
+    return time * VCPU_TSC_PER_NS + state->tsc_offset;
+}
 
 /* 64-bit mode: long mode active and CS.L. */
 static inline bool vcpu_in_64bit_mode(const struct vcpu_state *state)

@@ -9,14 +9,10 @@
 #define APIC_BASE_ENABLE   (1ull << 11)
 #define EFER_WRITABLE      (EFER_SCE | EFER_LME | EFER_NXE)
 
-static uint64_t virtual_time(const struct cpu *cpu)
-{
-    return cpu->engine.time_base + (cpu->engine.retired - cpu->engine.retired_base);
-}
-
 uint64_t cpu_tsc(const struct cpu *cpu)
 {
-    return virtual_time(cpu) + cpu->s.tsc_offset;
+    const struct engine *engine = &cpu->engine;
+    return vcpu_tsc(&cpu->s, engine->time_base + (engine->retired - engine->retired_base));
 }
 
 static _Noreturn void general_protection(struct cpu *cpu)
@@ -108,7 +104,7 @@ static void write_msr(struct cpu *cpu, const struct insn *insn, uint32_t index, 
     struct vcpu_state *s = &cpu->s;
     switch (index) {
     case MSR_TSC:
-        s->tsc_offset = value - virtual_time(cpu);
+        s->tsc_offset += value - cpu_tsc(cpu);
         break;
     case MSR_NB_CFG:
         break;

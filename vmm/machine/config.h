@@ -32,7 +32,8 @@
  *   4  the trace names the CPU rules that it follows: results that the manuals leave undefined are
  *      no longer those of the host's own instructions;
  *      the limit of CS ends a block that is fallen through;
- *      arrays update their superblocks in two steps and keep members that have bad sectors
+ *      arrays update their superblocks in two steps and keep members that have bad sectors;
+ *      on the software CPU an access of a device takes virtual time, and the TSC counts at 2 GHz
  */
 enum { MACHINE_VERSION = 4, MACHINE_VERSION_UNSAID = 1 };
 

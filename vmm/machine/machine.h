@@ -131,7 +131,8 @@ struct machine {
     bool counted;     /* the stretch since the last event ran on a counting engine alone */
     bool assisted;    /* the software CPU helped KVM out since the last event */
     bool halted;
-    /* Virtual time on an engine that counts: time_base + (retired - retired_base). */
+    /* Virtual time on an engine that counts: time_base + (retired - retired_base), with what
+     * accesses took in time_base. */
     bool counts_time; /* virtual time is derived from retired instructions */
     uint64_t time_base;
     uint64_t retired_base;
@@ -193,7 +194,12 @@ int machine_run(struct machine *machine, struct position until, struct error *er
 void machine_request_stop(struct machine *machine);
 
 struct position machine_position(const struct machine *machine);
-/* Virtual time, from retired instructions where the engine counts, else the last one known. */
+/* Virtual time that an access of a device takes where the engine counts: one of a port on the
+ * legacy bus, one of registers in memory. */
+enum { MACHINE_PORT_NS = 1000, MACHINE_MMIO_NS = 250 };
+
+/* Virtual time, from retired instructions and accesses where the engine counts, else the last one
+ * known. */
 uint64_t machine_time(const struct machine *machine);
 
 /* Sets the time that a counting engine continues from. */

@@ -193,8 +193,8 @@ static void the_time_stamp_counter_counts_instructions(void **state)
     guest.state.tsc_offset = 100;
     guest_import(&guest);
     guest_run(&guest);
-    assert_int_equal(guest.state.gpr[RBX], 5100);
-    assert_int_equal(guest.state.gpr[RAX], 5103);
+    assert_int_equal(guest.state.gpr[RBX], 5000 * VCPU_TSC_PER_NS + 100);
+    assert_int_equal(guest.state.gpr[RAX], 5003 * VCPU_TSC_PER_NS + 100);
     guest_start(&guest, 3, code, sizeof code);
     guest.state.cr4 = CR4_TSD;
     guest_import(&guest);
@@ -207,7 +207,7 @@ static void the_time_stamp_counter_counts_instructions(void **state)
     guest.state.gpr[RAX] = 1000;
     guest_import(&guest);
     guest_run(&guest);
-    assert_int_equal(guest.state.gpr[RAX], 1001);
+    assert_int_equal(guest.state.gpr[RAX], 1000 + VCPU_TSC_PER_NS);
 }
 
 static void flags_and_privilege(void **state)
