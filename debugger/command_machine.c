@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "vmm/arch/msr.h"
 #include "vmm/arch/translate.h"
 
 COMMAND(devices)
@@ -205,6 +206,9 @@ COMMAND(msr)
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
         print(debugger, "0x%08x %-15s 0x%016" PRIx64 "\n", list[i].index, list[i].name,
             list[i].value);
+    for (unsigned i = 0; i < MSR_KEPT_COUNT; i++)
+        print(debugger, "0x%08x %-15s 0x%016" PRIx64 "\n", msr_kept_index(i), msr_kept_name(i),
+            state->kept_msr[i]);
     return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <xxhash.h>
 
 #include "vmm/arch/cpuid.h"
+#include "vmm/arch/msr.h"
 
 #define RFLAGS_DEFINED                                                                         \
     (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_TF | FLAG_IF | FLAG_DF | FLAG_OF | \
@@ -117,6 +118,22 @@ static const struct field other_fields[] = {
     FIELD("kernel_gs_base", kernel_gs_base),
     FIELD("tsc_aux", tsc_aux),
     FIELD("tsc_offset", tsc_offset),
+    FIELD("misc_enable", kept_msr[MSR_KEPT_MISC_ENABLE]),
+    FIELD("perf_ctl0", kept_msr[MSR_KEPT_PERF_CTL]),
+    FIELD("perf_ctl1", kept_msr[MSR_KEPT_PERF_CTL + 1]),
+    FIELD("perf_ctl2", kept_msr[MSR_KEPT_PERF_CTL + 2]),
+    FIELD("perf_ctl3", kept_msr[MSR_KEPT_PERF_CTL + 3]),
+    FIELD("perf_ctr0", kept_msr[MSR_KEPT_PERF_CTR]),
+    FIELD("perf_ctr1", kept_msr[MSR_KEPT_PERF_CTR + 1]),
+    FIELD("perf_ctr2", kept_msr[MSR_KEPT_PERF_CTR + 2]),
+    FIELD("perf_ctr3", kept_msr[MSR_KEPT_PERF_CTR + 3]),
+    FIELD("sys_cfg", kept_msr[MSR_KEPT_SYS_CFG]),
+    FIELD("hwcr", kept_msr[MSR_KEPT_HWCR]),
+    FIELD("ls_cfg", kept_msr[MSR_KEPT_LS_CFG]),
+    FIELD("ic_cfg", kept_msr[MSR_KEPT_IC_CFG]),
+    FIELD("dc_cfg", kept_msr[MSR_KEPT_DC_CFG]),
+    FIELD("bu_cfg", kept_msr[MSR_KEPT_BU_CFG]),
+    FIELD("de_cfg", kept_msr[MSR_KEPT_DE_CFG]),
 };
 
 enum {
@@ -196,6 +213,7 @@ void vcpu_reset(struct vcpu_state *state)
     memset(state, 0, sizeof *state);
     state->rip = 0xfff0;
     state->rflags = FLAG_ONE;
+    msr_reset(state->kept_msr);
     unsigned data = SEG_WRITABLE | SEG_ACCESSED;
     for (unsigned i = 0; i < SEG_COUNT; i++)
         state->segment[i] = real_mode_segment(0, 0, data);

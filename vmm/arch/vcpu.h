@@ -105,7 +105,8 @@ struct descriptor_table {
 #define EFER_LMA (1ull << 10)
 #define EFER_NXE (1ull << 11)
 
-/* Model-specific registers of hs64-v1 by index. What is not listed raises #GP on both engines. */
+/* Model-specific registers of hs64-v1 by index. What neither this nor msr.h lists raises #GP on
+ * both engines. */
 enum {
     MSR_TSC = 0x10,
     MSR_APIC_BASE = 0x1b,
@@ -123,9 +124,23 @@ enum {
 #define MSR_GS_BASE        0xc0000101u
 #define MSR_KERNEL_GS_BASE 0xc0000102u
 #define MSR_TSC_AUX        0xc0000103u
-/* Northbridge configuration: reads as 0, writes are ignored, as stock KVM has it. Linux expects it
- * of every AMD processor since family 10h. */
-#define MSR_NB_CFG 0xc001001fu
+#define MSR_PERF_CTR0      0xc0010004u
+
+/* Places of the MSRs that do nothing but keep what is written (vmm/arch/msr.h). */
+enum {
+    MSR_KEPT_MISC_ENABLE,
+    MSR_KEPT_PERF_CTL,                         /* four */
+    MSR_KEPT_PERF_CTR = MSR_KEPT_PERF_CTL + 4, /* four */
+    MSR_KEPT_SYS_CFG = MSR_KEPT_PERF_CTR + 4,
+    MSR_KEPT_HWCR,
+    MSR_KEPT_LS_CFG,
+    MSR_KEPT_IC_CFG,
+    MSR_KEPT_DC_CFG,
+    MSR_KEPT_BU_CFG,
+    MSR_KEPT_DE_CFG,
+    MSR_KEPT_COUNT
+};
+enum { MSR_PERF_COUNTERS = 4 };
 
 /* The 512-byte FXSAVE64 image (APM volume 1, 64-bit FXSAVE format), little-endian. */
 struct fpu_state {
@@ -162,6 +177,7 @@ struct vcpu_state {
     uint64_t pat;
     uint64_t star, lstar, cstar, sfmask, kernel_gs_base, tsc_aux;
     uint64_t tsc_offset; /* what WRMSR to the TSC changed: see vcpu_tsc() */
+    uint64_t kept_msr[MSR_KEPT_COUNT];
 
     struct fpu_state fpu;
 

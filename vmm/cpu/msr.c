@@ -2,6 +2,7 @@
 #include "vmm/cpu/operand.h"
 #include "vmm/cpu/system.h"
 #include "vmm/arch/cpuid.h"
+#include "vmm/arch/msr.h"
 
 /* What is left when the writable bits of APIC_BASE are taken away: 0-7, 9, x2APIC enable and what
  * is beyond the physical address. */
@@ -22,6 +23,7 @@ static _Noreturn void general_protection(struct cpu *cpu)
 
 static uint64_t read_msr(struct cpu *cpu, uint32_t index)
 {
+    uint64_t value;
     const struct vcpu_state *s = &cpu->s;
     switch (index) {
     case MSR_TSC:
@@ -54,10 +56,10 @@ static uint64_t read_msr(struct cpu *cpu, uint32_t index)
         return s->kernel_gs_base;
     case MSR_TSC_AUX:
         return s->tsc_aux;
-    case MSR_NB_CFG:
-        return 0;
     }
-    general_protection(cpu);
+    if (!msr_read(s->kept_msr, index, &value))
+        general_protection(cpu);
+    return value;
 }
 
 static uint64_t require_canonical(struct cpu *cpu, uint64_t address)
@@ -106,8 +108,6 @@ static void write_msr(struct cpu *cpu, const struct insn *insn, uint32_t index, 
     case MSR_TSC:
         s->tsc_offset += value - cpu_tsc(cpu);
         break;
-    case MSR_NB_CFG:
-        break;
     case MSR_APIC_BASE:
         write_apic_base(cpu, insn, value);
         break;
@@ -151,7 +151,8 @@ static void write_msr(struct cpu *cpu, const struct insn *insn, uint32_t index, 
         s->tsc_aux = (uint32_t)value;
         break;
     default:
-        general_protection(cpu);
+        if (!msr_write(s->kept_msr, index, value))
+            general_protection(cpu);
     }
 }
 
@@ -196,11 +197,13 @@ void op_rdtscp(struct cpu *cpu, const struct insn *insn)
     cpu->s.gpr[RCX] = (uint32_t)cpu->s.tsc_aux;
 }
 
-/* hs64-v1 has no performance counter, so that every index is out of range. */
 void op_rdpmc(struct cpu *cpu, const struct insn *insn)
 {
     (void)insn;
-    general_protection(cpu);
+    uint32_t counter = (uint32_t)cpu->s.gpr[RCX];
+    if ((cpu->cpl != 0 && !(cpu->s.cr4 & CR4_PCE)) || counter >= MSR_PERF_COUNTERS)
+        general_protection(cpu);
+    set_edx_eax(cpu, cpu->s.kept_msr[MSR_KEPT_PERF_CTR + counter]);
 }
 
 void op_cpuid(struct cpu *cpu, const struct insn *insn)

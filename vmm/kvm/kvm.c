@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "vmm/arch/msr.h"
 #include "vmm/arch/repeat.h"
 
 enum { KICK_SIGNAL_OFFSET = 3 }; /* SIGRTMIN + 3: the first ones belong to the C library */
@@ -49,10 +50,17 @@ static int describe_internal_error(
                                                                    : "unexpected exit");
 }
 
-/* An MSR outside hs64-v1: #GP. */
-static void refuse_msr(struct kvm_engine *kvm)
+/* An MSR that KVM does not answer: from the model's table, or #GP. */
+static void serve_msr(struct kvm_engine *kvm)
 {
-    kvm->run->msr.error = 1;
+    struct kvm_run *run = kvm->run;
+    uint64_t value = 0;
+    bool exists = run->exit_reason == KVM_EXIT_X86_RDMSR
+                      ? msr_read(kvm->kept_msr, run->msr.index, &value)
+                      : msr_write(kvm->kept_msr, run->msr.index, run->msr.data);
+    if (run->exit_reason == KVM_EXIT_X86_RDMSR)
+        run->msr.data = value;
+    run->msr.error = !exists;
 }
 
 /* Moves RIP on by `length` and clears RF. */
@@ -138,7 +146,7 @@ static int decode_exit(struct kvm_engine *kvm, struct vcpu_exit *exit, struct er
         return 0;
     case KVM_EXIT_X86_RDMSR:
     case KVM_EXIT_X86_WRMSR:
-        refuse_msr(kvm);
+        serve_msr(kvm);
         return 1;
     case KVM_EXIT_INTERNAL_ERROR:
         return describe_internal_error(kvm, exit, error);

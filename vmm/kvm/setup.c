@@ -83,8 +83,8 @@ static void allow(uint8_t *bitmap, uint32_t base, const uint32_t *list, size_t c
 }
 
 /*
- * Everything outside the model exits to us and gets #GP, so that a guest finds the same MSRs on
- * every host.
+ * Everything else exits to us and is answered by the model's table or with #GP, so that a guest
+ * finds the same MSRs on every host.
  */
 int kvm_filter_msrs(struct kvm_engine *kvm, struct error *error)
 {
@@ -97,11 +97,9 @@ int kvm_filter_msrs(struct kvm_engine *kvm, struct error *error)
     if (ioctl(kvm->vm, KVM_ENABLE_CAP, &enable) < 0)
         return error_set_errno(error, "kvm: cannot have MSR accesses reported");
     enum { RANGE = 0x400 };
-    static const uint32_t allowed_amd[] = {MSR_NB_CFG};
-    uint8_t low[RANGE / 8] = {0}, high[RANGE / 8] = {0}, amd[RANGE / 8] = {0};
+    uint8_t low[RANGE / 8] = {0}, high[RANGE / 8] = {0};
     allow(low, 0, allowed_low, sizeof allowed_low / sizeof allowed_low[0]);
     allow(high, 0xc0000000u, allowed_high, sizeof allowed_high / sizeof allowed_high[0]);
-    allow(amd, 0xc0010000u, allowed_amd, sizeof allowed_amd / sizeof allowed_amd[0]);
     struct kvm_msr_filter filter = {.flags = KVM_MSR_FILTER_DEFAULT_DENY,
         .ranges = {
             {.flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE,
@@ -112,10 +110,6 @@ int kvm_filter_msrs(struct kvm_engine *kvm, struct error *error)
                 .nmsrs = RANGE,
                 .base = 0xc0000000u,
                 .bitmap = high},
-            {.flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE,
-                .nmsrs = RANGE,
-                .base = 0xc0010000u,
-                .bitmap = amd},
         }};
     if (ioctl(kvm->vm, KVM_X86_SET_MSR_FILTER, &filter) < 0)
         return error_set_errno(error, "kvm: cannot set the MSR filter");

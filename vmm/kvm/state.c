@@ -241,6 +241,7 @@ int kvm_state_export(
         state->dr6 = debug.dr6;
         state->dr7 = debug.dr7;
         state->tsc_offset = 0;
+        memcpy(state->kept_msr, kvm->kept_msr, sizeof state->kept_msr);
     }
     vcpu_canonicalize(state);
     return 0;
@@ -270,6 +271,7 @@ int kvm_state_import(struct kvm_engine *kvm, const struct vcpu_state *state, str
     if (ioctl(kvm->vcpu, KVM_SET_VCPU_EVENTS, &events) < 0)
         return error_set_errno(error, "kvm: the host refuses the vCPU's pending events");
     kvm->halted = state->halted;
+    memcpy(kvm->kept_msr, state->kept_msr, sizeof kvm->kept_msr);
     kvm->run->cr8 = state->cr8; /* taken over by every KVM_RUN */
     if (kvm->sync_regs) {
         kvm->run->s.regs.regs = regs;

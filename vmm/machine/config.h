@@ -33,7 +33,8 @@
  *      no longer those of the host's own instructions;
  *      the limit of CS ends a block that is fallen through;
  *      arrays update their superblocks in two steps and keep members that have bad sectors;
- *      on the software CPU an access of a device takes virtual time, and the TSC counts at 2 GHz
+ *      on the software CPU an access of a device takes virtual time, and the TSC counts at 2 GHz;
+ *      MSRs that kernels read unasked are there
  */
 enum { MACHINE_VERSION = 4, MACHINE_VERSION_UNSAID = 1 };
 

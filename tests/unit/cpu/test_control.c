@@ -91,7 +91,7 @@ static void control_registers(void **state)
         {"DR4 without DE", 0x23, 0xe0, 0, 0, ARRIVED},
         {"WBINVD in ring 3", 0x09, 0x90, 3, 0, GP},
         {"CLTS in ring 3", 0x06, 0x90, 3, 0, GP},
-        {"RDPMC", 0x33, 0x90, 0, 0, GP},
+        {"RDPMC in ring 3", 0x33, 0x90, 3, 0, GP},
         {"RDMSR in ring 3", 0x32, 0x90, 3, 0, GP},
         {"LMSW in ring 3", 0x01, 0xf0, 3, 0, GP},
         {"SMSW in ring 3", 0x01, 0xe0, 3, 0, ARRIVED},
@@ -135,9 +135,10 @@ static void model_specific_registers(void **state)
         {MSR_APIC_BASE, 0xfee00900, ARRIVED, 0xfee00900},
         {MSR_APIC_BASE, 0xfee00d00, GP, 0}, /* x2APIC */
         {MSR_APIC_BASE, 1ull << 40, GP, 0},
-        {0x8b, 0, GP, 0},
-        {0x1a0, 0, GP, 0},
-        {0xc0010015, 0, GP, 0},
+        {0x8b, 0, ARRIVED, 0x05000029}, /* the rest of the kind: test_msr.c */
+        {0xc0010004, 0xabcd, ARRIVED, 0xabcd},
+        {0x179, 0, GP, 0},
+        {0xc0010008, 0, GP, 0},
         {0xc0000084 + 0x10, 0, GP, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -153,6 +154,30 @@ static void model_specific_registers(void **state)
                 (unsigned long long)cases[i].value, guest_vector(&guest));
         if (cases[i].vector == ARRIVED)
             assert_true((guest.state.gpr[RDX] << 32 | guest.state.gpr[RAX]) == cases[i].reads);
+    }
+}
+
+static void performance_counters_are_read_by_number(void **state)
+{
+    (void)state;
+    static const uint8_t code[] = {0x0f, 0x33, 0xcd, ARRIVED}; /* RDPMC */
+    static const struct {
+        unsigned cpl;
+        uint64_t cr4, counter;
+        int vector;
+    } cases[] = {{0, 0, 2, ARRIVED}, {0, 0, 4, GP}, {3, 0, 2, GP}, {3, CR4_PCE, 2, ARRIVED}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        guest_start(&guest, cases[i].cpl, code, sizeof code);
+        guest.state.cr4 = cases[i].cr4;
+        guest.state.gpr[RCX] = cases[i].counter;
+        guest.state.kept_msr[MSR_KEPT_PERF_CTR + 2] = 0x123456789abc;
+        guest_import(&guest);
+        guest_run(&guest);
+        assert_int_equal(guest_vector(&guest), cases[i].vector);
+        if (cases[i].vector == ARRIVED) {
+            assert_int_equal(guest.state.gpr[RAX], 0x56789abc);
+            assert_int_equal(guest.state.gpr[RDX], 0x1234);
+        }
     }
 }
 
@@ -517,6 +542,7 @@ int main(void)
         cmocka_unit_test(legacy_syscall_and_sysret),
         cmocka_unit_test(control_registers),
         cmocka_unit_test(model_specific_registers),
+        cmocka_unit_test(performance_counters_are_read_by_number),
         cmocka_unit_test(the_local_apic_can_be_disabled_but_not_moved),
         cmocka_unit_test(the_time_stamp_counter_counts_instructions),
         cmocka_unit_test(flags_and_privilege),
