@@ -84,18 +84,35 @@ static int set_break(
     if (split(arguments, &place, &condition, error) < 0)
         return -1;
     struct point *point = NULL;
-    if (place_parse(debugger, place, addresses, MAX_POINT_ADDRESSES, &count, error) == 0)
+    bool is_named = *place && *place != '*', pending = false;
+    if (place_parse(debugger, place, addresses, MAX_POINT_ADDRESSES, &count, error) < 0) {
+        /* What is not there may come: with a module, a program, the kernel itself. */
+        pending = is_named && (follow_kernel(debugger) || debugger->follow.directory_count);
+        count = 0;
+    }
+    if (count || pending)
         point = new_point(debugger, POINT_BREAK, *place ? place : "here", error);
     free(place);
     if (!point) {
         free(condition);
         return -1;
     }
+    point->is_named = is_named;
+    if (!is_named && addresses[0] >> 47 == 0)
+        point->space = processes_space(debugger);
     point->temporary = temporary;
     point->condition = condition;
     memcpy(point->addresses, addresses, count * sizeof *addresses);
     point->address_count = count;
-    announce(debugger, point);
+    if (pending)
+        point->address_count = 0;
+    if (pending && points_resolve(debugger, error) < 0)
+        return -1;
+    if (point->address_count)
+        announce(debugger, point);
+    else
+        print(debugger, "%s here.\nBreakpoint %u (%s) pending.\n", error->text, point->number,
+            point->text);
     return 0;
 }
 
@@ -166,6 +183,20 @@ static int find_watched(struct debugger *debugger, const char *text, uint64_t *a
     return 0;
 }
 
+#define NAME_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_."
+
+/* Is it there whatever the frame? */
+static bool is_global(const struct debugger *debugger, const char *text, uint64_t address)
+{
+    struct value value;
+    struct error error;
+    struct expression_scope scope;
+    session_scope(debugger, &scope);
+    scope.frame = NULL;
+    return expression_evaluate(&scope, text, &value, &error) == 0 && value.in_memory &&
+           value.address == address;
+}
+
 static int set_watch(
     struct debugger *debugger, enum point_kind kind, const char *arguments, struct error *error)
 {
@@ -198,6 +229,11 @@ static int set_watch(
     point->length = length;
     point->physical = physical;
     point->type = type;
+    /* A global variable by its name alone moves with what it belongs to. */
+    point->is_named = !physical && text[strspn(text, NAME_CHARACTERS)] == '\0' &&
+                      is_global(debugger, text, address);
+    if (!physical && address >> 47 == 0)
+        point->space = processes_space(debugger);
     points_look(debugger);
     print(debugger, "%s %u: %s\n", names[kind], point->number, text);
     free(text);

@@ -158,8 +158,16 @@ static int info_files(struct debugger *debugger, const char *arguments, struct e
         uint64_t compared, different;
         print(debugger, "%s: %s%s", module->name, module->elf ? "ELF" : "symbol list",
             module->dwarf ? " with debugging information" : "");
+        if (module->away) {
+            print(debugger, "; not in memory at this position\n");
+            continue;
+        }
         if (module->bias)
             print(debugger, ", moved by 0x%" PRIx64, module->bias);
+        if (module->kind == MODULE_LOADED) {
+            print(debugger, "; placed as the kernel's module %s\n", module->owner);
+            continue;
+        }
         symbols_compare(module, &debugger->view, &compared, &different);
         if (module->elf && compared == 0)
             print(debugger, "; its code is not mapped here");
@@ -175,12 +183,15 @@ static int info_functions(struct debugger *debugger, const char *arguments, stru
 {
     unsigned shown = 0;
     (void)error;
-    for (size_t i = 0; i < debugger->symbols.count && shown < 500; i++) {
-        const struct symbol *symbol = &debugger->symbols.list[i];
-        if (symbol->kind != SYMBOL_FUNCTION || !strstr(symbol->name, arguments))
-            continue;
-        print(debugger, "0x%016" PRIx64 "  %s\n", symbol->address, symbol->name);
-        shown++;
+    for (unsigned i = 0; i < debugger->symbols.module_count; i++) {
+        const struct module *module = debugger->symbols.modules[i];
+        for (size_t j = 0; j < module->count && !module->away && shown < 500; j++) {
+            const struct symbol *symbol = &module->list[j];
+            if (symbol->kind != SYMBOL_FUNCTION || !strstr(symbol->name, arguments))
+                continue;
+            print(debugger, "0x%016" PRIx64 "  %s\n", symbol->address, symbol->name);
+            shown++;
+        }
     }
     if (shown == 0)
         print(debugger, "No function has '%s' in its name.\n", arguments);

@@ -120,6 +120,22 @@ static void write_points(const struct debugger *debugger, FILE *file)
     }
 }
 
+/* What was added by hand; what follows the guest is found again. */
+static void write_symbol_files(const struct debugger *debugger, FILE *file)
+{
+    for (unsigned i = 0; i < debugger->symbols.module_count; i++) {
+        const struct module *module = debugger->symbols.modules[i];
+        if (module->kind == MODULE_KERNEL)
+            fprintf(file, "add-symbol-file %s\n", module->name);
+        else if (module->kind == MODULE_PROCESS)
+            fprintf(file, "add-symbol-file %s -process %s\n", module->name, module->owner);
+        else if (module->kind == MODULE_FIXED && i > 0)
+            fprintf(file, "add-symbol-file %s -o 0x%" PRIx64 "\n", module->name, module->bias);
+    }
+    for (unsigned i = 0; i < debugger->follow.directory_count; i++)
+        fprintf(file, "modules %s\n", debugger->follow.directories[i]);
+}
+
 COMMAND(save)
 {
     struct position at = timeline_position(debugger->timeline);
@@ -129,9 +145,7 @@ COMMAND(save)
     if (!file)
         return error_set_errno(error, "%s", arguments);
     fprintf(file, "seek %" PRIu64 ".%" PRIu64 "\n", at.event, at.insn);
-    for (unsigned i = 1; i < debugger->symbols.module_count; i++)
-        fprintf(file, "add-symbol-file %s -o 0x%" PRIx64 "\n", debugger->symbols.modules[i]->name,
-            debugger->symbols.modules[i]->bias);
+    write_symbol_files(debugger, file);
     write_points(debugger, file);
     for (unsigned i = 0; i < debugger->display_count; i++)
         fprintf(file, "display %s\n", debugger->displays[i].text);
@@ -141,114 +155,6 @@ COMMAND(save)
     if (fclose(file) != 0)
         return error_set_errno(error, "%s", arguments);
     print(debugger, "Saved; 'source %s' brings it back.\n", arguments);
-    return 0;
-}
-
-static uint64_t text_address(const struct module *module)
-{
-    Elf_Scn *section = NULL;
-    size_t names;
-    if (!module->elf || elf_getshdrstrndx(module->elf, &names) < 0)
-        return 0;
-    while ((section = elf_nextscn(module->elf, section))) {
-        GElf_Shdr header;
-        const char *name;
-        if (gelf_getshdr(section, &header) &&
-            (name = elf_strptr(module->elf, names, header.sh_name)) && strcmp(name, ".text") == 0)
-            return header.sh_addr;
-    }
-    return 0;
-}
-
-static void remove_last_module(struct symbols *symbols)
-{
-    struct module *module = symbols->modules[symbols->module_count - 1];
-    const char *start = module->image, *end = start + module->size;
-    size_t kept = 0;
-    for (size_t i = 0; i < symbols->count; i++) {
-        if (symbols->list[i].name < start || symbols->list[i].name >= end)
-            symbols->list[kept++] = symbols->list[i];
-    }
-    symbols->count = kept;
-    symbols->module_count--;
-    struct symbols alone = {.modules = {module}, .module_count = 1};
-    symbols_free(&alone);
-}
-
-/* Linux, which may have moved itself. */
-static bool is_kernel(const struct symbols *symbols, unsigned number)
-{
-    const char *start = symbols->modules[number]->image;
-    const struct symbol *symbol = symbols_find(symbols, "asm_exc_page_fault");
-    return symbol && symbol->name >= start && symbol->name < start + symbols->modules[number]->size;
-}
-
-/* Is it the file that runs? Linux patches some of its own code (4 % was seen). */
-static int check_module(
-    struct debugger *debugger, const char *file, bool force, struct error *error)
-{
-    struct symbols *symbols = &debugger->symbols;
-    uint64_t compared, different;
-    const struct module *module = symbols->modules[symbols->module_count - 1];
-    if (!module->elf || debugger->unplaced == symbols->module_count) {
-        if (debugger->unplaced)
-            print(debugger, "Where the kernel is will be known when it has set up its handlers.\n");
-        return 0;
-    }
-    symbols_compare(module, &debugger->view, &compared, &different);
-    if (compared == 0) {
-        print(debugger, "Its code is not mapped here, so whether it fits cannot be told; "
-                        "'info files' compares again.\n");
-        return 0;
-    }
-    unsigned allowed = is_kernel(symbols, symbols->module_count - 1) ? 10 : 50;
-    if (different <= compared / allowed || force)
-        return 0;
-    remove_last_module(symbols);
-    return error_set(error,
-        "%s: not what runs in this trace: %" PRIu64 " of %" PRIu64
-        " bytes of its code differ from memory; give its address, or -f to use it all the same",
-        file, different, compared);
-}
-
-COMMAND(add_symbol_file)
-{
-    char file[1024], word[64];
-    uint64_t address = 0;
-    bool is_offset = false, has_address = false, force = false;
-    struct symbols *symbols = &debugger->symbols;
-    if (!next_word(&arguments, file, sizeof file))
-        return error_set(error, "add-symbol-file: give an ELF file, System.map or kallsyms");
-    if (session_look(debugger, error) < 0)
-        return -1;
-    while (next_word(&arguments, word, sizeof word)) {
-        if (strcmp(word, "-o") == 0) {
-            is_offset = true;
-        } else if (strcmp(word, "-f") == 0) {
-            force = true;
-        } else if (session_number(debugger, word, &address, error) < 0) {
-            return -1;
-        } else {
-            has_address = true;
-        }
-    }
-    size_t before = symbols->count;
-    if (symbols_add_file(symbols, file, is_offset ? address : 0, error) < 0)
-        return -1;
-    unsigned number = symbols->module_count - 1;
-    if (has_address && !is_offset)
-        symbols_move(symbols, number, address - text_address(symbols->modules[number]));
-    size_t added = symbols->count - before;
-    debugger_moved(debugger);
-    if (!has_address && is_kernel(symbols, number)) {
-        debugger->unplaced = number + 1;
-        if (session_look(debugger, error) < 0)
-            return -1;
-    }
-    if (check_module(debugger, file, force, error) < 0)
-        return -1;
-    print(debugger, "%zu symbols from %s%s\n", added, file,
-        symbols->modules[number]->dwarf ? ", with debugging information" : "");
     return 0;
 }
 
@@ -332,12 +238,6 @@ const struct command script_commands[] = {
         "set $n = free_list.head", COMPLETE_SYMBOL, false},
     {"Looking", "echo", "", command_echo, "TEXT", "Prints the text.", "echo here it is",
         COMPLETE_NONE, false},
-    {"The session", "add-symbol-file", "file symbol-file", command_add_symbol_file,
-        "FILE [ADDRESS|-o OFFSET] [-f]",
-        "Adds symbols of an ELF file (ADDRESS is where its .text is), System.map or kallsyms. A "
-        "file "
-        "whose code is not what memory holds is refused unless -f is given.",
-        "add-symbol-file vmlinux -o 0x1000000", COMPLETE_FILE, false},
     {"The session", "directory", "dir", command_directory, "[DIRECTORY]",
         "Where sources are looked for as well.", "directory /usr/src/linux", COMPLETE_FILE, false},
     {"The session", "source", "", command_source, "FILE", "Executes a file of commands.",

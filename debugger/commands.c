@@ -16,6 +16,8 @@ static const struct command *const families[] = {
     events_commands,
     machine_commands,
     linux_commands,
+    symbols_commands,
+    modules_commands,
     script_commands,
 };
 

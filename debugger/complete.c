@@ -75,8 +75,11 @@ bool debugger_complete(struct debugger *debugger, const char *line, size_t start
     if (*sink.prefix == '$') {
         offer_registers(&sink);
     } else if (is_name(*sink.prefix)) {
-        for (size_t i = 0; i < debugger->symbols.count; i++)
-            offer(&sink, debugger->symbols.list[i].name);
+        for (unsigned i = 0; i < debugger->symbols.module_count; i++) {
+            const struct module *module = debugger->symbols.modules[i];
+            for (size_t j = 0; j < module->count; j++)
+                offer(&sink, module->list[j].name);
+        }
     }
     return true;
 }

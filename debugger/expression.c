@@ -221,7 +221,7 @@ static int parse_name(struct parser *parser, struct value *value)
         *value = value_number(number, &type);
         return 0;
     }
-    if (scope->symbols->count == 0)
+    if (symbols_count(scope->symbols) == 0)
         return error_set(parser->error,
             "no symbol '%s': no symbols are loaded (see 'help "
             "add-symbol-file')",

@@ -5,26 +5,18 @@
 #include <gelf.h>
 #include <string.h>
 
+#include "debugger/index.h"
+
 bool symbols_unit(
     const struct symbols *symbols, uint64_t address, const struct module **module, Dwarf_Die *unit)
 {
     for (unsigned i = 0; i < symbols->module_count; i++) {
         struct module *candidate = symbols->modules[i];
-        Dwarf_CU *cu = NULL;
-        uint8_t type;
-        if (!candidate->dwarf)
+        if (candidate->away || !candidate->dwarf || !module_covers(candidate, address) ||
+            !index_unit(candidate, address - candidate->bias, unit))
             continue;
-        if (dwarf_addrdie(candidate->dwarf, address - candidate->bias, unit)) {
-            *module = candidate;
-            return true;
-        }
-        /* Assembly and some compilers leave no .debug_aranges. */
-        while (dwarf_get_units(candidate->dwarf, cu, &cu, NULL, &type, unit, NULL) == 0) {
-            if (type == DW_UT_compile && dwarf_haspc(unit, address - candidate->bias) == 1) {
-                *module = candidate;
-                return true;
-            }
-        }
+        *module = candidate;
+        return true;
     }
     return false;
 }
@@ -111,8 +103,8 @@ static bool path_ends_with(const char *path, const char *end)
            (tail == length || end[0] == '/' || path[length - tail - 1] == '/');
 }
 
-/* Asks for every row of every unit whose file fits. */
-static void each_row(const struct symbols *symbols, const char *file,
+/* Asks for every row of every unit whose file fits; `own_only`: of units that are that file's. */
+static void each_row(const struct symbols *symbols, const char *file, bool own_only,
     void (*visit)(void *context, const struct source_line *line), void *context)
 {
     for (unsigned i = 0; i < symbols->module_count; i++) {
@@ -120,12 +112,14 @@ static void each_row(const struct symbols *symbols, const char *file,
         Dwarf_CU *cu = NULL;
         Dwarf_Die unit;
         uint8_t type;
-        while (module->dwarf &&
+        while (module->dwarf && !module->away &&
                dwarf_get_units(module->dwarf, cu, &cu, NULL, &type, &unit, NULL) == 0) {
             Dwarf_Lines *lines;
             size_t count;
             struct source_line line;
-            if (type != DW_UT_compile || dwarf_getsrclines(&unit, &lines, &count) < 0)
+            const char *name = dwarf_diename(&unit);
+            if (type != DW_UT_compile || (own_only && (!name || !path_ends_with(name, file))) ||
+                dwarf_getsrclines(&unit, &lines, &count) < 0)
                 continue;
             for (size_t row = 0; row < count; row++) {
                 bool end = true;
@@ -177,9 +171,16 @@ unsigned symbols_line_addresses(const struct symbols *symbols, const char *file,
     uint64_t *addresses, unsigned max, int *found)
 {
     struct line_search search = {.wanted = line, .addresses = addresses, .max = max};
-    each_row(symbols, file, find_best, &search);
+    /* Reading all lines of a kernel takes seconds; most files are a unit's own. */
+    bool own_only = file != NULL;
+    if (own_only)
+        each_row(symbols, file, true, find_best, &search);
+    if (!search.best) {
+        own_only = false;
+        each_row(symbols, file, false, find_best, &search);
+    }
     if (search.best)
-        each_row(symbols, file, collect, &search);
+        each_row(symbols, file, own_only, collect, &search);
     *found = search.best;
     return search.count;
 }
@@ -247,40 +248,24 @@ bool symbols_function(const struct symbols *symbols, uint64_t address, const str
     return false;
 }
 
-static bool wanted_tag(int tag, const int *tags, unsigned count)
-{
-    for (unsigned i = 0; i < count; i++) {
-        if (tags[i] == tag)
-            return true;
-    }
-    return false;
-}
-
 bool symbols_find_die(const struct symbols *symbols, const char *name, const int *tags,
     unsigned tag_count, const struct module **module, Dwarf_Die *die)
 {
     bool found = false;
-    for (unsigned i = 0; i < symbols->module_count; i++) {
-        const struct module *candidate = symbols->modules[i];
-        Dwarf_CU *cu = NULL;
-        Dwarf_Die unit, child;
-        uint8_t type;
-        while (candidate->dwarf &&
-               dwarf_get_units(candidate->dwarf, cu, &cu, NULL, &type, &unit, NULL) == 0) {
-            if (dwarf_child(&unit, &child) != 0)
-                continue;
-            do {
-                const char *own;
-                if (!wanted_tag(dwarf_tag(&child), tags, tag_count) ||
-                    !(own = dwarf_diename(&child)) || strcmp(own, name) != 0)
-                    continue;
-                *die = child;
-                *module = candidate;
-                found = true;
-                if (!dwarf_hasattr(&child, DW_AT_declaration))
-                    return true;
-            } while (dwarf_siblingof(&child, &child) == 0);
-        }
+    for (int i = -1; i < (int)symbols->module_count; i++) {
+        struct module *candidate = i < 0 ? (struct module *)symbols->first : symbols->modules[i];
+        Dwarf_Die own;
+        if (!candidate || candidate->away || !candidate->dwarf ||
+            !index_find(candidate, name, tags, tag_count, &own))
+            continue;
+        bool is_definition = !dwarf_hasattr(&own, DW_AT_declaration);
+        if (found && !is_definition)
+            continue;
+        *die = own;
+        *module = candidate;
+        found = true;
+        if (is_definition)
+            return true;
     }
     return found;
 }

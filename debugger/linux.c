@@ -1,5 +1,4 @@
 /* Linux guests: finding the kernel, its tasks and its log, and the commands that show them. */
-#include "debugger/linux.h"
 #include "debugger/command.h"
 
 #include <inttypes.h>
@@ -8,78 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "debugger/session.h"
+
 enum {
-    KERNEL_ALIGNMENT = 0x200000, /* of KASLR: CONFIG_PHYSICAL_ALIGN at the least */
-    PAGE_FAULT = 14,
     MAX_TASKS = 4096,
     MAX_LOG = 1 << 20,
     NO_MEMORY_MAP = 0,
 };
-
-/* ---- KASLR ---- */
-
-static bool link_address(const struct debugger *debugger, const struct module *module,
-    const char *name, uint64_t *address)
-{
-    const char *start = module->image, *end = start + module->size;
-    for (size_t i = 0; i < debugger->symbols.count; i++) {
-        const struct symbol *symbol = &debugger->symbols.list[i];
-        if (symbol->name >= start && symbol->name < end && strcmp(symbol->name, name) == 0) {
-            *address = symbol->address - module->bias;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool gate_target(const struct view *view, unsigned vector, uint64_t *target)
-{
-    uint64_t gate[2];
-    if (vector * 16 + 15 > view->state.idt.limit ||
-        !view_read(view, view->state.idt.base + vector * 16, gate, sizeof gate) ||
-        !(gate[0] >> 47 & 1))
-        return false;
-    *target = (gate[0] & 0xffff) | (gate[0] >> 32 & 0xffff0000) | (gate[1] & 0xffffffff) << 32;
-    return true;
-}
-
-/* Is the module there with this bias? */
-static bool fits(const struct debugger *debugger, const struct module *module, uint64_t bias)
-{
-    uint64_t compared, different;
-    struct module moved = *module;
-    if (bias % KERNEL_ALIGNMENT)
-        return false;
-    if (!module->elf)
-        return true; /* a list has no code: the alignment has to do */
-    moved.bias = bias;
-    symbols_compare(&moved, &debugger->view, &compared, &different);
-    return compared && different <= compared / 10;
-}
-
-bool linux_find_bias(struct debugger *debugger, const struct module *module, uint64_t *bias)
-{
-    const struct view *view = &debugger->view;
-    const struct {
-        const char *name;
-        unsigned vector; /* 0: LSTAR */
-    } anchors[] = {{"entry_SYSCALL_64", 0}, {"asm_exc_page_fault", PAGE_FAULT},
-        {"early_idt_handler_array", 0xff}};
-    for (size_t i = 0; i < sizeof anchors / sizeof anchors[0]; i++) {
-        uint64_t linked, there;
-        if (!link_address(debugger, module, anchors[i].name, &linked))
-            continue;
-        if (anchors[i].vector == 0)
-            there = view->state.lstar;
-        else if (!gate_target(view, anchors[i].vector == 0xff ? 0 : anchors[i].vector, &there))
-            continue;
-        if (there && fits(debugger, module, there - linked)) {
-            *bias = there - linked;
-            return true;
-        }
-    }
-    return false;
-}
 
 /* ---- Looking into the kernel ---- */
 
@@ -103,6 +37,9 @@ static int need_linux(struct debugger *debugger, const char *symbol, struct erro
 {
     if (session_look(debugger, error) < 0)
         return -1;
+    const struct module *kernel = follow_kernel(debugger);
+    if (kernel && kernel->away)
+        return error_set(error, "the kernel of %s is not in memory at this position", kernel->name);
     if (!symbols_find(&debugger->symbols, symbol))
         return error_set(error,
             "no symbol '%s': add the symbols of this guest's Linux kernel, "
@@ -132,25 +69,14 @@ static int number_of(
 
 /* ---- Tasks ---- */
 
-/* The address of the running task: a per-CPU variable behind the kernel's GS base. */
+/* The address of the running task, a per-CPU variable. */
 static int current_task(struct debugger *debugger, uint64_t *task, struct error *error)
 {
-    const struct symbol *symbol = symbols_find(&debugger->symbols, "current_task");
-    const struct vcpu_state *state = &debugger->view.state;
-    uint64_t offset = 0;
-    if (!symbol)
-        return error_set(error, "no symbol 'current_task' in this kernel");
-    for (unsigned i = 0; i < debugger->symbols.module_count; i++) {
-        uint64_t linked;
-        if (link_address(debugger, debugger->symbols.modules[i], "current_task", &linked))
-            offset = linked;
-    }
-    /* In the kernel GS points to the per-CPU area; in user mode the other base does. A base below
-     * the kernel's half belongs to user space: the entry code has not swapped them yet. */
-    uint64_t base = state->segment[SEG_GS].base;
-    if (base >> 63 == 0)
-        base = state->kernel_gs_base;
-    if (!view_read_number(&debugger->view, base + offset, 8, task) || *task >> 63 == 0)
+    struct value value;
+    if (session_evaluate(debugger, "current_task", &value, error) < 0)
+        return -1;
+    if (!value.in_memory || !view_read_number(&debugger->view, value.address, 8, task) ||
+        *task >> 63 == 0)
         return error_set(error, "the current task is not set up at this position");
     return 0;
 }

@@ -128,6 +128,17 @@ static void rotate(struct evaluation *evaluation)
     push(evaluation, b);
 }
 
+/* Per-CPU variables are in their section by offset, and do not move with the kernel. */
+static uint64_t linked_address(const struct evaluation *evaluation, uint64_t address)
+{
+    const struct module *module = evaluation->module;
+    if (!module)
+        return address;
+    if (address >= module->percpu_low && address < module->percpu_high)
+        return address + view_percpu_base(evaluation->view);
+    return address + module->bias;
+}
+
 /* One operation that neither branches nor ends the description. */
 static void execute(struct evaluation *evaluation, const Dwarf_Op *op)
 {
@@ -138,7 +149,7 @@ static void execute(struct evaluation *evaluation, const Dwarf_Op *op)
         return push(evaluation, get_register(evaluation, atom - DW_OP_breg0) + op->number);
     switch (atom) {
     case DW_OP_addr:
-        return push(evaluation, op->number + (evaluation->module ? evaluation->module->bias : 0));
+        return push(evaluation, linked_address(evaluation, op->number));
     case DW_OP_const1u:
     case DW_OP_const1s:
     case DW_OP_const2u:

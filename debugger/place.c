@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "debugger/index.h"
 #include "debugger/session.h"
 
 void print_address(struct debugger *debugger, uint64_t address)
@@ -21,53 +22,20 @@ void print_address(struct debugger *debugger, uint64_t address)
 
 /* ---- Code ---- */
 
-struct inlined_search {
-    const char *name;
-    const struct module *module;
-    uint64_t *addresses;
-    unsigned max, count;
-};
-
-static void add_inlined(struct inlined_search *search, Dwarf_Die *die)
-{
-    Dwarf_Addr entry, base, end;
-    if (dwarf_entrypc(die, &entry) != 0 && dwarf_ranges(die, 0, &base, &entry, &end) <= 0)
-        return;
-    if (search->count < search->max)
-        search->addresses[search->count++] = entry + search->module->bias;
-}
-
-static void find_inlined(struct inlined_search *search, Dwarf_Die *parent, unsigned depth)
-{
-    Dwarf_Die child;
-    if (depth > 32 || dwarf_child(parent, &child) != 0)
-        return;
-    do {
-        int tag = dwarf_tag(&child);
-        const char *name;
-        if (tag == DW_TAG_inlined_subroutine && (name = dwarf_diename(&child)) &&
-            strcmp(name, search->name) == 0)
-            add_inlined(search, &child);
-        if (tag == DW_TAG_subprogram || tag == DW_TAG_inlined_subroutine ||
-            tag == DW_TAG_lexical_block)
-            find_inlined(search, &child, depth + 1);
-    } while (dwarf_siblingof(&child, &child) == 0);
-}
-
 /* Where the body of an inlined function begins, wherever it was inlined. */
 static unsigned inlined_places(
     struct debugger *debugger, const char *name, uint64_t *addresses, unsigned max)
 {
-    struct inlined_search search = {.name = name, .addresses = addresses, .max = max};
-    for (unsigned i = 0; i < debugger->symbols.module_count; i++) {
-        Dwarf_CU *cu = NULL;
-        Dwarf_Die unit;
-        search.module = debugger->symbols.modules[i];
-        while (search.module->dwarf &&
-               dwarf_get_units(search.module->dwarf, cu, &cu, NULL, NULL, &unit, NULL) == 0)
-            find_inlined(&search, &unit, 0);
+    unsigned count = 0;
+    for (unsigned i = 0; i < debugger->symbols.module_count && count < max; i++) {
+        struct module *module = debugger->symbols.modules[i];
+        if (module->away || !module->dwarf)
+            continue;
+        unsigned all = index_inlined(module, name, addresses + count, max - count);
+        for (unsigned end = all < max - count ? count + all : max; count < end; count++)
+            addresses[count] += module->bias;
     }
-    return search.count;
+    return count;
 }
 
 static int parse_line_number(const char *text, int *line)
@@ -107,7 +75,7 @@ static int place_of_name(struct debugger *debugger, const char *name, uint64_t *
         return 0;
     if (symbol)
         return error_set(error, "'%s' is data, not code: did you mean 'watch %s'?", name, name);
-    if (debugger->symbols.count == 0)
+    if (symbols_count(&debugger->symbols) == 0)
         return error_set(error, "no symbols are loaded (see 'help add-symbol-file'); "
                                 "'break *ADDRESS' needs none");
     return error_set(error, "no function '%s'", name);

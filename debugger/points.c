@@ -46,13 +46,94 @@ bool point_read(struct debugger *debugger, const struct point *point, uint64_t *
     return view_read_number(&debugger->view, point->addresses[0], (unsigned)point->length, value);
 }
 
+/* ---- Following what moves ---- */
+
+/* A program's names are known also while another one runs. */
+static void show_processes(struct debugger *debugger, bool *was_away, bool show)
+{
+    for (unsigned i = 0; i < debugger->symbols.module_count; i++) {
+        struct module *module = debugger->symbols.modules[i];
+        if (show)
+            was_away[i] = module->away;
+        if (module->kind == MODULE_PROCESS && module->identity)
+            module->away = show ? false : was_away[i];
+    }
+}
+
+/* Quietly: what place_parse has to say was said when the point was set. */
+static unsigned resolve(struct debugger *debugger, const struct point *point, uint64_t *addresses)
+{
+    bool was_away[SYMBOLS_MAX_MODULES];
+    unsigned count = 0;
+    struct error error;
+    struct value value;
+    struct expression_scope scope;
+    size_t printed = debugger->out.size;
+    show_processes(debugger, was_away, true);
+    if (point->kind == POINT_BREAK) {
+        if (place_parse(debugger, point->text, addresses, MAX_POINT_ADDRESSES, &count, &error) < 0)
+            count = 0;
+    } else {
+        session_scope(debugger, &scope);
+        scope.frame = NULL;
+        if (expression_evaluate(&scope, point->text, &value, &error) == 0 && value.in_memory) {
+            addresses[0] = value.address;
+            count = 1;
+        }
+    }
+    show_processes(debugger, was_away, false);
+    debugger->out.size = printed;
+    return count;
+}
+
+int points_resolve(struct debugger *debugger, struct error *error)
+{
+    if (session_look(debugger, error) < 0)
+        return -1;
+    for (unsigned i = 0; i < debugger->point_count; i++) {
+        struct point *point = &debugger->points[i];
+        if (point->is_named)
+            point->address_count = resolve(debugger, point, point->addresses);
+    }
+    return 0;
+}
+
+/* An address in a program's file is that program's alone. */
+static bool runs_here(struct debugger *debugger, const struct point *point, uint64_t address)
+{
+    if (point->space && point->space != processes_space(debugger))
+        return false;
+    for (unsigned i = 0; i < debugger->symbols.module_count; i++) {
+        const struct module *module = debugger->symbols.modules[i];
+        if (module->kind == MODULE_PROCESS && module->identity && module_covers(module, address))
+            return !module->away;
+    }
+    return true;
+}
+
+bool point_holds(
+    struct debugger *debugger, const struct point *point, uint64_t address, uint64_t signature)
+{
+    uint64_t addresses[MAX_POINT_ADDRESSES];
+    if (session_look(debugger, NULL) < 0)
+        return true;
+    if (point->is_named && signature != debugger->follow.signature) {
+        unsigned count = resolve(debugger, point, addresses), i = 0;
+        while (i < count && addresses[i] != address)
+            i++;
+        if (i == count)
+            return false;
+    }
+    return point->physical || runs_here(debugger, point, address);
+}
+
 void points_look(struct debugger *debugger)
 {
     if (session_look(debugger, NULL) < 0)
         return;
     for (unsigned i = 0; i < debugger->point_count; i++) {
         struct point *point = &debugger->points[i];
-        if (point_has_value(point))
+        if (point_has_value(point) && point->address_count)
             point->old_known = point_read(debugger, point, &point->old);
     }
 }
@@ -81,6 +162,8 @@ void points_describe(struct debugger *debugger)
             print_address(debugger, point->addresses[j]);
             print(debugger, " ");
         }
+        if (point_by_address(point) && point->address_count == 0)
+            print(debugger, "<PENDING> ");
         print(debugger, "%s%s%s\n", point->kind == POINT_BREAK ? "(" : "", point->text,
             point->kind == POINT_BREAK ? ")" : "");
         if (point->condition)

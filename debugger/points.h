@@ -34,10 +34,12 @@ struct point {
     struct buffer script; /* lines of `commands`, each with its terminator */
     uint64_t hits, ignore;
     uint64_t addresses[MAX_POINT_ADDRESSES]; /* linear; for a watch one */
-    unsigned address_count;
-    uint64_t length;  /* watched bytes */
-    struct type type; /* watched */
-    uint64_t old;     /* the watched value when it was last looked at */
+    unsigned address_count; /* 0: what `text` names is not in memory where it was last resolved */
+    bool is_named;          /* `text` says where, whatever moves */
+    uint64_t space;         /* a place of user memory: its process's struct mm_struct; 0: none */
+    uint64_t length;        /* watched bytes */
+    struct type type;       /* watched */
+    uint64_t old;           /* the watched value when it was last looked at */
     bool old_known;
     uint32_t event_kinds; /* POINT_EVENT */
     bool match_address, match_value;
@@ -57,6 +59,14 @@ bool point_has_value(const struct point *point);
 bool point_read(struct debugger *debugger, const struct point *point, uint64_t *value);
 /* `Old value`, `New value`... are taken from here on: call after moving by other means. */
 void points_look(struct debugger *debugger);
+/*
+ * Finds anew the places of those that have names: what they name may have moved, come or gone. Says
+ * nothing where a name is not there.
+ */
+int points_resolve(struct debugger *debugger, struct error *error);
+/* Is a point's address still what its text names, and is its process the one that runs? */
+bool point_holds(
+    struct debugger *debugger, const struct point *point, uint64_t address, uint64_t signature);
 /* The list that `info breakpoints` shows. */
 void points_describe(struct debugger *debugger);
 

@@ -13,10 +13,12 @@
 
 struct asked {
     struct debugger *debugger;
-    struct point *point;
+    const struct point *point;
+    uint64_t address;
+    uint64_t signature; /* of what was in memory when the point was resolved */
 };
 
-/* A hit in the middle of a run: does the point's condition hold there? */
+/* A hit in the middle of a run: is the point still there, and does its condition hold? */
 static bool accept(void *context, struct timeline *timeline)
 {
     const struct asked *asked = context;
@@ -28,12 +30,15 @@ static bool accept(void *context, struct timeline *timeline)
     if (debugger->condition_error.text[0])
         return true;
     debugger_moved(debugger);
-    if (point->condition && session_number(debugger, point->condition, &value, &error) < 0) {
+    bool holds =
+        !point_by_address(point) || point_holds(debugger, point, asked->address, asked->signature);
+    if (holds && point->condition &&
+        session_number(debugger, point->condition, &value, &error) < 0) {
         debugger->condition_error = error;
         value = 1;
     }
     debugger_moved(debugger);
-    return value != 0;
+    return holds && value != 0;
 }
 
 static void fill(const struct point *point, unsigned which, struct asked *asked,
@@ -62,34 +67,131 @@ static void fill(const struct point *point, unsigned which, struct asked *asked,
         .disk = (unsigned)point->event_value,
         .member = TIMELINE_WHOLE_DISK,
         .text = point->text,
-        .accept = point->condition ? accept : NULL,
+        .accept = point->condition || follow_kernel(asked->debugger) ? accept : NULL,
         .context = asked,
     };
+    asked->address = condition->address;
+}
+
+/* ---- What moves what is stopped at ---- */
+
+/* What is in memory changes in the middle of a run: it stops there, and goes on with the new places
+ * of the points. */
+struct change {
+    struct debugger *debugger;
+    uint64_t seen, signature;
+};
+
+static uint64_t look_at_kernel(const struct change *change, struct timeline *timeline)
+{
+    struct view view;
+    return view_take(&view, timeline, NULL) == 0 ? follow_look(change->debugger, &view) : 0;
+}
+
+static void begin_looking(void *context, struct timeline *timeline)
+{
+    struct change *change = context;
+    change->seen = look_at_kernel(change, timeline);
+}
+
+/* The page tables were exchanged, or the machine is reset: is it another kernel now? */
+static bool is_other_kernel(void *context, struct timeline *timeline)
+{
+    struct change *change = context;
+    uint64_t now = look_at_kernel(change, timeline), before = change->seen;
+    bool resets = timeline_machine(timeline)->reset_requested;
+    change->seen = resets ? 0 : now;
+    return resets ? now != 0 : now != before;
+}
+
+/* Modules were loaded or are about to be unloaded, a program began or is about to end. */
+static bool is_other_content(void *context, struct timeline *timeline)
+{
+    struct change *change = context;
+    struct debugger *debugger = change->debugger;
+    (void)timeline;
+    debugger_moved(debugger);
+    bool changed =
+        session_look(debugger, NULL) == 0 && debugger->follow.signature != change->signature;
+    debugger_moved(debugger);
+    return changed;
 }
 
 struct armed {
     struct timeline_condition conditions[TIMELINE_MAX_CONDITIONS];
-    struct point *points[TIMELINE_MAX_CONDITIONS];
-    struct asked asked[MAX_POINTS];
+    struct point *points[TIMELINE_MAX_CONDITIONS]; /* NULL: a change */
+    struct asked asked[TIMELINE_MAX_CONDITIONS];
+    struct change change;
     unsigned count, own; /* `own` of the caller come first */
 };
 
-static int arm(struct debugger *debugger, const struct timeline_condition *extras,
-    unsigned extra_count, struct armed *armed, struct error *error)
+static int arm_one(struct armed *armed, const struct timeline_condition *condition,
+    struct point *point, struct error *error)
 {
+    if (armed->count == TIMELINE_MAX_CONDITIONS)
+        return error_set(error, "more than %d places to stop at: disable or delete some",
+            TIMELINE_MAX_CONDITIONS);
+    armed->conditions[armed->count] = *condition;
+    armed->points[armed->count++] = point;
+    return 0;
+}
+
+/* Only what can bring places of points that were not there before: forward what comes, backward
+ * what goes. The rest point_holds() sorts out. */
+static int arm_changes(
+    struct debugger *debugger, enum direction direction, struct armed *armed, struct error *error)
+{
+    static const char *const forward[] = {"do_init_module", "finalize_exec", NULL};
+    static const char *const backward[] = {"free_module", "begin_new_exec", "do_exit", NULL};
+    const char *const *names = direction == FORWARD ? forward : backward;
+    const struct module *kernel = follow_kernel(debugger);
+    bool any = false;
+    for (unsigned i = 0; i < debugger->point_count; i++)
+        any |= debugger->points[i].enabled && debugger->points[i].is_named;
+    if (!kernel || !any)
+        return 0;
+    armed->change =
+        (struct change){debugger, debugger->follow.kernel_signature, debugger->follow.signature};
+    struct timeline_condition space = {.kind = CONDITION_SPACE,
+        .accept = is_other_kernel,
+        .begin = begin_looking,
+        .context = &armed->change};
+    if (arm_one(armed, &space, NULL, error) < 0)
+        return -1;
+    for (; *names && !kernel->away; names++) {
+        const struct symbol *symbol = module_find(kernel, *names);
+        if (!symbol)
+            continue;
+        const struct timeline_condition condition = {.kind = CONDITION_EXECUTE,
+            .address = symbol->address,
+            .length = 1,
+            .accept = is_other_content,
+            .context = &armed->change};
+        if (arm_one(armed, &condition, NULL, error) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int arm(struct debugger *debugger, enum direction direction,
+    const struct timeline_condition *extras, unsigned extra_count, struct armed *armed,
+    struct error *error)
+{
+    struct timeline_condition condition;
     armed->own = armed->count = extra_count;
     if (extra_count)
         memcpy(armed->conditions, extras, extra_count * sizeof *extras);
+    if (points_resolve(debugger, error) < 0 || arm_changes(debugger, direction, armed, error) < 0)
+        return -1;
     for (unsigned i = 0; i < debugger->point_count; i++) {
         struct point *point = &debugger->points[i];
         unsigned places = point_by_address(point) ? point->address_count : 1;
-        armed->asked[i] = (struct asked){debugger, point};
         for (unsigned j = 0; point->enabled && j < places; j++) {
-            if (armed->count == TIMELINE_MAX_CONDITIONS)
-                return error_set(error, "more than %d places to stop at: disable or delete some",
-                    TIMELINE_MAX_CONDITIONS);
-            fill(point, j, &armed->asked[i], &armed->conditions[armed->count]);
-            armed->points[armed->count++] = point;
+            struct asked *asked = &armed->asked[armed->count % TIMELINE_MAX_CONDITIONS];
+            *asked = (struct asked){debugger, point, 0, debugger->follow.signature};
+            fill(point, j, asked, &condition);
+            if (arm_one(armed, &condition, point, error) < 0)
+                return -1;
         }
     }
     return 0;
@@ -116,10 +218,10 @@ int run_go(struct debugger *debugger, enum direction direction,
     struct error *error)
 {
     struct armed armed;
-    points_look(debugger);
     debugger->condition_error.text[0] = '\0';
-    if (arm(debugger, extras, extra_count, &armed, error) < 0)
+    if (arm(debugger, direction, extras, extra_count, &armed, error) < 0)
         return -1;
+    points_look(debugger);
     for (;;) {
         *result = (struct run_result){0};
         int status = timeline_run(
@@ -138,8 +240,12 @@ int run_go(struct debugger *debugger, enum direction direction,
             return 0;
         }
         result->point = armed.points[result->stop.condition];
-        if (hit_counts(debugger, result->point))
+        if (!result->point) {
+            if (arm(debugger, direction, extras, extra_count, &armed, error) < 0)
+                return -1;
+        } else if (hit_counts(debugger, result->point)) {
             return 0;
+        }
     }
 }
 

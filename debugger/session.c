@@ -1,7 +1,6 @@
 /* Opening and closing a session, looking at where it stands, executing a line. */
 #include "debugger/session.h"
 #include "debugger/command.h"
-#include "debugger/linux.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -64,21 +63,6 @@ void debugger_moved(struct debugger *debugger)
     debugger->view_known = false;
 }
 
-/* A kernel that moves itself is found as soon as it has set up its exception handlers. */
-static void place_kernel(struct debugger *debugger)
-{
-    uint64_t bias;
-    if (!debugger->unplaced)
-        return;
-    unsigned number = debugger->unplaced - 1;
-    if (!linux_find_bias(debugger, debugger->symbols.modules[number], &bias))
-        return;
-    symbols_move(&debugger->symbols, number, bias);
-    debugger->unplaced = 0;
-    print(debugger, "The kernel of %s runs 0x%" PRIx64 " from where it was linked.\n",
-        debugger->symbols.modules[number]->name, bias);
-}
-
 int session_look(struct debugger *debugger, struct error *error)
 {
     if (debugger->view_known)
@@ -87,7 +71,7 @@ int session_look(struct debugger *debugger, struct error *error)
         return -1;
     debugger->view_known = true;
     debugger->level = 0;
-    place_kernel(debugger);
+    follow(debugger);
     unwind_start(&debugger->symbols, &debugger->view, &debugger->frame);
     return 0;
 }
@@ -195,7 +179,7 @@ static void load_kernel(struct debugger *debugger)
     if (symbols_add_image(&debugger->symbols, name ? name : "kernel", image, blob.size, 0, &error) <
         0)
         print(debugger, "No symbols: %s\n", error.text);
-    else if (debugger->symbols.count == 0)
+    else if (symbols_count(&debugger->symbols) == 0)
         print(debugger, "The trace's kernel has no symbol table; 'add-symbol-file' adds one.\n");
 }
 
@@ -260,6 +244,7 @@ void debugger_close(struct debugger *debugger)
         free(debugger->displays[i].text);
     free(debugger->directory);
     symbols_free(&debugger->symbols);
+    follow_free(&debugger->follow);
     buffer_free(&debugger->out);
     timeline_close(debugger->timeline);
     free(debugger);

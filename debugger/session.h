@@ -12,6 +12,7 @@
 #include "debugger/disassemble.h"
 #include "debugger/display.h"
 #include "debugger/expression.h"
+#include "debugger/follow.h"
 #include "debugger/place.h"
 #include "debugger/points.h"
 #include "debugger/symbols.h"
@@ -30,7 +31,7 @@ enum {
 struct debugger {
     struct timeline *timeline;
     struct symbols symbols;
-    unsigned unplaced; /* 1 + the module whose bias is not known yet (KASLR); 0: none */
+    struct follow follow;
     struct buffer out;
     void (*flush)(void *context, struct buffer *output);
     void *flush_context;

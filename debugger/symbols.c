@@ -2,26 +2,40 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <elfutils/libdwelf.h>
 #include <gelf.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-enum { MAX_FILE = 1 << 30, COMPARE_BYTES = 4096 };
+#include "debugger/index.h"
+#include "debugger/relocate.h"
+
+enum { MAX_LIST = 1 << 28, COMPARE_BYTES = 4096 };
 
 static void module_free(struct module *module)
 {
     if (!module)
         return;
+    index_free(module->index);
     if (module->eh_frame)
         dwarf_cfi_end(module->eh_frame);
     if (module->dwarf)
         dwarf_end(module->dwarf);
     if (module->elf)
         elf_end(module->elf);
-    free(module->image);
+    if (module->mapped)
+        munmap(module->image, module->size);
+    else
+        free(module->image);
+    free(module->list);
+    free(module->slots);
+    free(module->owner);
     free(module->name);
     free(module);
 }
@@ -30,21 +44,20 @@ void symbols_free(struct symbols *symbols)
 {
     for (unsigned i = 0; i < symbols->module_count; i++)
         module_free(symbols->modules[i]);
-    free(symbols->list);
     *symbols = (struct symbols){0};
 }
 
-static int append(struct symbols *symbols, const struct symbol *symbol, struct error *error)
+static int append(struct module *module, const struct symbol *symbol, struct error *error)
 {
-    if (symbols->count == symbols->capacity) {
-        size_t capacity = symbols->capacity ? symbols->capacity * 2 : 1024;
-        struct symbol *list = realloc(symbols->list, capacity * sizeof *list);
+    if (module->count == module->capacity) {
+        size_t capacity = module->capacity ? module->capacity * 2 : 1024;
+        struct symbol *list = realloc(module->list, capacity * sizeof *list);
         if (!list)
             return error_set(error, "out of memory for symbols");
-        symbols->list = list;
-        symbols->capacity = capacity;
+        module->list = list;
+        module->capacity = capacity;
     }
-    symbols->list[symbols->count++] = *symbol;
+    module->list[module->count++] = *symbol;
     return 0;
 }
 
@@ -56,25 +69,70 @@ static int by_address(const void *a, const void *b)
     return strcmp(left->name, right->name);
 }
 
-static void sort(struct symbols *symbols)
+/* ---- Names ---- */
+
+static size_t hash(const char *name)
 {
-    if (symbols->count)
-        qsort(symbols->list, symbols->count, sizeof *symbols->list, by_address);
+    uint64_t value = 0xcbf29ce484222325;
+    for (; *name; name++)
+        value = (value ^ (uint8_t)*name) * 0x100000001b3;
+    return (size_t)(value ^ value >> 32);
+}
+
+/* Sorts the list, and makes the table that finds its names. */
+static int arrange(struct module *module, struct error *error)
+{
+    if (module->count == 0)
+        return 0;
+    qsort(module->list, module->count, sizeof *module->list, by_address);
+    module->slot_count = 1024;
+    while (module->slot_count < module->count * 2)
+        module->slot_count *= 2;
+    module->slots = calloc(module->slot_count, sizeof *module->slots);
+    if (!module->slots || module->count > UINT32_MAX - 1)
+        return error_set(error, "out of memory for symbols");
+    for (size_t i = 0; i < module->count; i++) {
+        size_t slot = hash(module->list[i].name) & (module->slot_count - 1);
+        while (module->slots[slot])
+            slot = (slot + 1) & (module->slot_count - 1);
+        module->slots[slot] = (uint32_t)i + 1;
+    }
+    return 0;
+}
+
+static unsigned rank(const struct symbol *symbol)
+{
+    return (symbol->kind == SYMBOL_FUNCTION    ? 4
+               : symbol->kind == SYMBOL_OBJECT ? 2
+                                               : 0) +
+           symbol->global;
+}
+
+const struct symbol *module_find(const struct module *module, const char *name)
+{
+    const struct symbol *best = NULL;
+    if (!module->slots)
+        return NULL;
+    for (size_t slot = hash(name) & (module->slot_count - 1); module->slots[slot];
+         slot = (slot + 1) & (module->slot_count - 1)) {
+        const struct symbol *symbol = &module->list[module->slots[slot] - 1];
+        if (strcmp(symbol->name, name) == 0 && (!best || rank(symbol) > rank(best)))
+            best = symbol;
+    }
+    return best;
 }
 
 /* ---- ELF ---- */
 
-static uint64_t section_end(Elf *elf, size_t index)
+static bool section_header(Elf *elf, size_t index, GElf_Shdr *header)
 {
-    GElf_Shdr header;
     Elf_Scn *section = elf_getscn(elf, index);
-    return section && gelf_getshdr(section, &header) ? header.sh_addr + header.sh_size : 0;
+    return section && gelf_getshdr(section, header);
 }
 
-static int add_table(
-    struct symbols *symbols, struct module *module, Elf_Scn *section, struct error *error)
+static int add_table(struct module *module, Elf_Scn *section, struct error *error)
 {
-    GElf_Shdr header;
+    GElf_Shdr header, own;
     Elf_Data *data = elf_getdata(section, NULL);
     if (!data || !gelf_getshdr(section, &header) || header.sh_entsize == 0)
         return 0;
@@ -86,33 +144,74 @@ static int add_table(
         const char *name = elf_strptr(module->elf, header.sh_link, entry.st_name);
         unsigned type = GELF_ST_TYPE(entry.st_info);
         if (!name || !*name || entry.st_shndx == SHN_UNDEF || entry.st_shndx == SHN_ABS ||
-            type == STT_FILE || type == STT_SECTION || type == STT_TLS)
+            type == STT_FILE || type == STT_SECTION || type == STT_TLS ||
+            !section_header(module->elf, entry.st_shndx, &own))
             continue;
         const struct symbol symbol = {
             .address = entry.st_value + module->bias,
             .size = entry.st_size,
-            .limit = section_end(module->elf, entry.st_shndx) + module->bias,
+            .limit = own.sh_addr + own.sh_size + module->bias,
             .name = name,
             .kind = type == STT_FUNC     ? SYMBOL_FUNCTION
                     : type == STT_OBJECT ? SYMBOL_OBJECT
                                          : SYMBOL_OTHER,
             .global = GELF_ST_BIND(entry.st_info) != STB_LOCAL,
         };
-        if (append(symbols, &symbol, error) < 0)
+        if (append(module, &symbol, error) < 0)
             return -1;
     }
     return 0;
 }
 
-static int add_elf_symbols(struct symbols *symbols, struct module *module, struct error *error)
+/* What the file's sections cover. */
+static void measure(struct module *module)
+{
+    Elf_Scn *section = NULL;
+    size_t names;
+    module->low = UINT64_MAX;
+    if (elf_getshdrstrndx(module->elf, &names) < 0)
+        return;
+    while ((section = elf_nextscn(module->elf, section))) {
+        GElf_Shdr header;
+        const char *name;
+        if (!gelf_getshdr(section, &header) || !(header.sh_flags & SHF_ALLOC) ||
+            header.sh_size == 0 || !(name = elf_strptr(module->elf, names, header.sh_name)))
+            continue;
+        uint64_t end = header.sh_addr + header.sh_size;
+        if (strcmp(name, ".data..percpu") == 0) {
+            module->percpu_low = header.sh_addr;
+            module->percpu_high = end;
+        } else if (header.sh_addr && end > header.sh_addr) {
+            module->low = header.sh_addr < module->low ? header.sh_addr : module->low;
+            module->high = end > module->high ? end : module->high;
+        }
+    }
+}
+
+/* Per-CPU variables are offsets, and no place in the module: they do not move with it. */
+static void mark_percpu(struct module *module)
+{
+    for (size_t i = 0; i < module->count; i++) {
+        struct symbol *symbol = &module->list[i];
+        uint64_t address = symbol->address - module->bias;
+        if (address < module->percpu_low || address >= module->percpu_high)
+            continue;
+        symbol->is_percpu = true;
+        symbol->address = address;
+    }
+}
+
+static int add_elf_symbols(struct module *module, struct error *error)
 {
     Elf_Scn *section = NULL;
     while ((section = elf_nextscn(module->elf, section))) {
         GElf_Shdr header;
         if (gelf_getshdr(section, &header) && header.sh_type == SHT_SYMTAB &&
-            add_table(symbols, module, section, error) < 0)
+            add_table(module, section, error) < 0)
             return -1;
     }
+    measure(module);
+    mark_percpu(module);
     return 0;
 }
 
@@ -126,6 +225,11 @@ static int open_elf(struct module *module, struct error *error)
     if (header.e_machine != EM_X86_64 && header.e_machine != EM_386)
         return error_set(error, "%s: an ELF file of another machine (%u), not x86", module->name,
             header.e_machine);
+    if (header.e_type == ET_REL)
+        return error_set(error,
+            "%s: relocatable, its sections have no addresses of their own: 'modules DIRECTORY' "
+            "finds a kernel module's in the guest",
+            module->name);
     module->dwarf = dwarf_begin_elf(module->elf, DWARF_C_READ, NULL);
     if (module->dwarf)
         module->debug_frame = dwarf_getcfi(module->dwarf);
@@ -135,8 +239,7 @@ static int open_elf(struct module *module, struct error *error)
 
 /* ---- Lists: "ffffffff81000000 T startup_64" ---- */
 
-static int add_line(
-    struct symbols *symbols, const struct module *module, char *line, struct error *error)
+static int add_line(struct module *module, char *line, struct error *error)
 {
     char *end, *name;
     errno = 0;
@@ -156,10 +259,10 @@ static int add_line(
                                            : SYMBOL_OTHER,
         .global = isupper((unsigned char)type),
     };
-    return append(symbols, &symbol, error);
+    return append(module, &symbol, error);
 }
 
-static int add_list(struct symbols *symbols, struct module *module, struct error *error)
+static int add_list(struct module *module, struct error *error)
 {
     char *text = module->image, *end = text + module->size;
     while (text < end) {
@@ -169,7 +272,7 @@ static int add_list(struct symbols *symbols, struct module *module, struct error
             return error_set(
                 error, "%s: neither ELF nor lines of 'ADDRESS TYPE NAME'", module->name);
         *stop = '\0'; /* the image has a byte to spare */
-        if (*text && add_line(symbols, module, text, error) < 0)
+        if (*text && add_line(module, text, error) < 0)
             return -1;
         text = stop + 1;
     }
@@ -178,21 +281,44 @@ static int add_list(struct symbols *symbols, struct module *module, struct error
 
 /* ---- Modules ---- */
 
-static int add_module(struct symbols *symbols, struct module *module, struct error *error)
+static bool is_elf(const void *image, size_t size)
 {
-    size_t before = symbols->count;
-    bool is_elf = module->size >= 4 && memcmp(module->image, "\177ELF", 4) == 0;
-    if (symbols->module_count == SYMBOLS_MAX_MODULES) {
+    return size >= 4 && memcmp(image, "\177ELF", 4) == 0;
+}
+
+static int read_names(struct module *module, struct error *error)
+{
+    if (module->size == 0)
+        return error_set(error, "%s: empty", module->name);
+    int result = is_elf(module->image, module->size)
+                     ? (open_elf(module, error) < 0 ? -1 : add_elf_symbols(module, error))
+                     : add_list(module, error);
+    return result < 0 ? -1 : arrange(module, error);
+}
+
+/* Takes over the image in any case. */
+static int add_module(struct symbols *symbols, const char *name, void *image, size_t size,
+    bool mapped, uint64_t bias, struct error *error)
+{
+    struct module *module = calloc(1, sizeof *module);
+    if (!module || !(module->name = strdup(name))) {
+        free(module);
+        if (mapped)
+            munmap(image, size);
+        else
+            free(image);
+        return error_set(error, "out of memory for symbols");
+    }
+    module->image = image;
+    module->size = size;
+    module->mapped = mapped;
+    module->bias = bias;
+    if (symbols->module_count == SYMBOLS_MAX_MODULES)
         error_set(error, "at most %d symbol files", SYMBOLS_MAX_MODULES);
-    } else if (module->size == 0) {
-        error_set(error, "%s: empty", module->name);
-    } else if (is_elf ? open_elf(module, error) == 0 && add_elf_symbols(symbols, module, error) == 0
-                      : add_list(symbols, module, error) == 0) {
+    else if (read_names(module, error) == 0) {
         symbols->modules[symbols->module_count++] = module;
-        sort(symbols);
         return 0;
     }
-    symbols->count = before;
     module_free(module);
     return -1;
 }
@@ -200,81 +326,178 @@ static int add_module(struct symbols *symbols, struct module *module, struct err
 int symbols_add_image(struct symbols *symbols, const char *name, void *image, size_t size,
     uint64_t bias, struct error *error)
 {
-    struct module *module = calloc(1, sizeof *module);
-    if (module)
-        module->name = strdup(name);
-    if (!module || !module->name) {
-        free(module);
-        free(image);
-        return error_set(error, "out of memory for symbols");
+    return add_module(symbols, name, image, size, false, bias, error);
+}
+
+/* Maps a file; lists and relocatable files are copied, because they are changed in memory. */
+static int map_file(
+    const char *path, void **image, size_t *size, bool *is_copy, struct error *error)
+{
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set_errno(error, "%s", path);
+    if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {
+        close(fd);
+        return error_set(error, "%s: not a regular file", path);
     }
-    module->image = image;
-    module->size = size;
-    module->bias = bias;
-    return add_module(symbols, module, error);
+    *size = (size_t)status.st_size;
+    void *map = *size ? mmap(NULL, *size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+    close(fd);
+    if (map == MAP_FAILED)
+        return error_set(error, "%s: %s", path, *size ? "cannot be mapped" : "empty");
+    const Elf64_Ehdr *header = map;
+    bool elf = is_elf(map, *size);
+    *image = map;
+    *is_copy = !elf || (*size > sizeof *header && header->e_type == ET_REL);
+    if (!*is_copy)
+        return 0;
+    uint8_t *copy = !elf && *size > MAX_LIST ? NULL : malloc(*size + 1);
+    if (copy) {
+        memcpy(copy, map, *size);
+        copy[*size] = '\0';
+    }
+    munmap(map, *size);
+    *image = copy;
+    return copy ? 0 : error_set(error, "%s: too large", path);
 }
 
 int symbols_add_file(struct symbols *symbols, const char *path, uint64_t bias, struct error *error)
 {
-    FILE *file = fopen(path, "rbe");
-    struct stat status;
-    if (!file)
-        return error_set_errno(error, "%s", path);
-    if (fstat(fileno(file), &status) < 0 || !S_ISREG(status.st_mode)) {
-        fclose(file);
-        return error_set(error, "%s: not a regular file", path);
-    }
-    struct buffer bytes = {0};
-    uint8_t *space;
-    size_t got;
-    do {
-        space = buffer_extend(&bytes, 1 << 16);
-        got = space ? fread(space, 1, 1 << 16, file) : 0;
-        if (space)
-            bytes.size -= (1 << 16) - got;
-    } while (got && bytes.size <= MAX_FILE);
-    bool failed = ferror(file);
-    fclose(file);
-    size_t size = bytes.size;
-    buffer_put_u8(&bytes, 0);
-    if (failed || bytes.failed || size > MAX_FILE) {
-        buffer_free(&bytes);
-        return error_set(error, "%s: cannot be read%s", path, failed ? "" : ", too large");
-    }
-    return symbols_add_image(symbols, path, bytes.data, size, bias, error);
+    void *image;
+    size_t size;
+    bool is_copy;
+    if (map_file(path, &image, &size, &is_copy, error) < 0)
+        return -1;
+    return add_module(symbols, path, image, size, !is_copy, bias, error);
 }
 
-void symbols_move(struct symbols *symbols, unsigned module, uint64_t bias)
+bool symbols_is_relocatable(const char *path)
 {
-    struct module *moved = symbols->modules[module];
-    const char *start = moved->image, *end = start + moved->size;
-    for (size_t i = 0; i < symbols->count; i++) {
-        if (symbols->list[i].name >= start && symbols->list[i].name < end) {
-            symbols->list[i].address += bias - moved->bias;
-            if (moved->elf)
-                symbols->list[i].limit += bias - moved->bias;
-        }
+    Elf64_Ehdr header;
+    FILE *file = fopen(path, "rbe");
+    bool is = file && fread(&header, sizeof header, 1, file) == 1 &&
+              is_elf(&header, sizeof header) && header.e_type == ET_REL;
+    if (file)
+        fclose(file);
+    return is;
+}
+
+int symbols_add_placed(struct symbols *symbols, const char *path,
+    const struct placed_section *sections, unsigned count, struct error *error)
+{
+    void *image;
+    size_t size;
+    bool is_copy;
+    if (map_file(path, &image, &size, &is_copy, error) < 0)
+        return -1;
+    if (!is_copy || !is_elf(image, size)) {
+        if (is_copy)
+            free(image);
+        else
+            munmap(image, size);
+        return error_set(error, "%s: not a relocatable ELF file", path);
     }
-    moved->bias = bias;
-    sort(symbols);
+    if (relocate(image, size, sections, count, error) < 0) {
+        free(image);
+        return error_prefix(error, "%s", path);
+    }
+    return add_module(symbols, path, image, size, false, 0, error);
+}
+
+void symbols_remove(struct symbols *symbols, unsigned module)
+{
+    if (symbols->first == symbols->modules[module])
+        symbols->first = NULL;
+    module_free(symbols->modules[module]);
+    symbols->module_count--;
+    memmove(&symbols->modules[module], &symbols->modules[module + 1],
+        (symbols->module_count - module) * sizeof symbols->modules[0]);
+}
+
+void symbols_move(struct module *module, uint64_t bias)
+{
+    for (size_t i = 0; i < module->count; i++) {
+        if (module->list[i].is_percpu)
+            continue;
+        module->list[i].address += bias - module->bias;
+        if (module->elf)
+            module->list[i].limit += bias - module->bias;
+    }
+    module->bias = bias;
+}
+
+size_t symbols_count(const struct symbols *symbols)
+{
+    size_t count = 0;
+    for (unsigned i = 0; i < symbols->module_count; i++)
+        count += symbols->modules[i]->count;
+    return count;
+}
+
+bool module_covers(const struct module *module, uint64_t address)
+{
+    address -= module->bias;
+    return !module->elf || (address >= module->low && address < module->high);
+}
+
+bool module_section(const struct module *module, const char *name, uint64_t *address,
+    const void **bytes, uint64_t *size)
+{
+    Elf_Scn *section = NULL;
+    size_t names;
+    if (!module->elf || elf_getshdrstrndx(module->elf, &names) < 0)
+        return false;
+    while ((section = elf_nextscn(module->elf, section))) {
+        GElf_Shdr header;
+        const char *own;
+        if (!gelf_getshdr(section, &header) ||
+            !(own = elf_strptr(module->elf, names, header.sh_name)) || strcmp(own, name) != 0)
+            continue;
+        Elf_Data *data = header.sh_type == SHT_NOBITS ? NULL : elf_rawdata(section, NULL);
+        *address = header.sh_addr;
+        *size = header.sh_size;
+        *bytes = data ? data->d_buf : NULL;
+        return true;
+    }
+    return false;
+}
+
+unsigned module_build_id(const struct module *module, uint8_t *id, unsigned max)
+{
+    const void *found = NULL;
+    ssize_t size = module->elf ? dwelf_elf_gnu_build_id(module->elf, &found) : 0;
+    if (size <= 0 || (size_t)size > max || !found)
+        return 0;
+    memcpy(id, found, (size_t)size);
+    return (unsigned)size;
 }
 
 /* ---- Lookups ---- */
 
-static unsigned rank(const struct symbol *symbol)
+/* The better of two symbols that may cover the address. */
+static const struct symbol *better(
+    const struct symbol *best, const struct symbol *symbol, uint64_t address)
 {
-    return (symbol->kind == SYMBOL_FUNCTION    ? 4
-               : symbol->kind == SYMBOL_OBJECT ? 2
-                                               : 0) +
-           symbol->global;
+    bool near = address < symbol->limit && address - symbol->address < (1 << 16) &&
+                (!best || best->address == symbol->address);
+    bool covers = symbol->size ? address - symbol->address < symbol->size : near;
+    if (symbol->is_percpu || !covers)
+        return best;
+    if (best && best->size == 0 && symbol->size)
+        best = NULL;
+    if (!best || (best->address == symbol->address && rank(symbol) > rank(best)) ||
+        (best->kind == SYMBOL_OTHER && symbol->kind != SYMBOL_OTHER))
+        return symbol;
+    return best;
 }
 
-const struct symbol *symbols_at(const struct symbols *symbols, uint64_t address)
+static const struct symbol *find_in(const struct module *module, uint64_t address)
 {
-    size_t low = 0, high = symbols->count;
+    size_t low = 0, high = module->count;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (symbols->list[middle].address <= address)
+        if (module->list[middle].address <= address)
             low = middle + 1;
         else
             high = middle;
@@ -282,19 +505,27 @@ const struct symbol *symbols_at(const struct symbols *symbols, uint64_t address)
     const struct symbol *best = NULL;
     /* Labels inside a function come after it in the list. */
     for (size_t back = 0; back < 64 && back < low; back++) {
-        const struct symbol *symbol = &symbols->list[low - 1 - back];
-        bool near = address < symbol->limit && address - symbol->address < (1 << 16) &&
-                    (!best || best->address == symbol->address);
-        bool covers = symbol->size ? address - symbol->address < symbol->size : near;
-        if (!covers)
-            continue;
-        if (best && best->size == 0 && symbol->size)
-            best = NULL;
-        if (!best || (best->address == symbol->address && rank(symbol) > rank(best)) ||
-            (best->kind == SYMBOL_OTHER && symbol->kind != SYMBOL_OTHER))
-            best = symbol;
-        if (best->size && best->kind != SYMBOL_OTHER && symbol->address != best->address)
+        const struct symbol *symbol = &module->list[low - 1 - back];
+        best = better(best, symbol, address);
+        if (best && best->size && best->kind != SYMBOL_OTHER && symbol->address != best->address)
             break;
+    }
+    return best;
+}
+
+const struct symbol *symbols_at(const struct symbols *symbols, uint64_t address)
+{
+    const struct symbol *best = NULL;
+    for (unsigned i = 0; i < symbols->module_count; i++) {
+        const struct module *module = symbols->modules[i];
+        const struct symbol *found;
+        if (module->away || !module_covers(module, address) || !(found = find_in(module, address)))
+            continue;
+        if (!best || (found->size && !best->size) ||
+            (!best->size == !found->size &&
+                (found->address > best->address ||
+                    (found->address == best->address && rank(found) > rank(best)))))
+            best = found;
     }
     return best;
 }
@@ -302,10 +533,13 @@ const struct symbol *symbols_at(const struct symbols *symbols, uint64_t address)
 const struct symbol *symbols_find(const struct symbols *symbols, const char *name)
 {
     const struct symbol *best = NULL;
-    for (size_t i = 0; i < symbols->count; i++) {
-        const struct symbol *symbol = &symbols->list[i];
-        if (strcmp(symbol->name, name) == 0 && (!best || rank(symbol) > rank(best)))
-            best = symbol;
+    if (symbols->first && !symbols->first->away && (best = module_find(symbols->first, name)))
+        return best;
+    for (unsigned i = 0; i < symbols->module_count; i++) {
+        const struct module *module = symbols->modules[i];
+        const struct symbol *found = module->away ? NULL : module_find(module, name);
+        if (found && (!best || rank(found) > rank(best)))
+            best = found;
     }
     return best;
 }

@@ -17,48 +17,88 @@
 #include "base/error.h"
 #include "debugger/view.h"
 
+struct symbol {
+    uint64_t address; /* in the guest; of a per-CPU variable its offset in a CPU's area */
+    uint64_t size;    /* 0: not known */
+    uint64_t limit;   /* where what it is in ends: its section */
+    const char *name;
+    enum symbol_kind { SYMBOL_FUNCTION, SYMBOL_OBJECT, SYMBOL_OTHER } kind;
+    bool global;
+    bool is_percpu;
+};
+
 /* One ELF file or symbol list. Addresses in the guest are those of the file plus `bias`. */
 struct module {
     char *name;
-    void *image; /* the file's bytes, owned; NULL for a symbol list */
+    void *image; /* the file's bytes, owned */
     size_t size;
-    Elf *elf;
+    bool mapped;            /* `image` is mapped, not allocated */
+    Elf *elf;               /* NULL: a symbol list */
     Dwarf *dwarf;           /* NULL: no debugging information */
     Dwarf_CFI *debug_frame; /* .debug_frame; may be NULL */
     Dwarf_CFI *eh_frame;    /* .eh_frame; may be NULL */
     uint64_t bias;
+    bool away; /* nothing of it is in the guest's memory at this position */
+    /* What decides where it is: the person who gave an address, or the guest at each position. */
+    enum module_kind { MODULE_FIXED, MODULE_KERNEL, MODULE_LOADED, MODULE_PROCESS } kind;
+    char *owner;       /* the kernel module's name; the process's name or number */
+    uint64_t identity; /* MODULE_LOADED: the address of its struct module */
+    /* Of the file: all its allocated sections, and the per-CPU variables. */
+    uint64_t low, high, percpu_low, percpu_high;
+    struct symbol *list; /* ascending by address */
+    size_t count, capacity;
+    uint32_t *slots; /* a hash table of names: 1 + index into list; 0: empty */
+    size_t slot_count;
+    struct index *index; /* of the debugging information, made when it is first asked for */
 };
 
-enum symbol_kind { SYMBOL_FUNCTION, SYMBOL_OBJECT, SYMBOL_OTHER };
-
-struct symbol {
-    uint64_t address; /* in the guest */
-    uint64_t size;    /* 0: not known */
-    uint64_t limit;   /* where what it is in ends: its section */
-    const char *name;
-    enum symbol_kind kind;
-    bool global;
-};
-
-enum { SYMBOLS_MAX_MODULES = 64 };
+enum { SYMBOLS_MAX_MODULES = 256 };
 
 struct symbols {
     struct module *modules[SYMBOLS_MAX_MODULES];
     unsigned module_count;
-    struct symbol *list; /* ascending by address */
-    size_t count, capacity;
+    const struct module *first; /* names are looked up in this one first; may be NULL */
 };
 
 /* A zeroed struct symbols is empty. */
 void symbols_free(struct symbols *symbols);
 
-/* Adds an ELF image; takes over `image` (malloc'ed) in any case. */
+/*
+ * Adds an ELF image; takes over `image` (malloc'ed) in any case. A relocatable one (a kernel
+ * module) is refused: symbols_add_placed() adds it.
+ */
 int symbols_add_image(struct symbols *symbols, const char *name, void *image, size_t size,
     uint64_t bias, struct error *error);
 /* Adds a file: ELF, or lines "ADDRESS TYPE NAME" as System.map and /proc/kallsyms have. */
 int symbols_add_file(struct symbols *symbols, const char *path, uint64_t bias, struct error *error);
+
+/* Where a loader put a section of a relocatable file. */
+struct placed_section {
+    char name[64];
+    uint64_t address;
+};
+
+/* Adds a relocatable file whose sections are where the list says; others are nowhere. */
+int symbols_add_placed(struct symbols *symbols, const char *path,
+    const struct placed_section *sections, unsigned count, struct error *error);
+/* Is the file relocatable: has it to be placed section by section? */
+bool symbols_is_relocatable(const char *path);
+/* Takes a module out; those after it move down by one. */
+void symbols_remove(struct symbols *symbols, unsigned module);
 /* Moves a module to another bias. */
-void symbols_move(struct symbols *symbols, unsigned module, uint64_t bias);
+void symbols_move(struct module *module, uint64_t bias);
+
+/* All symbols there are. */
+size_t symbols_count(const struct symbols *symbols);
+/* A name of this module, functions and globals preferred; NULL when it has none. */
+const struct symbol *module_find(const struct module *module, const char *name);
+/* A section by name: its file address and its bytes in the file, NULL when it has none there. */
+bool module_section(const struct module *module, const char *name, uint64_t *address,
+    const void **bytes, uint64_t *size);
+/* Does the module have code or data at this guest address? */
+bool module_covers(const struct module *module, uint64_t address);
+/* The build ID's bytes: how many, 0 without one. */
+unsigned module_build_id(const struct module *module, uint8_t *id, unsigned max);
 
 /* The symbol that covers the address, preferring functions, then global names; NULL when none. */
 const struct symbol *symbols_at(const struct symbols *symbols, uint64_t address);

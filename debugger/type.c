@@ -240,23 +240,14 @@ static bool enumerator_of(Dwarf_Die *type, const char *name, uint64_t *value)
 bool type_find_enumerator(
     const struct symbols *symbols, const char *name, uint64_t *value, struct type *type)
 {
-    for (unsigned i = 0; i < symbols->module_count; i++) {
-        Dwarf *dwarf = symbols->modules[i]->dwarf;
-        Dwarf_CU *cu = NULL;
-        Dwarf_Die unit, child;
-        while (dwarf && dwarf_get_units(dwarf, cu, &cu, NULL, NULL, &unit, NULL) == 0) {
-            if (dwarf_child(&unit, &child) != 0)
-                continue;
-            do {
-                if (dwarf_tag(&child) == DW_TAG_enumeration_type &&
-                    enumerator_of(&child, name, value)) {
-                    *type = type_from_die(&child);
-                    return true;
-                }
-            } while (dwarf_siblingof(&child, &child) == 0);
-        }
-    }
-    return false;
+    static const int tags[] = {DW_TAG_enumerator};
+    const struct module *module;
+    Dwarf_Die die;
+    if (!symbols_find_die(symbols, name, tags, 1, &module, &die) ||
+        !enumerator_of(&die, name, value))
+        return false;
+    *type = type_from_die(&die);
+    return true;
 }
 
 /* ---- Members ---- */

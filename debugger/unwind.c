@@ -31,6 +31,8 @@ static Dwarf_Frame *find_cfi(
         const struct module *candidate = symbols->modules[i];
         Dwarf_Frame *frame;
         *module = candidate;
+        if (candidate->away || !module_covers(candidate, address))
+            continue;
         if (candidate->debug_frame &&
             dwarf_cfi_addrframe(candidate->debug_frame, address - candidate->bias, &frame) == 0)
             return frame;
@@ -128,7 +130,7 @@ static bool is_code(const struct symbols *symbols, const struct view *view, uint
     uint8_t byte;
     const struct symbol *symbol = symbols_at(symbols, address);
     return view_read(view, address, &byte, 1) &&
-           (symbols->count == 0 || (symbol && symbol->kind != SYMBOL_OBJECT));
+           (symbols->module_count == 0 || (symbol && symbol->kind != SYMBOL_OBJECT));
 }
 
 static bool next_by_pointer(const struct symbols *symbols, const struct view *view,

@@ -117,6 +117,11 @@ static enum variable_result find_local(struct scope *scope, const char *name, st
     return result;
 }
 
+static uint64_t symbol_address(const struct view *view, const struct symbol *symbol)
+{
+    return symbol->address + (symbol->is_percpu ? view_percpu_base(view) : 0);
+}
+
 enum variable_result variables_find(const struct symbols *symbols, const struct view *view,
     const struct frame *frame, const char *name, struct value *value)
 {
@@ -140,7 +145,7 @@ enum variable_result variables_find(const struct symbols *symbols, const struct 
         struct type type = type_of(&die);
         if (!symbol)
             return VARIABLE_NOWHERE;
-        *value = value_at(symbol->address, &type);
+        *value = value_at(symbol_address(view, symbol), &type);
         return VARIABLE_FOUND;
     }
     if (!symbol)
@@ -150,7 +155,7 @@ enum variable_result variables_find(const struct symbols *symbols, const struct 
     struct type type = symbol->kind == SYMBOL_FUNCTION ? type_builtin(TYPE_FUNCTION, 0)
                        : scalar ? type_builtin(TYPE_UNSIGNED, (unsigned)symbol->size)
                                 : type_builtin(TYPE_UNSIGNED, 8);
-    *value = value_at(symbol->address, &type);
+    *value = value_at(symbol_address(view, symbol), &type);
     return VARIABLE_FOUND;
 }
 

@@ -41,6 +41,14 @@ bool view_read_string(const struct view *view, uint64_t address, char *text, siz
     return true;
 }
 
+uint64_t view_percpu_base(const struct view *view)
+{
+    /* In the kernel GS points to the per-CPU area; in user mode the other base does. A base below
+     * the kernel's half belongs to user space: the entry code has not swapped them yet. */
+    uint64_t base = view->state.segment[SEG_GS].base;
+    return base >> 63 ? base : view->state.kernel_gs_base;
+}
+
 uint64_t view_pc(const struct view *view)
 {
     uint64_t base = vcpu_in_64bit_mode(&view->state) ? 0 : view->state.segment[SEG_CS].base;

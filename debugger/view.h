@@ -24,6 +24,8 @@ bool view_read_number(const struct view *view, uint64_t address, unsigned size, 
  */
 bool view_read_string(const struct view *view, uint64_t address, char *text, size_t size);
 
+/* What a per-CPU variable's offset is added to on this CPU: the kernel's GS base. */
+uint64_t view_percpu_base(const struct view *view);
 /* The linear address of the next instruction. */
 uint64_t view_pc(const struct view *view);
 

@@ -25,6 +25,8 @@ static bool event_matches(
         return printed_ends_with(&timeline->printed, event->ordinal, condition->text);
     case CONDITION_DISK:
         return timeline->touched[index].yes;
+    case CONDITION_SPACE:
+        return timeline->machine->reset_requested;
     default:
         return false;
     }
@@ -164,7 +166,7 @@ bool conditions_resolve(struct timeline *timeline)
             stop.address = stop.rip = hit.rip;
             stop.vector = hit.vector;
             stop.error = hit.error;
-        } else if (condition->kind != CONDITION_MODE) {
+        } else if (condition->kind != CONDITION_MODE && condition->kind != CONDITION_SPACE) {
             stop.address = address_of(condition, &hit);
             stop.is_write = hit.is_write;
         }
@@ -200,6 +202,9 @@ static bool describe(const struct timeline_condition *condition, struct breakpoi
         return true;
     case CONDITION_MODE:
         *breakpoint = (struct breakpoint){.kind = BREAK_MODE};
+        return true;
+    case CONDITION_SPACE:
+        *breakpoint = (struct breakpoint){.kind = BREAK_SPACE};
         return true;
     default:
         return false;

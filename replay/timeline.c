@@ -370,6 +370,14 @@ static int scan(struct timeline *timeline, struct place end, struct last_hit *la
     }
 }
 
+static void begin_stretch(struct timeline *timeline)
+{
+    for (unsigned i = 0; i < timeline->condition_count; i++) {
+        if (timeline->conditions[i].begin)
+            timeline->conditions[i].begin(timeline->conditions[i].context, timeline);
+    }
+}
+
 /* To the place before what was hit. */
 static int go_before(struct timeline *timeline, const struct last_hit *last, struct error *error)
 {
@@ -391,7 +399,10 @@ static int run_backward(struct timeline *timeline, struct error *error)
     enum advance how;
     while (checkpoints_find(timeline->checkpoints, end.position, end.delivered == 0, &from)) {
         struct last_hit last = {0};
-        if (restore(timeline, from, error) < 0 || scan(timeline, end, &last, &how, error) < 0)
+        if (restore(timeline, from, error) < 0)
+            return -1;
+        begin_stretch(timeline);
+        if (scan(timeline, end, &last, &how, error) < 0)
             return -1;
         if (how == ADVANCE_INTERRUPTED) {
             finish(timeline->stop, how);

@@ -75,6 +75,7 @@ enum condition_kind {
     CONDITION_CONSOLE,   /* the guest has just printed `text` */
     CONDITION_EXCEPTION, /* an exception was delivered; vector `address` if match_address */
     CONDITION_MODE,      /* CPL, protected mode, paging, long mode or 64-bit code changed */
+    CONDITION_SPACE,     /* CR3 was given another value, or the machine is about to be reset */
     CONDITION_DISK,      /* [address, address + length), in sectors, of a disk was accessed */
 };
 
@@ -106,6 +107,9 @@ struct timeline_condition {
     /* Asked at every hit, with the machine standing there (going forward's place); false: not a
      * stop. May be NULL. */
     bool (*accept)(void *context, struct timeline *timeline);
+    /* Called where a search backward begins a stretch, which it does forward: stretches come last
+     * first. May be NULL. */
+    void (*begin)(void *context, struct timeline *timeline);
     void *context;
 };
 

@@ -46,6 +46,7 @@ enum exit_kind {
     EXIT_WATCHPOINT, /* what just happened touched a watched range at `address` (GVA, or GPA) */
     EXIT_EXCEPTION,  /* BREAK_EXCEPTION: an exception has just been delivered */
     EXIT_MODE,       /* BREAK_MODE: the mode or the privilege level has just changed */
+    EXIT_SPACE,      /* BREAK_SPACE: CR3 has just been given another value */
     EXIT_MATCH,      /* request.match: the next boundary where these registers stand */
     EXIT_PAUSE,      /* request.stop_at_pause: a loop of PAUSEs */
     EXIT_UNEMULATED, /* kvm: the software CPU is to execute the instruction at RIP, of which nothing
@@ -61,7 +62,7 @@ struct vcpu_exit {
     bool is_write;    /* watchpoints */
     uint64_t address; /* port, GPA or GVA */
     uint64_t value;   /* PIO_OUT and MMIO_WRITE */
-    /* BREAKPOINT to MODE: all that were hit at once, 1 << index in the list; `kind` is the first
+    /* BREAKPOINT to SPACE: all that were hit at once, 1 << index in the list; `kind` is the first
      * kind among them. An exception's vector, error code (0: none) and RIP as pushed are there when
      * one was hit, whatever `kind` is. */
     uint64_t hits;
@@ -100,6 +101,7 @@ enum { ENGINE_DONE = 0, ENGINE_MORE = 1 };
  * (memory_changed). Linear ranges are those of the page tables at that moment.
  * BREAK_EXCEPTION: vectors [address, address + length). Exceptions raised by INT3, INTO and INT1
  * count, INT n does not. BREAK_MODE: real, protected, long mode, paging, CPL, 64-bit code.
+ * BREAK_SPACE: the guest gave CR3 another value; a reset is none.
  */
 enum break_kind {
     BREAK_EXECUTE,
@@ -108,6 +110,7 @@ enum break_kind {
     BREAK_ACCESS,
     BREAK_EXCEPTION,
     BREAK_MODE,
+    BREAK_SPACE,
 };
 
 enum { ENGINE_MAX_BREAKPOINTS = 64 };

@@ -96,6 +96,8 @@ static void set_cr3(struct cpu *cpu, uint64_t value)
     check_pdptes(cpu, cpu->s.cr0, value, cpu->s.cr4, cpu->s.efer & EFER_LME);
     cpu->s.cr3 = value;
     tlb_flush_non_global(cpu);
+    if (cpu->space_points)
+        cpu->stop_requested = true;
 }
 
 static void set_cr4(struct cpu *cpu, uint64_t value)

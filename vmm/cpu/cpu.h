@@ -245,6 +245,8 @@ struct cpu {
     bool watching_anything;      /* some is not BREAK_EXECUTE */
     uint64_t mode_points;        /* those that are BREAK_MODE, by bit */
     unsigned mode_seen;          /* watch.c's name of the mode when it was last looked at */
+    uint64_t space_points;       /* those that are BREAK_SPACE, by bit */
+    uint64_t space_seen;         /* CR3 when it was last looked at */
     struct vcpu_exit access_hit; /* by the instruction under way: void if it is abandoned */
     struct vcpu_exit change_hit; /* by what stays: deliveries, page tables, devices */
     struct vcpu_exit exception_hit;

@@ -154,12 +154,13 @@ void watch_forget(struct cpu *cpu)
 {
     cpu->access_hit.hits = cpu->change_hit.hits = cpu->exception_hit.hits = 0;
     cpu->mode_seen = mode_now(cpu);
+    cpu->space_seen = cpu->s.cr3;
 }
 
 void watch_set(struct cpu *cpu)
 {
     cpu->watching = cpu->watching_exceptions = cpu->watching_anything = false;
-    cpu->mode_points = 0;
+    cpu->mode_points = cpu->space_points = 0;
     for (unsigned i = 0; i < cpu->breakpoint_count; i++) {
         enum break_kind kind = cpu->breakpoints[i].kind;
         cpu->watching |= is_data(&cpu->breakpoints[i]);
@@ -167,6 +168,8 @@ void watch_set(struct cpu *cpu)
         cpu->watching_anything |= kind != BREAK_EXECUTE;
         if (kind == BREAK_MODE)
             cpu->mode_points |= 1ull << i;
+        if (kind == BREAK_SPACE)
+            cpu->space_points |= 1ull << i;
     }
     watch_forget(cpu);
 }
@@ -177,12 +180,14 @@ bool watch_take(struct cpu *cpu, struct vcpu_exit *exit)
     const struct vcpu_exit *data = cpu->access_hit.hits ? &cpu->access_hit : &cpu->change_hit;
     uint64_t data_hits = cpu->access_hit.hits | cpu->change_hit.hits;
     uint64_t mode_hits = mode_now(cpu) != cpu->mode_seen ? cpu->mode_points : 0;
-    uint64_t hits = data_hits | exception->hits | mode_hits;
+    uint64_t space_hits = cpu->s.cr3 != cpu->space_seen ? cpu->space_points : 0;
+    uint64_t hits = data_hits | exception->hits | mode_hits | space_hits;
     if (!hits) {
         cpu->mode_seen = mode_now(cpu);
+        cpu->space_seen = cpu->s.cr3;
         return false;
     }
-    *exit = (struct vcpu_exit){.kind = EXIT_MODE};
+    *exit = (struct vcpu_exit){.kind = mode_hits ? EXIT_MODE : EXIT_SPACE};
     if (data_hits)
         *exit = *data;
     else if (exception->hits)

@@ -373,6 +373,7 @@ static int serve(struct machine *machine, const struct run_plan *plan, struct po
     case EXIT_WATCHPOINT:
     case EXIT_EXCEPTION:
     case EXIT_MODE:
+    case EXIT_SPACE:
         serve_breakpoint(machine);
         return 0;
     case EXIT_MATCH:

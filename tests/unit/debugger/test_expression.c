@@ -205,7 +205,7 @@ static void test_symbols(void **state)
     assert_string_equal(symbols_at(&fixture->symbols, 0x2010)->name, "other");
     assert_null(symbols_at(&fixture->symbols, 0xfff));
     assert_int_equal(symbols_find(&fixture->symbols, "other")->address, 0x2010);
-    symbols_move(&fixture->symbols, 0, 0x100000);
+    symbols_move(fixture->symbols.modules[0], 0x100000);
     assert_int_equal(symbols_find(&fixture->symbols, "other")->address, 0x102010);
 }
 

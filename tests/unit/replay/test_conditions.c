@@ -179,6 +179,22 @@ static void mode_changes_are_hit_both_ways(void **state)
     timeline_close(timeline);
 }
 
+static void another_address_space_is_hit_both_ways(void **state)
+{
+    (void)state;
+    const struct timeline_condition space = {.kind = CONDITION_SPACE};
+    record("clock", "ticks=3", UINT64_MAX);
+    compare_directions(&space, 1);
+    struct timeline *timeline = open_trace(0);
+    uint64_t first = state_of(timeline).cr3;
+    assert_int_equal(run(timeline, FORWARD, &space).why, TIMELINE_CONDITION);
+    uint64_t second = state_of(timeline).cr3;
+    assert_true(second != first);
+    assert_int_equal(run(timeline, BACKWARD, &space).why, TIMELINE_CONDITION);
+    assert_true(state_of(timeline).cr3 == first);
+    timeline_close(timeline);
+}
+
 /* ---- Writes ---- */
 
 /* Looks at `length` bytes after each of `count` instructions: every change is at a hit. */
@@ -530,6 +546,7 @@ int main(void)
         cmocka_unit_test(a_breakpoint_on_a_handler_is_hit_both_ways),
         cmocka_unit_test(an_interrupt_is_chosen_by_its_vector),
         cmocka_unit_test(mode_changes_are_hit_both_ways),
+        cmocka_unit_test(another_address_space_is_hit_both_ways),
         cmocka_unit_test(a_pushed_interrupt_frame_is_a_write),
         cmocka_unit_test(a_pushed_exception_frame_is_a_write),
         cmocka_unit_test(a_bit_in_a_page_table_is_a_write),

@@ -1,0 +1,328 @@
+#include "debugger/index.h"
+
+#include <dwarf.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_DEPTH = 64 };
+
+struct unit_range {
+    uint64_t start, end;
+    Dwarf_Off unit;
+};
+
+struct entry {
+    const char *name;
+    uint64_t place; /* the DIE's offset; of DW_TAG_inlined_subroutine the address of its code */
+    uint32_t next;  /* 1 + the next one in the same slot; 0: none */
+    uint16_t tag;
+    bool is_weak; /* a declaration, or a function of which this has no code */
+};
+
+struct index {
+    struct unit_range *ranges; /* ascending by start */
+    size_t range_count, range_capacity;
+    bool has_names;
+    struct entry *entries;
+    size_t count, capacity;
+    uint32_t *slots;
+    size_t slot_count; /* a power of two */
+    bool failed;       /* out of memory: what is there is not all */
+};
+
+void index_free(struct index *index)
+{
+    if (!index)
+        return;
+    free(index->ranges);
+    free(index->entries);
+    free(index->slots);
+    free(index);
+}
+
+/* ---- Units by address ---- */
+
+static void add_range(struct index *index, uint64_t start, uint64_t end, Dwarf_Off unit)
+{
+    if (start >= end)
+        return;
+    if (index->range_count == index->range_capacity) {
+        size_t capacity = index->range_capacity ? index->range_capacity * 2 : 256;
+        struct unit_range *ranges = realloc(index->ranges, capacity * sizeof *ranges);
+        if (!ranges) {
+            index->failed = true;
+            return;
+        }
+        index->ranges = ranges;
+        index->range_capacity = capacity;
+    }
+    index->ranges[index->range_count++] = (struct unit_range){start, end, unit};
+}
+
+static int by_start(const void *a, const void *b)
+{
+    const struct unit_range *left = a, *right = b;
+    return (left->start > right->start) - (left->start < right->start);
+}
+
+static void make_ranges(struct index *index, Dwarf *dwarf)
+{
+    Dwarf_CU *cu = NULL;
+    Dwarf_Die unit;
+    uint8_t type;
+    while (dwarf_get_units(dwarf, cu, &cu, NULL, &type, &unit, NULL) == 0) {
+        Dwarf_Addr base, start, end;
+        ptrdiff_t offset = 0;
+        if (type != DW_UT_compile && type != DW_UT_partial)
+            continue;
+        while ((offset = dwarf_ranges(&unit, offset, &base, &start, &end)) > 0)
+            add_range(index, start, end, dwarf_dieoffset(&unit));
+    }
+    if (index->range_count)
+        qsort(index->ranges, index->range_count, sizeof *index->ranges, by_start);
+}
+
+static struct index *index_of(struct module *module)
+{
+    if (!module->index && module->dwarf && (module->index = calloc(1, sizeof *module->index)))
+        make_ranges(module->index, module->dwarf);
+    return module->index;
+}
+
+bool index_unit(struct module *module, uint64_t address, Dwarf_Die *unit)
+{
+    const struct index *index = index_of(module);
+    size_t low = 0, high = index ? index->range_count : 0;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (index->ranges[middle].start <= address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    /* Ranges of different units may overlap a little: of the nearest, the one that covers. */
+    for (size_t back = 0; back < 8 && back < low; back++) {
+        const struct unit_range *range = &index->ranges[low - 1 - back];
+        if (address < range->end)
+            return dwarf_offdie(module->dwarf, range->unit, unit) != NULL;
+    }
+    return false;
+}
+
+/* ---- Names ---- */
+
+/* Where code was inlined has slots of its own: of some names there are ten thousand. */
+static size_t hash(const char *name, int tag)
+{
+    uint64_t value = 0xcbf29ce484222325 ^ (tag == DW_TAG_inlined_subroutine);
+    for (; *name; name++)
+        value = (value ^ (uint8_t)*name) * 0x100000001b3;
+    return (size_t)(value ^ value >> 32);
+}
+
+static bool grow(struct index *index)
+{
+    if (index->count < index->capacity)
+        return true;
+    size_t capacity = index->capacity ? index->capacity * 2 : 1024;
+    struct entry *entries = realloc(index->entries, capacity * sizeof *entries);
+    if (entries)
+        index->entries = entries;
+    uint32_t *slots = calloc(capacity, sizeof *slots);
+    if (!entries || !slots || capacity > UINT32_MAX) {
+        free(slots);
+        index->failed = true;
+        return false;
+    }
+    free(index->slots);
+    index->slots = slots;
+    index->slot_count = index->capacity = capacity;
+    for (size_t i = 0; i < index->count; i++) {
+        size_t slot = hash(entries[i].name, entries[i].tag) & (capacity - 1);
+        entries[i].next = slots[slot];
+        slots[slot] = (uint32_t)i + 1;
+    }
+    return true;
+}
+
+static struct entry *first_of(const struct index *index, const char *name, int tag)
+{
+    uint32_t at = index->slot_count ? index->slots[hash(name, tag) & (index->slot_count - 1)] : 0;
+    return at ? &index->entries[at - 1] : NULL;
+}
+
+static struct entry *next_of(const struct index *index, const struct entry *entry)
+{
+    return entry->next ? &index->entries[entry->next - 1] : NULL;
+}
+
+static bool is_one(const struct entry *entry, const char *name, int tag)
+{
+    return entry->tag == tag && (entry->name == name || strcmp(entry->name, name) == 0);
+}
+
+/* Of a type one definition is enough, and a declaration only where there is nothing else. */
+static void add(struct index *index, const char *name, uint64_t place, int tag, bool is_weak)
+{
+    bool every = !is_weak && (tag == DW_TAG_variable || tag == DW_TAG_subprogram ||
+                                 tag == DW_TAG_inlined_subroutine);
+    struct entry *entry = tag == DW_TAG_inlined_subroutine ? NULL : first_of(index, name, tag);
+    for (; entry; entry = next_of(index, entry)) {
+        if (!is_one(entry, name, tag) || (every && !entry->is_weak))
+            continue;
+        if (entry->is_weak && !is_weak) {
+            entry->place = place;
+            entry->is_weak = false;
+            return;
+        }
+        if (!every)
+            return;
+    }
+    if (!grow(index))
+        return;
+    size_t slot = hash(name, tag) & (index->slot_count - 1);
+    index->entries[index->count++] = (struct entry){.name = name,
+        .place = place,
+        .next = index->slots[slot],
+        .tag = (uint16_t)tag,
+        .is_weak = is_weak};
+    index->slots[slot] = (uint32_t)index->count;
+}
+
+static bool entry_address(Dwarf_Die *die, Dwarf_Addr *address)
+{
+    Dwarf_Addr base, end;
+    return dwarf_entrypc(die, address) == 0 || dwarf_ranges(die, 0, &base, address, &end) > 0;
+}
+
+static void add_inlined(struct index *index, Dwarf_Die *parent, unsigned depth)
+{
+    Dwarf_Die child;
+    if (depth > MAX_DEPTH || dwarf_child(parent, &child) != 0)
+        return;
+    do {
+        int tag = dwarf_tag(&child);
+        Dwarf_Addr address;
+        const char *name;
+        if (tag == DW_TAG_inlined_subroutine && (name = dwarf_diename(&child)) &&
+            entry_address(&child, &address))
+            add(index, name, address, tag, false);
+        if (tag == DW_TAG_inlined_subroutine || tag == DW_TAG_lexical_block)
+            add_inlined(index, &child, depth + 1);
+    } while (dwarf_siblingof(&child, &child) == 0);
+}
+
+static void add_enumerators(struct index *index, Dwarf_Die *type)
+{
+    Dwarf_Die child;
+    if (dwarf_child(type, &child) != 0)
+        return;
+    do {
+        const char *name = dwarf_diename(&child);
+        if (name && dwarf_tag(&child) == DW_TAG_enumerator)
+            add(index, name, dwarf_dieoffset(type), DW_TAG_enumerator, false);
+    } while (dwarf_siblingof(&child, &child) == 0);
+}
+
+static void add_die(struct index *index, Dwarf_Die *die)
+{
+    int tag = dwarf_tag(die);
+    Dwarf_Addr address;
+    bool is_weak = dwarf_hasattr(die, DW_AT_declaration);
+    switch (tag) {
+    case DW_TAG_subprogram:
+        add_inlined(index, die, 0);
+        is_weak |= !entry_address(die, &address);
+        break;
+    case DW_TAG_enumeration_type:
+        add_enumerators(index, die);
+        break;
+    case DW_TAG_variable:
+    case DW_TAG_structure_type:
+    case DW_TAG_class_type:
+    case DW_TAG_union_type:
+    case DW_TAG_typedef:
+    case DW_TAG_base_type:
+        break;
+    default:
+        return;
+    }
+    const char *name = dwarf_diename(die);
+    if (name)
+        add(index, name, dwarf_dieoffset(die), tag, is_weak);
+}
+
+static const struct index *names_of(struct module *module)
+{
+    struct index *index = index_of(module);
+    Dwarf_CU *cu = NULL;
+    Dwarf_Die unit, child;
+    if (!index || index->has_names)
+        return index;
+    index->has_names = true;
+    while (dwarf_get_units(module->dwarf, cu, &cu, NULL, NULL, &unit, NULL) == 0) {
+        if (dwarf_child(&unit, &child) != 0)
+            continue;
+        do {
+            add_die(index, &child);
+        } while (dwarf_siblingof(&child, &child) == 0);
+    }
+    return index;
+}
+
+bool index_find(
+    struct module *module, const char *name, const int *tags, unsigned tag_count, Dwarf_Die *die)
+{
+    const struct index *index = names_of(module);
+    const struct entry *best = NULL;
+    if (!index)
+        return false;
+    const struct entry *entry = first_of(index, name, 0);
+    for (; entry; entry = next_of(index, entry)) {
+        for (unsigned i = 0; i < tag_count; i++) {
+            if (is_one(entry, name, tags[i]) && (!best || (best->is_weak && !entry->is_weak)))
+                best = entry;
+        }
+    }
+    return best && dwarf_offdie(module->dwarf, best->place, die);
+}
+
+bool index_each(struct module *module, const char *name, int tag,
+    bool (*visit)(void *context, Dwarf_Die *die), void *context)
+{
+    const struct index *index = names_of(module);
+    Dwarf_Die die;
+    if (!index)
+        return false;
+    const struct entry *entry = first_of(index, name, tag);
+    for (; entry; entry = next_of(index, entry)) {
+        if (is_one(entry, name, tag) && dwarf_offdie(module->dwarf, entry->place, &die) &&
+            visit(context, &die))
+            return true;
+    }
+    return false;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    const uint64_t *left = a, *right = b;
+    return (*left > *right) - (*left < *right);
+}
+
+unsigned index_inlined(struct module *module, const char *name, uint64_t *addresses, unsigned max)
+{
+    const struct index *index = names_of(module);
+    unsigned count = 0;
+    if (!index)
+        return 0;
+    const struct entry *entry = first_of(index, name, DW_TAG_inlined_subroutine);
+    for (; entry; entry = next_of(index, entry)) {
+        if (!is_one(entry, name, DW_TAG_inlined_subroutine))
+            continue;
+        if (count < max)
+            addresses[count] = entry->place;
+        count++;
+    }
+    qsort(addresses, count < max ? count : max, sizeof *addresses, by_number);
+    return count;
+}

@@ -1,0 +1,48 @@
+# What the runs that debug Debian's kernel share: sourced after linux.bash. Fetches its debugging
+# information and the headers that modules are built with; skips where they cannot be had.
+if ! "$root/scripts/fetch-linux.sh" --debug >/dev/null 2>"$work/fetch"; then
+    echo "skipped: $(tail -n 1 "$work/fetch")"
+    exit 77
+fi
+vmlinux=$cache/debug/vmlinux
+
+# build_module NAME: guests/linux/NAME/NAME.c to $work/NAME/NAME.ko.
+build_module()
+{
+    mkdir -p "$work/$1"
+    cp "$root/guests/linux/$1/$1.c" "$work/$1/"
+    echo "obj-m := $1.o" >"$work/$1/Kbuild"
+    make -C "$cache"/debug/headers/usr/src/linux-headers-*-cloud-amd64 M="$work/$1" modules \
+        >"$work/out" 2>&1 || fail "building the module $1"
+}
+
+# build_program NAME SOURCE [OPTION]...: to $work/NAME.
+build_program()
+{
+    cc -g -O2 "${@:3}" -o "$work/$1" "$2" >"$work/out" 2>&1 || fail "building $1"
+}
+
+# debug TRACE COMMAND...: in one session, with the kernel's symbols.
+debug()
+{
+    local trace=$1 command arguments=()
+    shift
+    for command in "add-symbol-file $vmlinux" "$@"; do
+        arguments+=(-ex "$command")
+    done
+    hindsight debug "$trace" --batch "${arguments[@]}"
+}
+
+# want PATTERN: the next line of the output that matches (extended regular expression) after the one
+# before; start_wants begins again at the first.
+start_wants()
+{
+    line=0
+}
+want()
+{
+    local found
+    found=$(tail -n +$((line + 1)) "$work/out" | grep -nE -m1 -- "$1" | cut -d: -f1) || true
+    [ -n "$found" ] || fail "no '$1' after line $line: $(tail -n +$((line + 1)) "$work/out" | head -n 60)"
+    line=$((line + found))
+}
