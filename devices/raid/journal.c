@@ -72,26 +72,29 @@ bool raid_journal_barrier(const struct raid_array *array)
 }
 
 /*
- * Before rows are changed, two headers say so: a damaged entry could otherwise not be told from one
- * that a crash cut short, and be passed over while rows are half changed. One member alone needs
- * none: its rows have no others to agree with, and its sectors are whole.
+ * Before rows are changed, headers on two members say so: a damaged entry could otherwise not be
+ * told from one that a crash cut short, and be passed over while rows are half changed, or for the
+ * entry before it, whose rows are older. Where one member alone is written, another bears witness.
  */
 static unsigned mark_acted(
     struct raid_array *array, struct header *header, const uint64_t checksum[RAID_MAX_MEMBERS])
 {
     uint8_t sector[BLOCK_SECTOR];
-    unsigned marked = 0;
+    unsigned marked = 0, members = array->super.geometry.members;
     header->barrier = ACTED;
-    for (unsigned i = 0; i < array->super.geometry.members && marked < 2; i++) {
-        if (!(header->members >> i & 1))
+    for (unsigned i = 0; i < 2 * members && marked < 2; i++) {
+        unsigned member = i % members;
+        bool written = header->members >> member & 1;
+        /* First those that are written, then others. */
+        if (written != (i < members) || !raid_usable(array, member))
             continue;
         marked++;
-        header->role = i;
-        header->checksum = checksum[i];
+        header->role = member;
+        header->checksum = written ? checksum[member] : 0;
         encode(header, sector);
-        if (raid_member_write(
-                array, i, slot_lba(array, i, header->sequence), 1, sector, RAID_ROLE_JOURNAL))
-            return i;
+        if (raid_member_write(array, member, slot_lba(array, member, header->sequence), 1, sector,
+                RAID_ROLE_JOURNAL))
+            return member;
     }
     return RAID_NO_MEMBER;
 }
@@ -168,16 +171,15 @@ static enum found load(
     if (raid_member_read(array, member, lba, 1, entry, RAID_ROLE_JOURNAL) ||
         !decode(entry, header) || header->sequence != sequence ||
         header->epoch != array->super.epoch || header->role != member ||
-        !(header->members >> member & 1) || memcmp(header->uuid, array->super.uuid, 16) != 0 ||
-        header->count > JOURNAL_PAYLOAD)
+        memcmp(header->uuid, array->super.uuid, 16) != 0 || header->count > JOURNAL_PAYLOAD)
         return NOTHING;
     if (header->count == 0)
         return WHOLE;
     if (header->row > array->super.geometry.member_sectors ||
         header->count > array->super.geometry.member_sectors - header->row)
         return NOTHING;
-    if (raid_member_read(
-            array, member, lba + 1, header->count, entry + BLOCK_SECTOR, RAID_ROLE_JOURNAL))
+    if (!(header->members >> member & 1) || raid_member_read(array, member, lba + 1, header->count,
+                                                entry + BLOCK_SECTOR, RAID_ROLE_JOURNAL))
         return HEADER;
     return XXH3_64bits(entry + BLOCK_SECTOR, (size_t)header->count * BLOCK_SECTOR) ==
                    header->checksum
