@@ -336,6 +336,7 @@ static void do_power_cut(struct bench *b)
     /* A bad sector that nobody knows of counts as a member lost with the power: all are known. */
     if (b->level != RAID_0 && complete)
         do_scrub(b);
+    bool losable = !any_bad(b);
     fill(b, lba, count, zero ? 0 : version);
     b->power.writes_left = below(b, 12);
     enum block_status status = zero ? b->disk->ops->write_zeroes(b->disk->object, lba, count, true)
@@ -349,7 +350,7 @@ static void do_power_cut(struct bench *b)
     power_on(&b->power, b->store, b->stores);
     /* A member may go with the power; RAID 5 then promises less about what was under way. */
     unsigned without = RAID_NO_MEMBER;
-    if (complete && b->level == RAID_5 && !any_bad(b) && below(b, 3) == 0)
+    if (complete && b->level == RAID_5 && losable && below(b, 3) == 0)
         without = (unsigned)below(b, b->members);
     assemble(b, without,
         (struct raid_options){.allow_missing = without != RAID_NO_MEMBER, .force = !b->strict});
