@@ -46,7 +46,7 @@ static int run(struct engine *engine, struct error *error)
     for (;;) {
         struct vcpu_exit exit;
         uint64_t value = 0;
-        if (engine->ops->run(engine, &request, &exit, error))
+        if (engine_run(engine, &request, &exit, error))
             return -1;
         switch (exit.kind) {
         case EXIT_PIO_OUT:
@@ -61,8 +61,8 @@ static int run(struct engine *engine, struct error *error)
         default:
             return error_set(error, "unexpected exit %d", exit.kind);
         }
-        while (engine->ops->complete(engine, value, error) == ENGINE_MORE) {
-            if (engine->ops->run(engine, &request, &exit, error))
+        while (engine_complete(engine, value, error) == ENGINE_MORE) {
+            if (engine_run(engine, &request, &exit, error))
                 return -1;
         }
     }
@@ -93,7 +93,7 @@ int main(int argc, char **argv)
     int result = 1;
     struct engine *engine = engines_soft(&memory, &error);
     if (engine && !boot_load(&memory, &request, &state, &error) &&
-        !engine->ops->import_state(engine, &state, &error)) {
+        !engine_import_state(engine, &state, &error)) {
         double begin = seconds_now();
         result = run(engine, &error) ? 1 : 0;
         if (!result)
@@ -102,7 +102,7 @@ int main(int argc, char **argv)
     if (result)
         fprintf(stderr, "bench_cpu: %s\n", error.text);
     if (engine)
-        engine->ops->destroy(engine);
+        engine_destroy(engine);
     memory_destroy(&memory);
     free(image);
     return result;

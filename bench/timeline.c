@@ -95,7 +95,7 @@ static void reverse_continue(struct timeline *timeline, uint64_t total)
     if (timeline_seek_retired(timeline, from - back, NULL, &error) < 0)
         fail(&error);
     struct machine *machine = timeline_machine(timeline);
-    if (machine->engine->ops->export_state(machine->engine, &state, &error) < 0 ||
+    if (engine_export_state(machine->engine, &state, &error) < 0 ||
         timeline_seek_retired(timeline, from, NULL, &error) < 0)
         fail(&error);
     const struct timeline_condition here = {.kind = CONDITION_EXECUTE, .address = state.rip};

@@ -51,8 +51,8 @@ static int finish(struct cli_machine *setup, struct fork *fork, const struct req
 {
     struct error error;
     struct machine *machine = fork_machine(fork);
-    enum stop_reason stop = machine->stop;
-    uint64_t event = machine->event, time = machine_time(machine);
+    enum stop_reason stop = machine_stopped(machine);
+    uint64_t event = machine->position.event, time = machine_time(machine);
     if (run < 0 || stop == STOP_SHUTDOWN)
         cli_describe_failure(machine);
     bool full = fork_is_full(fork);
@@ -88,7 +88,7 @@ static int go(
         return cli_fail(damaged ? STATUS_DAMAGED : STATUS_ERROR, &error);
     }
     gate->open = true;
-    fprintf(stderr, "hindsight: live from event %" PRIu64 "\n", setup->machine->event);
+    fprintf(stderr, "hindsight: live from event %" PRIu64 "\n", setup->machine->position.event);
     int run = cli_machine_run(setup, &signal_number, &error);
     return finish(setup, fork, request, run, signal_number, &error);
 }

@@ -523,20 +523,21 @@ void cli_machine_close(struct cli_machine *setup)
 int cli_machine_status(const struct cli_machine *setup)
 {
     const struct machine *machine = setup->machine;
-    switch (machine->stop) {
+    switch (machine_stopped(machine)) {
     case STOP_DEBUG_EXIT:
-        return (int)(machine->status & 0xff);
+        return (int)(machine->run.status & 0xff);
     case STOP_INTERRUPTED:
-        fprintf(
-            stderr, "hindsight: interrupted at event %llu\n", (unsigned long long)machine->event);
+        fprintf(stderr, "hindsight: interrupted at event %llu\n",
+            (unsigned long long)machine->position.event);
         return caught_signal ? 128 + caught_signal : STATUS_OK;
     case STOP_PANIC:
-        fprintf(stderr, "hindsight: %s at event %llu: %s\n", stop_reason_name(machine->stop),
-            (unsigned long long)machine->event, panic_watch_text(machine->panic));
+        fprintf(stderr, "hindsight: %s at event %llu: %s\n",
+            stop_reason_name(machine_stopped(machine)), (unsigned long long)machine->position.event,
+            panic_watch_text(machine->panic));
         return STATUS_ERROR;
     case STOP_SHUTDOWN:
-        fprintf(stderr, "hindsight: %s at event %llu\n", stop_reason_name(machine->stop),
-            (unsigned long long)machine->event);
+        fprintf(stderr, "hindsight: %s at event %llu\n", stop_reason_name(machine_stopped(machine)),
+            (unsigned long long)machine->position.event);
         return STATUS_ERROR;
     default:
         return STATUS_OK;

@@ -25,7 +25,7 @@ static int finish(struct cli_machine *setup, struct recorder *recorder, const ch
     const struct error *why = run < 0 ? failure : NULL;
     bool full = recorder_is_full(recorder);
     int written = recorder_finish(recorder, setup->machine, signal_number, why, &error);
-    if (run < 0 || setup->machine->stop == STOP_SHUTDOWN)
+    if (run < 0 || machine_stopped(setup->machine) == STOP_SHUTDOWN)
         cli_describe_failure(setup->machine);
     if (run < 0)
         return cli_fail(STATUS_ERROR, failure);
@@ -33,8 +33,9 @@ static int finish(struct cli_machine *setup, struct recorder *recorder, const ch
         return cli_fail(STATUS_ERROR, &error);
     int status = full ? STATUS_OK : cli_machine_status(setup);
     fprintf(stderr, "hindsight: %s: %llu events, %.3f s of virtual time: %s\n", path,
-        (unsigned long long)setup->machine->event, (double)machine_time(setup->machine) / 1e9,
-        full ? "as large as --max-size allows" : stop_reason_name(setup->machine->stop));
+        (unsigned long long)setup->machine->position.event,
+        (double)machine_time(setup->machine) / 1e9,
+        full ? "as large as --max-size allows" : stop_reason_name(machine_stopped(setup->machine)));
     return status;
 }
 

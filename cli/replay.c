@@ -108,7 +108,7 @@ static int replay_trace_file(
         fprintf(stderr, "\r%*s\r", 16, "");
     int status;
     if (result < 0) {
-        error_prefix(&error, "%s: event %" PRIu64, path, machine->event);
+        error_prefix(&error, "%s: event %" PRIu64, path, machine->position.event);
         status = cli_fail(damaged ? STATUS_DAMAGED : STATUS_ERROR, &error);
     } else {
         status = report(replay, outcome);

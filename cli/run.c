@@ -30,7 +30,7 @@ static int run(struct cli_machine *setup)
         cli_machine_create(setup, live_source(setup->live), &error) < 0)
         return cli_fail(STATUS_ERROR, &error);
     int status = cli_machine_run(setup, &signal_number, &error);
-    if (status < 0 || setup->machine->stop == STOP_SHUTDOWN)
+    if (status < 0 || machine_stopped(setup->machine) == STOP_SHUTDOWN)
         cli_describe_failure(setup->machine);
     return status < 0 ? cli_fail(STATUS_ERROR, &error) : cli_machine_status(setup);
 }

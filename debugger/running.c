@@ -99,7 +99,7 @@ static bool is_other_kernel(void *context, struct timeline *timeline)
 {
     struct change *change = context;
     uint64_t now = look_at_kernel(change, timeline), before = change->seen;
-    bool resets = timeline_machine(timeline)->reset_requested;
+    bool resets = timeline_machine(timeline)->run.reset_requested;
     change->seen = resets ? 0 : now;
     return resets ? now != 0 : now != before;
 }

@@ -12,7 +12,7 @@ int view_take(struct view *view, struct timeline *timeline, struct error *error)
 {
     struct machine *machine = timeline_machine(timeline);
     *view = (struct view){.memory = &machine->memory};
-    return machine->engine->ops->export_state(machine->engine, &view->state, error);
+    return engine_export_state(machine->engine, &view->state, error);
 }
 
 bool view_read(const struct view *view, uint64_t address, void *data, uint64_t size)

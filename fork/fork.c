@@ -159,15 +159,15 @@ int fork_go_live(struct fork *fork, struct position position, bool *damaged, str
         return -1;
     if (outcome == REPLAY_DIVERGED)
         return error_set(error, "the trace diverges before this position; see 'hindsight replay'");
-    if (machine->stop == STOP_INTERRUPTED && recorder_is_full(fork->recorder))
+    if (machine_stopped(machine) == STOP_INTERRUPTED && recorder_is_full(fork->recorder))
         return error_set(error, "--max-size is reached on the way to the position");
-    if (machine->stop == STOP_INTERRUPTED)
+    if (machine_stopped(machine) == STOP_INTERRUPTED)
         return error_set(error, "interrupted on the way to the position");
-    if (machine->stop != STOP_UNTIL)
+    if (machine_stopped(machine) != STOP_UNTIL)
         return error_set(
             error, "the recorded run ends at this position: there is nothing to go on from");
     fork->current = fork->live;
-    machine->counts_time = true;
+    machine_go_live(machine);
     recorder_publish(fork->recorder);
     return 0;
 }

@@ -50,7 +50,7 @@ static void write_scratch(
 static void write_async(
     struct recorder *recorder, const struct machine *machine, enum input_kind kind)
 {
-    const struct trace_position at = {.event = machine->event};
+    const struct trace_position at = {.event = machine->position.event};
     write_scratch(recorder, kind, &at);
 }
 
@@ -126,9 +126,9 @@ static int record_landing(struct input_source *source, struct machine *machine,
     if (wanted <= 0)
         return wanted;
     buffer_clear(&recorder->scratch);
-    if (machine->counted) {
-        const struct trace_position at = {
-            .event = machine->event, .insn = machine->engine->retired - machine->event_retired};
+    if (machine->position.counted) {
+        const struct trace_position at = {.event = machine->position.event,
+            .insn = machine->engine->retired - machine->position.event_retired};
         trace_writer_input(recorder->writer, INPUT_LANDING, &at, NULL, 0);
         return 1;
     }
@@ -156,7 +156,7 @@ static int record_landed(struct input_source *source, struct machine *machine,
     const struct landing *landing, uint64_t insns, struct error *error)
 {
     struct recorder *recorder = (struct recorder *)source;
-    const struct trace_position at = {.event = machine->event, .insn = insns};
+    const struct trace_position at = {.event = machine->position.event, .insn = insns};
     buffer_clear(&recorder->scratch);
     if (!landing->counted)
         landing_save(landing, &recorder->scratch);
@@ -237,7 +237,7 @@ static int record_note(void *context, struct machine *machine, uint8_t kind, con
 {
     struct recorder *recorder = context;
     (void)error;
-    trace_writer_note(recorder->writer, machine->event + 1, kind, data, size);
+    trace_writer_note(recorder->writer, machine->position.event + 1, kind, data, size);
     return 0;
 }
 
@@ -336,7 +336,7 @@ int recorder_attach(struct recorder *recorder, struct machine *machine, struct e
 {
     const struct machine_observer observer = {
         .event = record_event, .note = record_note, .context = recorder};
-    machine->observe_state = true;
+    machine_digest_events(machine, true);
     return machine_observe(machine, &observer, error);
 }
 
@@ -370,23 +370,23 @@ int recorder_finish(struct recorder *recorder, struct machine *machine, int sign
     const struct error *failure, struct error *error)
 {
     struct trace_end end = {
-        .reason = end_reason(machine->stop),
-        .events = machine->event + 1,
+        .reason = end_reason(machine_stopped(machine)),
+        .events = machine->position.event + 1,
         .virtual_time = machine_time(machine),
     };
     if (end.reason == TRACE_END_SIGNAL)
         end.status = signal;
     if (end.reason == TRACE_END_DEBUG_EXIT)
-        end.status = end.guest_status = (int32_t)machine->status;
+        end.status = end.guest_status = (int32_t)machine->run.status;
     if (end.reason == TRACE_END_SIGNAL && signal == 0)
         end.reason = TRACE_END_COMPLETE;
-    const char *text = failure ? failure->text : stop_reason_name(machine->stop);
+    const char *text = failure ? failure->text : stop_reason_name(machine_stopped(machine));
     if (!failure && recorder->full)
         text = "as large as it may become";
     snprintf(end.text, sizeof end.text, "%s", text);
     /* Only at an event's boundary is the state one that replay comes to as well. */
     uint64_t digest;
-    if (machine->at_boundary && !machine->pending_more && !failure &&
+    if (machine->position.at_boundary && !machine->run.pending_more && !failure &&
         machine_digest(machine, &digest, NULL) == 0) {
         memcpy(end.digest, &digest, sizeof digest);
         end.digest_size = sizeof digest;

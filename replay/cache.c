@@ -10,7 +10,7 @@
 #include <xxhash.h>
 
 static const char magic[8] = "HSTCACHE";
-enum { FORMAT = MACHINE_VERSION << 8 | 1, PRINTED_BYTES = 9 };
+enum { FORMAT = MACHINE_VERSION << 8 | 2, PRINTED_BYTES = 9 };
 
 /* A chunk's header has the checksum of its content. */
 static void put_bytes_at(FILE *file, uint64_t offset, struct buffer *out)

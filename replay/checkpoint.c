@@ -114,8 +114,7 @@ static void load_version(
     struct machine *machine = checkpoints->machine;
     uint8_t *page = page_host(checkpoints, number);
     if (number < checkpoints->ram_pages)
-        machine->engine->ops->memory_changed(
-            machine->engine, page_gpa(&machine->memory, number), PAGE_SIZE);
+        engine_memory_changed(machine->engine, page_gpa(&machine->memory, number), PAGE_SIZE);
     if (!version || version->size == 0)
         memset(page, 0, PAGE_SIZE);
     else if (version->size == PAGE_SIZE)
@@ -193,7 +192,7 @@ static int collect_dirty(struct checkpoints *checkpoints, struct error *error)
     struct machine *machine = checkpoints->machine;
     uint64_t *pages;
     unsigned count;
-    if (machine->engine->ops->take_dirty_pages(machine->engine, &pages, &count, error) < 0)
+    if (engine_take_dirty_pages(machine->engine, &pages, &count, error) < 0)
         return -1;
     for (unsigned i = 0; i < count; i++)
         mark_dirty(checkpoints, page_number(&machine->memory, pages[i]));
@@ -400,7 +399,7 @@ int checkpoints_take(struct checkpoints *checkpoints, struct error *error)
 {
     struct machine *machine = checkpoints->machine;
     struct position here = machine_position(machine);
-    if (machine->pending_more || engine_delivered(machine->engine))
+    if (machine->run.pending_more || engine_delivered(machine->engine))
         return 0;
     struct checkpoint *same = last_before(checkpoints, here, false);
     if (same && position_compare(same->position, here) == 0)

@@ -26,7 +26,7 @@ static bool event_matches(
     case CONDITION_DISK:
         return timeline->touched[index].yes;
     case CONDITION_SPACE:
-        return timeline->machine->reset_requested;
+        return timeline->machine->run.reset_requested;
     default:
         return false;
     }
@@ -41,12 +41,12 @@ static void follow_event(struct timeline *timeline, const struct machine_event *
         timeline->event_before = event->ordinal - 1;
         timeline->retired_before = retired - event->insns;
     }
-    timeline->inside = machine->pending_more;
+    timeline->inside = machine->run.pending_more;
     uint64_t insn = retired - timeline->retired_before;
     bool by_instruction = event->kind <= EVENT_HLT && insn > 0;
     timeline->before = (struct place){
         .position = {timeline->event_before, insn - by_instruction},
-        .delivered = by_instruction ? machine->delivered_before : 0,
+        .delivered = by_instruction ? machine->run.delivered_before : 0,
     };
 }
 
@@ -72,8 +72,8 @@ static int see_event(
     if (timeline->condition_count)
         memset(timeline->touched, 0, sizeof timeline->touched);
     /* Inside an instruction there is no place to stand. */
-    if (timeline->hit && !machine->pending_more && machine->stop == STOP_NONE)
-        machine->stop = STOP_BREAKPOINT;
+    if (timeline->hit && !machine->run.pending_more && machine_stopped(machine) == STOP_NONE)
+        machine_stop(machine, STOP_BREAKPOINT);
     return 0;
 }
 
@@ -155,7 +155,7 @@ static uint64_t address_of(const struct timeline_condition *condition, const str
 
 bool conditions_resolve(struct timeline *timeline)
 {
-    const struct vcpu_exit hit = timeline->machine->hit;
+    const struct vcpu_exit hit = timeline->machine->run.hit;
     for (unsigned i = 0; i < timeline->condition_count; i++) {
         const struct timeline_condition *condition = &timeline->conditions[i];
         int bit = timeline->breakpoint[i];

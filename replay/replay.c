@@ -179,7 +179,7 @@ static int check_note(void *context, struct machine *machine, uint8_t kind, cons
 {
     struct replay *replay = context;
     struct trace_note note;
-    uint64_t event = machine->event + 1;
+    uint64_t event = machine->position.event + 1;
     if (!replay->notes || event >= replay->info.checked_end)
         return 0;
     int result = trace_notes_next(replay->notes, &note, error);
@@ -250,7 +250,7 @@ static int create_machine(
     replay->machine = machine_create(&machine, error);
     if (!replay->machine)
         return -1;
-    replay->machine->observe_state = replay->verify && replay->info.has_checks;
+    machine_digest_events(replay->machine, replay->verify && replay->info.has_checks);
     const struct machine_observer observer = {
         .event = check_event, .note = check_note, .context = replay};
     return machine_observe(replay->machine, &observer, error);
@@ -391,10 +391,11 @@ int replay_run(struct replay *replay, struct position until, enum replay_outcome
         *damaged = replay->source.damaged;
         return -1;
     }
-    if (machine->event >= replay->source.last_event && machine->stop != STOP_UNTIL &&
-        machine->stop != STOP_INTERRUPTED && machine->stop != STOP_BREAKPOINT)
+    if (machine->position.event >= replay->source.last_event &&
+        machine_stopped(machine) != STOP_UNTIL && machine_stopped(machine) != STOP_INTERRUPTED &&
+        machine_stopped(machine) != STOP_BREAKPOINT)
         return check_end(replay, outcome, damaged, error);
-    switch (machine->stop) {
+    switch (machine_stopped(machine)) {
     case STOP_UNTIL:
     case STOP_INTERRUPTED:
     case STOP_BREAKPOINT:
@@ -404,7 +405,7 @@ int replay_run(struct replay *replay, struct position until, enum replay_outcome
         replay->source.diverged = true;
         error_set(&replay->source.why,
             "the guest stopped (%s) although the recorded run went on to event %" PRIu64,
-            stop_reason_name(machine->stop), replay->source.last_event);
+            stop_reason_name(machine_stopped(machine)), replay->source.last_event);
         *outcome = REPLAY_DIVERGED;
         return 0;
     }
@@ -490,13 +491,13 @@ void replay_report(const struct replay *replay, struct buffer *out)
     if (replay->differs)
         report_event(replay, out);
     else if (replay->source.diverged)
-        buffer_printf(out, "diverged after event %" PRIu64 ": %s\n", replay->machine->event,
-            replay->source.why.text);
+        buffer_printf(out, "diverged after event %" PRIu64 ": %s\n",
+            replay->machine->position.event, replay->source.why.text);
     else if (replay->final_differs)
         buffer_printf(out,
             "diverged at the end (event %" PRIu64
             "): every event is as recorded, but the final state of memory or devices is not\n",
-            replay->machine->event);
+            replay->machine->position.event);
     if (!trace_reader_setting(replay->reader, "cpu-rules"))
         buffer_printf(out, "the trace names no CPU rules: AMD's were taken\n");
     const struct landing *landing = &replay->source.landing;

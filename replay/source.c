@@ -26,7 +26,8 @@ static int peek(struct replay_source *replay, struct trace_input *input, struct 
 static int damaged(struct replay_source *replay, const struct machine *machine, struct error *error)
 {
     replay->damaged = true;
-    return error_set(error, "an input record after event %" PRIu64 " is damaged", machine->event);
+    return error_set(
+        error, "an input record after event %" PRIu64 " is damaged", machine->position.event);
 }
 
 /* Virtual time goes on by so many units, as read from a record. */
@@ -122,8 +123,8 @@ static int replay_poll(struct input_source *source, struct machine *machine,
 {
     struct replay_source *replay = (struct replay_source *)source;
     struct trace_input input;
-    if (machine->event >= replay->last_event) {
-        machine->stop = STOP_END;
+    if (machine->position.event >= replay->last_event) {
+        machine_stop(machine, STOP_END);
         return 0;
     }
     int result = peek(replay, &input, error);
@@ -131,9 +132,9 @@ static int replay_poll(struct input_source *source, struct machine *machine,
         return -1;
     if (result == 0 || !input.has_position)
         return 0;
-    if (input.position.event < machine->event)
+    if (input.position.event < machine->position.event)
         return diverge(replay, error, "an input of the recorded run was due before this position");
-    if (input.position.event > machine->event || input.kind == INPUT_LANDING)
+    if (input.position.event > machine->position.event || input.kind == INPUT_LANDING)
         return 0;
     return decode_delivery(replay, machine, &input, delivery, error);
 }
@@ -218,7 +219,7 @@ static int replay_plan(struct input_source *source, struct machine *machine, str
     if (result < 0)
         return -1;
     bool due = result > 0 && input.has_position && input.kind == INPUT_LANDING &&
-               input.position.event == machine->event;
+               input.position.event == machine->position.event;
     if (!due) {
         replay->landing_loaded = false;
         return 0;
@@ -248,7 +249,7 @@ static int replay_landed(struct input_source *source, struct machine *machine,
     replay->landing_loaded = false;
     if (landing->counted || landing->found || insns == 0)
         return 0;
-    return keep_found(replay, machine->event, insns, error);
+    return keep_found(replay, machine->position.event, insns, error);
 }
 
 static int replay_value(struct input_source *source, struct machine *machine,

@@ -41,7 +41,7 @@ static void log_console(void *context, const uint8_t *bytes, size_t count)
 {
     struct timeline *timeline = context;
     if (timeline->machine)
-        printed_add(&timeline->printed, timeline->machine->event + 1, bytes, count);
+        printed_add(&timeline->printed, timeline->machine->position.event + 1, bytes, count);
 }
 
 static int take_checkpoint(struct timeline *timeline, struct error *error)
@@ -64,7 +64,7 @@ static int explain(struct timeline *timeline, struct error *error)
 {
     if (timeline->source->diverged)
         return error_set(error, "the replay diverged from the trace after event %llu: %s",
-            (unsigned long long)timeline->machine->event, timeline->source->why.text);
+            (unsigned long long)timeline->machine->position.event, timeline->source->why.text);
     return -1;
 }
 
@@ -72,7 +72,7 @@ static void set_next_slice(struct timeline *timeline, uint64_t retired)
 {
     uint64_t now = timeline->machine->engine->retired;
     uint64_t slice = (now / SPACING + 1) * SPACING;
-    timeline->machine->retired_limit = slice < retired ? slice : retired;
+    machine_limit(timeline->machine, slice < retired ? slice : retired);
 }
 
 /* Runs on to a hit, a position, a count of instructions, or the end, leaving checkpoints. */
@@ -93,9 +93,9 @@ static int advance(struct timeline *timeline, struct position until, uint64_t re
             *how = ADVANCE_HIT;
             return 0;
         }
-        switch (machine->stop) {
+        switch (machine_stopped(machine)) {
         case STOP_BREAKPOINT:
-            if (timeline->skip_start && is_start && machine->hit.kind == EXIT_BREAKPOINT)
+            if (timeline->skip_start && is_start && machine->run.hit.kind == EXIT_BREAKPOINT)
                 continue;
             if (conditions_resolve(timeline)) {
                 *how = ADVANCE_HIT;
@@ -136,7 +136,7 @@ static void start_move(struct timeline *timeline, struct timeline_stop *stop)
 {
     timeline->stop = stop;
     *stop = (struct timeline_stop){.why = TIMELINE_DONE};
-    atomic_store(&timeline->machine->stop_requested, false);
+    atomic_store(&timeline->machine->run.stop_requested, false);
 }
 
 static int restore(struct timeline *timeline, struct position at, struct error *error)
@@ -556,12 +556,12 @@ uint64_t timeline_last_event(const struct timeline *timeline)
 
 bool timeline_at_end(const struct timeline *timeline)
 {
-    return timeline->machine->event >= timeline->source->last_event;
+    return timeline->machine->position.event >= timeline->source->last_event;
 }
 
 const uint8_t *timeline_console(struct timeline *timeline, size_t *size)
 {
-    return printed_text(&timeline->printed, timeline->machine->event, size);
+    return printed_text(&timeline->printed, timeline->machine->position.event, size);
 }
 
 int timeline_digest(struct timeline *timeline, uint64_t *digest, struct error *error)

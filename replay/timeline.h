@@ -40,7 +40,7 @@ const char *timeline_cache_message(const struct timeline *timeline);
 /* Writes the checkpoints into their file now if there are new ones, and if there is a file. */
 int timeline_keep(struct timeline *timeline, struct error *error);
 
-/* For reading state: registers through engine->ops->export_state, memory, devices. */
+/* For reading state: registers through engine_export_state(), memory, devices. */
 struct machine *timeline_machine(struct timeline *timeline);
 const struct trace_reader *timeline_trace(const struct timeline *timeline);
 

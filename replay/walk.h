@@ -60,7 +60,7 @@ struct place timeline_place_before(const struct timeline *timeline);
 int conditions_arm(struct timeline *timeline, const struct timeline_condition *conditions,
     unsigned count, struct error *error);
 void conditions_disarm(struct timeline *timeline);
-/* The machine stopped at machine->hit: is it one of ours, and accepted? *stop tells. */
+/* The machine stopped at machine->run.hit: is it one of ours, and accepted? *stop tells. */
 bool conditions_resolve(struct timeline *timeline);
 /* The machine's observer; its context is the timeline. */
 extern const struct machine_observer conditions_observer;

@@ -149,7 +149,7 @@ void soft_side_destroy(struct soft_side *side)
 {
     if (!side)
         return;
-    side->engine->ops->destroy(side->engine);
+    engine_destroy(side->engine);
     memory_destroy(&side->memory);
     free(side);
 }
@@ -171,8 +171,8 @@ static void load_code(struct soft_side *side, const struct test_case *test)
         return;
     memset(side->ram + CODE_GPA + side->code_offset, FILLER, side->code_size);
     memcpy(side->ram + CODE_GPA + test->code_offset, test->code, size);
-    side->engine->ops->memory_changed(side->engine, CODE_GPA + side->code_offset, side->code_size);
-    side->engine->ops->memory_changed(side->engine, CODE_GPA + test->code_offset, size);
+    engine_memory_changed(side->engine, CODE_GPA + side->code_offset, side->code_size);
+    engine_memory_changed(side->engine, CODE_GPA + test->code_offset, size);
     side->code_offset = test->code_offset;
     side->code_size = size;
 }
@@ -247,7 +247,7 @@ int soft_side_run(struct soft_side *side, const struct test_case *test, struct o
 {
     load_code(side, test);
     load_state(side, test);
-    int result = side->engine->ops->import_state(side->engine, &side->state, error);
+    int result = engine_import_state(side->engine, &side->state, error);
     if (!result)
         result = run_to_end(side, test, error);
     if (result) {

@@ -196,7 +196,7 @@ static void run(struct engine *engine)
 
     for (unsigned i = 0; i < EXITS && engine->retired < end; i++) {
         const struct run_request request = {.budget = end - engine->retired};
-        if (engine->ops->run(engine, &request, &exit, &error)) {
+        if (engine_run(engine, &request, &exit, &error)) {
             if (exit.kind != EXIT_ERROR)
                 abort();
             return;
@@ -205,13 +205,13 @@ static void run(struct engine *engine)
             abort();
         if (exit.kind == EXIT_SHUTDOWN)
             return;
-        int more = engine->ops->complete(engine, 0x0123456789abcdefull * (i + 1), &error);
+        int more = engine_complete(engine, 0x0123456789abcdefull * (i + 1), &error);
         if (more < 0)
             return;
         if (exit.kind == EXIT_HLT) {
-            if (!engine->ops->interruptible(engine))
+            if (!engine_interruptible(engine))
                 return;
-            if (engine->ops->interrupt(engine, (uint8_t)(32 + i), &error))
+            if (engine_interrupt(engine, (uint8_t)(32 + i), &error))
                 abort();
         }
     }
@@ -235,14 +235,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     make_tables(&memory, &input);
     make_state(&state, &memory, &input);
     memcpy(memory.host + CODE, input.data, input.size < 4096 ? input.size : 4096);
-    engine->ops->memory_changed(engine, 0, RAM);
-    if (engine->ops->import_state(engine, &state, &error))
+    engine_memory_changed(engine, 0, RAM);
+    if (engine_import_state(engine, &state, &error))
         return 0;
     run(engine);
-    if (engine->ops->export_state(engine, &copy, &error))
+    if (engine_export_state(engine, &copy, &error))
         abort();
     /* Whatever state that was, going back into it works. */
-    if (engine->ops->import_state(engine, &copy, &error)) {
+    if (engine_import_state(engine, &copy, &error)) {
         fprintf(stderr, "%s\n", error.text);
         abort();
     }
@@ -250,7 +250,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     /* States of pure noise are refused or survived. */
     struct reader reader = {.data = data, .size = size};
     vcpu_restore(&state, &reader);
-    if (!reader.failed && !engine->ops->import_state(engine, &state, &error))
+    if (!reader.failed && !engine_import_state(engine, &state, &error))
         run(engine);
     return 0;
 }

@@ -97,11 +97,11 @@ static void record_guest(void)
     require(machine && recorder_attach(recorder, machine, &error) == 0, &error);
     require(live_attach(live, machine, &error) == 0, &error);
     require(machine_run(machine, POSITION_END, &error) == 0, &error);
-    require(machine->event > 300 && machine->stop == STOP_HALTED, NULL);
+    require(machine->position.event > 300 && machine_stopped(machine) == STOP_HALTED, NULL);
     struct landing state = {.pages = calloc(2, sizeof(struct page_digest)), .page_count = 2};
     require(state.pages != NULL, NULL);
     state.pages[1].gpa = 0x100000;
-    require(machine->engine->ops->export_state(machine->engine, &state.state, &error) == 0, &error);
+    require(engine_export_state(machine->engine, &state.state, &error) == 0, &error);
     landing_save(&state, &landing);
     landing_free(&state);
     live_detach(live);
@@ -317,7 +317,7 @@ static void replay_bounded(void)
         require(error.text[0] && !strchr(error.text, '\n'), NULL);
         return;
     }
-    replay_machine(replay)->retired_limit = INSTRUCTIONS;
+    machine_limit(replay_machine(replay), INSTRUCTIONS);
     if (replay_run(replay, POSITION_END, &outcome, &damaged, &error) < 0)
         require(error.text[0] && !strchr(error.text, '\n'), NULL);
     else if (outcome == REPLAY_DIVERGED)

@@ -52,7 +52,7 @@ static void fill_memory(const uint8_t *data, size_t size)
     memcpy(memory.host + 0x11000, "\x03\x20\x01", 3);
     memcpy(memory.host + 0x12000, "\x87", 1);
     memcpy(memory.host + 0x8000, data, size < 4096 ? size : 4096);
-    engine->ops->memory_changed(engine, 0, 0x20000);
+    engine_memory_changed(engine, 0, 0x20000);
 }
 
 static void go_on(const struct vcpu_state *state)
@@ -60,15 +60,15 @@ static void go_on(const struct vcpu_state *state)
     struct error error;
     struct vcpu_exit exit;
     const struct run_request request = {.budget = 100};
-    if (engine->ops->import_state(engine, state, &error) < 0)
+    if (engine_import_state(engine, state, &error) < 0)
         return;
     struct vcpu_state back;
-    if (engine->ops->export_state(engine, &back, &error) < 0)
+    if (engine_export_state(engine, &back, &error) < 0)
         abort();
     if (vcpu_digest_full(&back) != vcpu_digest_full(state))
         abort();
-    if (engine->ops->run(engine, &request, &exit, &error) == 0)
-        engine->ops->complete(engine, 0, &error);
+    if (engine_run(engine, &request, &exit, &error) == 0)
+        engine_complete(engine, 0, &error);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -126,7 +126,7 @@ struct engine; /* each engine begins with this struct's definition below */
 
 struct engine_ops {
     const char *name; /* "kvm", "soft" */
-    bool counts;      /* retires instructions exactly: budget and engine_retired() work */
+    bool counts;      /* retires instructions exactly: budget and engine->retired work */
 
     void (*destroy)(struct engine *engine);
     int (*run)(struct engine *engine, const struct run_request *request, struct vcpu_exit *exit,
@@ -202,6 +202,101 @@ struct engine {
 static inline uint64_t engine_delivered(const struct engine *engine)
 {
     return engine->delivered_retired == engine->retired ? engine->delivered : 0;
+}
+
+/* ---- The operations, as functions. Optional ones do nothing where an engine lacks them. ---- */
+
+/* Executes until the first exit. -1 and EXIT_ERROR when it cannot go on. */
+static inline int engine_run(struct engine *engine, const struct run_request *request,
+    struct vcpu_exit *exit, struct error *error)
+{
+    return engine->ops->run(engine, request, exit, error);
+}
+
+/* Finishes the exiting instruction: ENGINE_DONE, ENGINE_MORE or -1. */
+static inline int engine_complete(struct engine *engine, uint64_t value, struct error *error)
+{
+    return engine->ops->complete(engine, value, error);
+}
+
+static inline int engine_export_state(
+    struct engine *engine, struct vcpu_state *state, struct error *error)
+{
+    return engine->ops->export_state(engine, state, error);
+}
+
+static inline int engine_export_core(
+    struct engine *engine, struct vcpu_state *state, struct error *error)
+{
+    return engine->ops->export_core(engine, state, error);
+}
+
+static inline int engine_import_state(
+    struct engine *engine, const struct vcpu_state *state, struct error *error)
+{
+    return engine->ops->import_state(engine, state, error);
+}
+
+static inline bool engine_interruptible(struct engine *engine)
+{
+    return engine->ops->interruptible(engine);
+}
+
+static inline int engine_interrupt(struct engine *engine, uint8_t vector, struct error *error)
+{
+    return engine->ops->interrupt(engine, vector, error);
+}
+
+static inline int engine_queued_interrupt(
+    struct engine *engine, uint8_t *vector, struct error *error)
+{
+    return engine->ops->queued_interrupt ? engine->ops->queued_interrupt(engine, vector, error) : 0;
+}
+
+static inline void engine_kick(struct engine *engine)
+{
+    engine->ops->kick(engine);
+}
+
+static inline int engine_take_dirty_pages(
+    struct engine *engine, uint64_t **pages, unsigned *count, struct error *error)
+{
+    return engine->ops->take_dirty_pages(engine, pages, count, error);
+}
+
+static inline int engine_set_breakpoints(
+    struct engine *engine, const struct breakpoint *list, unsigned count, struct error *error)
+{
+    return engine->ops->set_breakpoints(engine, list, count, error);
+}
+
+static inline bool engine_take_hit(struct engine *engine, struct vcpu_exit *exit)
+{
+    return engine->ops->take_hit && engine->ops->take_hit(engine, exit);
+}
+
+static inline void engine_memory_changed(struct engine *engine, uint64_t gpa, uint64_t size)
+{
+    engine->ops->memory_changed(engine, gpa, size);
+}
+
+static inline void engine_forget_code(struct engine *engine)
+{
+    if (engine->ops->forget_code)
+        engine->ops->forget_code(engine);
+}
+
+static inline void engine_set_personality(struct engine *engine, struct personality personality)
+{
+    if (engine->ops->set_personality)
+        engine->ops->set_personality(engine, personality);
+}
+
+/* NULL is fine. */
+static inline void engine_destroy(struct engine *engine)
+{
+    if (engine)
+        engine->ops->destroy(engine);
 }
 
 /* What does not change the guest's run, only how it is executed: for tests, and to find faults. */

@@ -53,7 +53,7 @@ struct engine *engines_kvm(
     }
     bool alone = environment_has("HINDSIGHT_KVM", "alone") || probe_ring0_exact();
     struct engine *engine = alone ? kvm_create(memory, error) : engines_paired(memory, error);
-    if (engine && engine->ops->set_personality)
-        engine->ops->set_personality(engine, *personality);
+    if (engine)
+        engine_set_personality(engine, *personality);
     return engine;
 }

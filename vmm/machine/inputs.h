@@ -9,7 +9,8 @@
  *  - a device asks while the machine handles an exit (clock, value): a *sync* input. It needs no
  * position, because the questions recur in the same order;
  *  - it is delivered without the guest asking (poll, wait): an *async* input, between two
- * instructions, after the event whose ordinal is machine->event. Each delivery is itself an event.
+ * instructions, after the event whose ordinal is machine->position.event. Each delivery is itself
+ * an event.
  *
  * An async input in the middle of a stretch of instructions needs the machine to stop there first:
  * a *landing*, an event of its own. plan() tells the run loop how far the engine may go.

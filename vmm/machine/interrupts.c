@@ -47,7 +47,7 @@ int interrupts_read_cr8(struct machine *machine, struct error *error)
 {
     struct engine *engine = machine->engine;
     struct vcpu_state state;
-    if (engine->ops->export_core(engine, &state, error) < 0)
+    if (engine_export_core(engine, &state, error) < 0)
         return -1;
     interrupts_set_priority(machine, &state);
     return 0;
@@ -57,11 +57,11 @@ int interrupts_write_cr8(struct machine *machine, struct error *error)
 {
     struct engine *engine = machine->engine;
     struct vcpu_state state = {0};
-    machine->priority_written = false;
-    if (engine->ops->export_state(engine, &state, error) < 0)
+    machine->run.priority_written = false;
+    if (engine_export_state(engine, &state, error) < 0)
         return -1;
     if (state.cr8 == apic_get_cr8(machine->apic))
         return 0;
     state.cr8 = apic_get_cr8(machine->apic);
-    return engine->ops->import_state(engine, &state, error);
+    return engine_import_state(engine, &state, error);
 }

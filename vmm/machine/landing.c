@@ -46,11 +46,11 @@ static int take_dirty_pages(
     struct engine *const other = engine == machine->soft ? machine->home : machine->soft;
     uint64_t *more;
     unsigned more_count;
-    if (engine->ops->take_dirty_pages(engine, gpas, count, error) < 0)
+    if (engine_take_dirty_pages(engine, gpas, count, error) < 0)
         return -1;
-    if (!machine->assisted || other == engine)
+    if (!machine->run.assisted || other == engine)
         return 0;
-    int result = other->ops->take_dirty_pages(other, &more, &more_count, error);
+    int result = engine_take_dirty_pages(other, &more, &more_count, error);
     if (result == 0) {
         if (add_pages(gpas, count, more, more_count) < 0)
             result = error_set(error, "out of memory for a landing");
@@ -67,7 +67,7 @@ int landing_capture(struct machine *machine, struct landing *landing, struct err
     struct engine *engine = machine->engine;
     uint64_t *gpas;
     unsigned count;
-    if (engine->ops->export_state(engine, &landing->state, error) < 0 ||
+    if (engine_export_state(engine, &landing->state, error) < 0 ||
         take_dirty_pages(machine, &gpas, &count, error) < 0)
         return -1;
     int result = set_pages(landing, gpas, count, error);
@@ -133,7 +133,7 @@ static void keep_nearest(
     if (landing->nearest >= nearest)
         return;
     landing->nearest = nearest;
-    landing->nearest_insns = machine->engine->retired - machine->event_retired;
+    landing->nearest_insns = machine->engine->retired - machine->position.event_retired;
     if (state)
         landing->nearest_state = *state;
     else
@@ -148,7 +148,7 @@ int landing_matches(struct machine *machine, struct landing *landing, struct err
         keep_nearest(machine, landing, NULL);
         return 0;
     }
-    if (engine->ops->export_state(engine, &state, error) < 0)
+    if (engine_export_state(engine, &state, error) < 0)
         return -1;
     settle_flags(machine, landing, &state);
     if (vcpu_digest_full(&state) == vcpu_digest_full(&landing->state))

@@ -112,7 +112,7 @@ static void *watch(void *context)
             atomic_store(&live->look, true);
         }
         if (now >= kick_at || input_late || look) {
-            live->machine->home->ops->kick(live->machine->home);
+            engine_kick(live->machine->home);
             if (now >= kick_at)
                 atomic_compare_exchange_strong(&live->kick_at, &kick_at, now + GRACE_NS);
             if (input_late)
@@ -205,7 +205,7 @@ static int take_packet(struct machine *machine, struct delivery *delivery)
 static void packet_arrived(void *context)
 {
     struct machine *machine = context;
-    machine->home->ops->kick(machine->home);
+    engine_kick(machine->home);
 }
 
 static void listen_to_networks(struct machine *machine, void (*arrived)(void *context))
@@ -257,7 +257,7 @@ static void wait_host(struct live *live, struct machine *machine, uint64_t ns)
 {
     uint64_t until = ns == NEVER ? NEVER : host_ns() + ns;
     bool fits = input_room(machine) > 0;
-    while (!atomic_load(&machine->stop_requested)) {
+    while (!atomic_load(&machine->run.stop_requested)) {
         bool ready = atomic_load(&live->input_ready);
         if (ready && fits)
             return;
@@ -291,7 +291,7 @@ static int live_wait(struct input_source *source, struct machine *machine,
 {
     struct live *live = (struct live *)source;
     (void)error;
-    while (!atomic_load(&machine->stop_requested)) {
+    while (!atomic_load(&machine->run.stop_requested)) {
         if (take_input(live, machine, delivery) || take_packet(machine, delivery))
             return 1;
         uint64_t deadline = clock_next_deadline(&machine->clock);
@@ -388,7 +388,7 @@ static int live_landing(struct input_source *source, struct machine *machine,
         return -1;
     struct engine *engine = machine->engine;
     bool due = live_clock(source, machine) >= clock_next_deadline(&machine->clock);
-    return engine->ops->interruptible(engine) && (due || input || interrupts_output(machine));
+    return engine_interruptible(engine) && (due || input || interrupts_output(machine));
 }
 
 static int live_value(struct input_source *source, struct machine *machine,

@@ -63,7 +63,7 @@ static void time_is_up(void *context, uint64_t now)
 {
     struct machine *machine = context;
     (void)now;
-    machine->stop = STOP_MAX_TIME;
+    machine_stop(machine, STOP_MAX_TIME);
 }
 
 struct engine *machine_soft(struct machine *machine, struct error *error)
@@ -72,7 +72,7 @@ struct engine *machine_soft(struct machine *machine, struct error *error)
         return machine->soft;
     machine->soft = engines_soft(&machine->memory, error);
     if (machine->soft) {
-        machine->soft->ops->set_personality(machine->soft, machine->config->personality);
+        engine_set_personality(machine->soft, machine->config->personality);
         machine->soft->vcpu_count = (uint8_t)machine->config->cpus;
         machine->soft->vcpu = (uint8_t)machine->current;
     }
@@ -100,9 +100,7 @@ static int clear_dirty_pages(struct machine *machine, struct error *error)
 {
     uint64_t *pages;
     unsigned count;
-    if (!machine->engine->ops->take_dirty_pages)
-        return 0;
-    if (machine->engine->ops->take_dirty_pages(machine->engine, &pages, &count, error) < 0)
+    if (engine_take_dirty_pages(machine->engine, &pages, &count, error) < 0)
         return -1;
     free(pages);
     return 0;
@@ -124,7 +122,7 @@ static int load_guest(struct machine *machine, struct error *error)
     if (acpi_write_tables(&machine->memory, &acpi, error) < 0 ||
         boot_load(&machine->memory, &request, &state, error) < 0)
         return -1;
-    return machine->engine->ops->import_state(machine->engine, &state, error);
+    return engine_import_state(machine->engine, &state, error);
 }
 
 static void forget_code(struct machine *machine, struct engine *engine)
@@ -132,19 +130,19 @@ static void forget_code(struct machine *machine, struct engine *engine)
     for (unsigned i = 0; i < 2; i++) {
         const struct memory_region *region = &machine->memory.region[i];
         if (region->size)
-            engine->ops->memory_changed(engine, region->gpa, region->size);
+            engine_memory_changed(engine, region->gpa, region->size);
     }
 }
 
 int machine_reset(struct machine *machine, struct error *error)
 {
-    machine->reset_requested = false;
+    machine->run.reset_requested = false;
     for (unsigned i = 0; i < machine->device_count; i++) {
         const struct device *device = &machine->devices[i].device;
         device->ops->reset(device->object);
     }
     pci_setup(machine->pci);
-    machine->priority_written = machine->halted = false;
+    machine->run.priority_written = machine->position.halted = false;
     if (load_guest(machine, error) < 0)
         return -1;
     forget_code(machine, machine->engine);
@@ -162,12 +160,12 @@ static int build(
     bus_init(&machine->ports, 1 << 16);
     bus_init(&machine->mmio, 1ull << 52);
     clock_init(&machine->clock, sample_clock, machine);
-    timer_init(&machine->clock, &machine->limit, time_is_up, machine);
-    timer_arm(&machine->clock, &machine->limit, config->max_time);
+    timer_init(&machine->clock, &machine->run.limit, time_is_up, machine);
+    timer_arm(&machine->clock, &machine->run.limit, config->max_time);
     machine->counts_time = machine->home->ops->counts && !options->time_from_inputs;
-    machine->counted = machine->home->ops->counts;
-    machine->at_boundary = true;
-    machine->retired_limit = UINT64_MAX;
+    machine->position.counted = machine->home->ops->counts;
+    machine->position.at_boundary = true;
+    machine_limit(machine, UINT64_MAX);
     if (platform_create(machine, options, error) < 0)
         return -1;
     machine->kernel = *options->kernel;
@@ -201,12 +199,11 @@ void machine_destroy(struct machine *machine)
         return;
     machine->services.closing = true;
     platform_destroy(machine);
-    if (machine->home && machine->home != machine->soft)
-        machine->home->ops->destroy(machine->home);
-    if (machine->soft)
-        machine->soft->ops->destroy(machine->soft);
+    if (machine->home != machine->soft)
+        engine_destroy(machine->home);
+    engine_destroy(machine->soft);
     memory_destroy(&machine->memory);
-    free(machine->breakpoints);
+    free(machine->breakpoints.list);
     free(machine);
 }
 
@@ -221,17 +218,48 @@ int machine_observe(
 
 void machine_request_stop(struct machine *machine)
 {
-    atomic_store(&machine->stop_requested, true);
-    machine->home->ops->kick(machine->home);
+    atomic_store(&machine->run.stop_requested, true);
+    engine_kick(machine->home);
     if (machine->soft)
-        machine->soft->ops->kick(machine->soft);
+        engine_kick(machine->soft);
+}
+
+void machine_stop(struct machine *machine, enum stop_reason reason)
+{
+    machine->run.stop = reason;
+}
+
+void machine_exit(struct machine *machine, unsigned status)
+{
+    machine->run.status = status;
+    machine_stop(machine, STOP_DEBUG_EXIT);
+}
+
+enum stop_reason machine_stopped(const struct machine *machine)
+{
+    return machine->run.stop;
+}
+
+void machine_limit(struct machine *machine, uint64_t retired)
+{
+    machine->run.retired_limit = retired;
+}
+
+void machine_digest_events(struct machine *machine, bool wanted)
+{
+    machine->observe_state = wanted;
+}
+
+void machine_go_live(struct machine *machine)
+{
+    machine->counts_time = true;
 }
 
 struct position machine_position(const struct machine *machine)
 {
-    struct position position = {.event = machine->event};
-    if (machine->counted)
-        position.insn = machine->engine->retired - machine->event_retired;
+    struct position position = {.event = machine->position.event};
+    if (machine->position.counted)
+        position.insn = machine->engine->retired - machine->position.event_retired;
     return position;
 }
 
@@ -245,20 +273,11 @@ int machine_set_breakpoints(
             return error_set(error, "out of memory");
         memcpy(copy, list, count * sizeof *copy);
     }
-    free(machine->breakpoints);
-    machine->breakpoints = copy;
-    machine->breakpoint_count = count;
-    machine->breakpoints_changed = true;
+    free(machine->breakpoints.list);
+    machine->breakpoints.list = copy;
+    machine->breakpoints.count = count;
+    machine->breakpoints.changed = true;
     return 0;
-}
-
-/* Is an interrupt waiting in the engine? As engine_ops.queued_interrupt. */
-static int queued_interrupt(const struct machine *machine, uint8_t *vector, struct error *error)
-{
-    struct engine *engine = machine->engine;
-    if (!engine->ops->queued_interrupt)
-        return 0;
-    return engine->ops->queued_interrupt(engine, vector, error);
 }
 
 int machine_switch_engine(struct machine *machine, struct engine *engine, struct error *error)
@@ -268,17 +287,16 @@ int machine_switch_engine(struct machine *machine, struct engine *engine, struct
     uint8_t vector = 0;
     if (old == engine)
         return 0;
-    int queued = queued_interrupt(machine, &vector, error);
-    if (queued < 0 || old->ops->export_state(old, &state, error) < 0 ||
-        engine->ops->import_state(engine, &state, error) < 0)
+    int queued = engine_queued_interrupt(machine->engine, &vector, error);
+    if (queued < 0 || engine_export_state(old, &state, error) < 0 ||
+        engine_import_state(engine, &state, error) < 0)
         return -1;
-    if (engine->ops->forget_code)
-        engine->ops->forget_code(engine);
-    if (queued && engine->ops->interrupt(engine, vector, error) < 0)
+    engine_forget_code(engine);
+    if (queued && engine_interrupt(engine, vector, error) < 0)
         return -1;
     machine->engine = engine;
-    machine->counted = machine->at_boundary && engine->ops->counts;
-    machine->event_retired = engine->retired;
+    machine->position.counted = machine->position.at_boundary && engine->ops->counts;
+    machine->position.event_retired = engine->retired;
     if (!machine->counts_time)
         machine_set_time(machine, machine->clock.now);
     return 0;
@@ -286,10 +304,10 @@ int machine_switch_engine(struct machine *machine, struct engine *engine, struct
 
 void machine_fail(struct machine *machine, const struct error *error)
 {
-    if (machine->device_failed)
+    if (machine->run.device_failed)
         return;
-    machine->device_failed = true;
-    machine->device_error = *error;
+    machine->run.device_failed = true;
+    machine->run.device_error = *error;
 }
 
 static void tell_observers(struct machine *machine, uint8_t kind, const uint8_t *data, size_t size)
@@ -303,7 +321,7 @@ static void tell_observers(struct machine *machine, uint8_t kind, const uint8_t 
         if (result < 0)
             machine_fail(machine, &error);
         if (result > 0)
-            machine->stop = STOP_DIVERGED;
+            machine_stop(machine, STOP_DIVERGED);
     }
 }
 
@@ -323,7 +341,7 @@ void machine_note(struct machine *machine, uint8_t kind, struct buffer *payload)
 static int settle_interrupt(struct machine *machine, struct error *error)
 {
     uint8_t vector;
-    int queued = queued_interrupt(machine, &vector, error);
+    int queued = engine_queued_interrupt(machine->engine, &vector, error);
     if (queued <= 0)
         return queued;
     struct engine *soft = machine_soft(machine, error);
@@ -336,7 +354,7 @@ int machine_digest(struct machine *machine, uint64_t *digest, struct error *erro
     uint64_t parts[2];
     if (settle_interrupt(machine, error) < 0)
         return -1;
-    if (machine->engine->ops->export_state(machine->engine, &state, error) < 0 ||
+    if (engine_export_state(machine->engine, &state, error) < 0 ||
         digest_memory(&machine->memory, &state, &parts[1], error) < 0)
         return -1;
     parts[0] = vcpu_digest_full(&state);
@@ -397,7 +415,7 @@ static void describe_code(
 void machine_describe(struct machine *machine, struct buffer *out)
 {
     struct vcpu_state state;
-    if (machine->engine->ops->export_state(machine->engine, &state, NULL) < 0) {
+    if (engine_export_state(machine->engine, &state, NULL) < 0) {
         buffer_printf(out, "the vCPU's registers cannot be read\n");
         return;
     }

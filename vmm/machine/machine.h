@@ -66,8 +66,8 @@ struct machine;
 struct machine_observer {
     int (*event)(void *context, struct machine *machine, const struct machine_event *event,
         struct error *error);
-    /* A detail of the event under way (machine->event + 1): kinds in vmm/storage/disk.h and
-     * vmm/host/net/note.h. May be NULL. */
+    /* A detail of the event under way (machine->position.event + 1): kinds in vmm/storage/disk.h
+     * and vmm/host/net/note.h. May be NULL. */
     int (*note)(void *context, struct machine *machine, uint8_t kind, const uint8_t *data,
         size_t size, struct error *error);
     void *context;
@@ -88,6 +88,46 @@ struct machine_vcpu {
     bool stopping;           /* an INIT message came while it ran */
 };
 
+/* Where the run stands, beside the vCPUs' and the devices' states: what a snapshot saves whole. */
+struct machine_position {
+    uint64_t event;         /* ordinal of the last event */
+    uint64_t event_retired; /* engine->retired when it happened */
+    bool at_boundary;       /* no instruction was executed since the last event */
+    bool counted;           /* the stretch since the last event ran on a counting engine alone */
+    bool halted;
+    /* Virtual time on an engine that counts: time_base + (retired - retired_base), with what
+     * accesses took in time_base. */
+    uint64_t time_base;
+    uint64_t retired_base;
+    uint64_t member_operations; /* that disk members have been asked for */
+    struct vcpu_exit exit;      /* the last one; a snapshot keeps its kind alone */
+};
+
+/* What a run is doing and how it ended; nothing of it outlives an instruction and a stop. */
+struct machine_run {
+    enum stop_reason stop;
+    unsigned status;           /* of STOP_DEBUG_EXIT */
+    struct vcpu_exit hit;      /* of STOP_BREAKPOINT: `hits` by index in the breakpoints' list */
+    uint64_t retired_limit;    /* see machine_limit() */
+    struct timer limit;        /* --max-time */
+    bool pending_more;         /* the exiting instruction has further accesses to make */
+    bool assisted;             /* the software CPU helped KVM out since the last event */
+    bool reset_requested;      /* by a device: done when the exiting instruction is complete */
+    bool priority_written;     /* the guest wrote the APIC's TPR: CR8 follows */
+    uint64_t delivered_before; /* see struct engine: before the instruction that made the event */
+    struct delivery delivery;  /* the one under way */
+    struct error device_error; /* what a device or the source could not return as a value */
+    bool device_failed;
+    atomic_bool stop_requested;
+};
+
+/* The debugger's. */
+struct machine_breakpoints {
+    struct breakpoint *list;
+    unsigned count;
+    bool changed; /* the engine does not hold them yet */
+};
+
 struct machine {
     const struct machine_config *config;
     struct boot_image kernel, initrd; /* loaded again by a reset; initrd.data may be NULL */
@@ -95,16 +135,17 @@ struct machine {
     struct engine *engine; /* what executes now */
     struct engine *home;   /* the engine asked for */
     struct engine *soft;   /* the software CPU, made when first needed; may be == home */
+    struct machine_vcpu vcpu[CONFIG_MAX_CPUS];
+    unsigned current; /* which of them runs */
 
     struct bus ports, mmio;
     struct clock clock;
+    bool counts_time; /* virtual time is derived from retired instructions */
     struct machine_device devices[MACHINE_MAX_DEVICES];
     unsigned device_count;
     struct pic *pic;
     struct apic_bus *apic_bus;
     struct apic *apic; /* of the vCPU that runs */
-    struct machine_vcpu vcpu[CONFIG_MAX_CPUS];
-    unsigned current; /* which of them runs */
     struct ioapic *ioapic;
     struct pit *pit;
     struct rtc *rtc;
@@ -113,10 +154,7 @@ struct machine {
     struct pci_host *pci;
     struct disk *disk[CONFIG_MAX_DISKS];
     struct nic *nic[CONFIG_MAX_NICS];
-    uint64_t member_operations; /* that disk members have been asked for */
-    struct panic_watch *panic;  /* NULL: not watched */
-    bool reset_requested;       /* by a device: done when the exiting instruction is complete */
-    bool priority_written;      /* the guest wrote the APIC's TPR: CR8 follows */
+    struct panic_watch *panic; /* NULL: not watched */
 
     struct input_source *source;
     struct services services; /* for the host side of devices */
@@ -124,35 +162,9 @@ struct machine {
     unsigned observer_count;
     bool observe_state; /* somebody wants digests */
 
-    /* Position: ordinal of the last event, engine->retired when it happened. */
-    uint64_t event;
-    uint64_t event_retired;
-    bool at_boundary; /* no instruction was executed since the last event */
-    bool counted;     /* the stretch since the last event ran on a counting engine alone */
-    bool assisted;    /* the software CPU helped KVM out since the last event */
-    bool halted;
-    /* Virtual time on an engine that counts: time_base + (retired - retired_base), with what
-     * accesses took in time_base. */
-    bool counts_time; /* virtual time is derived from retired instructions */
-    uint64_t time_base;
-    uint64_t retired_base;
-    bool pending_more; /* the exiting instruction has further accesses to make */
-
-    uint64_t retired_limit; /* engine that counts: stop with STOP_UNTIL there; UINT64_MAX: never */
-
-    enum stop_reason stop;
-    unsigned status;           /* of STOP_DEBUG_EXIT */
-    struct vcpu_exit exit;     /* the last one */
-    struct vcpu_exit hit;      /* of STOP_BREAKPOINT: `hits` by index in `breakpoints` */
-    uint64_t delivered_before; /* see struct engine: before the instruction that made the event */
-    struct breakpoint *breakpoints;
-    unsigned breakpoint_count;
-    bool breakpoints_changed; /* the engine does not hold them yet */
-    struct delivery delivery; /* the one under way */
-    struct timer limit;       /* --max-time */
-    atomic_bool stop_requested;
-    struct error device_error; /* what a device or the source could not return as a value */
-    bool device_failed;
+    struct machine_position position;
+    struct machine_run run;
+    struct machine_breakpoints breakpoints;
 };
 
 struct machine_options {
@@ -184,14 +196,30 @@ int machine_observe(
 #define POSITION_END ((struct position){UINT64_MAX, UINT64_MAX})
 
 /*
- * Runs until the guest stops, the position is reached, or an error. machine->stop says which; -1
- * and STOP_FAILED for an error. May be called again after STOP_UNTIL, STOP_BREAKPOINT and
+ * Runs until the guest stops, the position is reached, or an error. machine->run.stop says which;
+ * -1 and STOP_FAILED for an error. May be called again after STOP_UNTIL, STOP_BREAKPOINT and
  * STOP_INTERRUPTED.
  */
 int machine_run(struct machine *machine, struct position until, struct error *error);
 
 /* From any thread and from signal handlers: the run ends with STOP_INTERRUPTED. */
 void machine_request_stop(struct machine *machine);
+
+/* On the machine's own thread, from devices, sources and observers: the run ends at the event under
+ * way, for this reason. */
+void machine_stop(struct machine *machine, enum stop_reason reason);
+/* The same for a guest that gave an exit status. */
+void machine_exit(struct machine *machine, unsigned status);
+/* Why the last run ended; STOP_NONE while it runs. */
+enum stop_reason machine_stopped(const struct machine *machine);
+
+/* An engine that counts stops with STOP_UNTIL where it has retired that many instructions since
+ * power-on; UINT64_MAX: never. */
+void machine_limit(struct machine *machine, uint64_t retired);
+/* Events carry digests of the vCPU's state from here on, or no longer. */
+void machine_digest_events(struct machine *machine, bool wanted);
+/* A replayed machine goes on by itself from here: virtual time follows from the instructions. */
+void machine_go_live(struct machine *machine);
 
 struct position machine_position(const struct machine *machine);
 /* Virtual time that an access of a device takes where the engine counts: one of a port on the

@@ -70,8 +70,7 @@ static struct irq_line isa_line(struct machine *machine, unsigned irq)
 static void stop_with_status(void *context, uint32_t status)
 {
     struct machine *machine = context;
-    machine->stop = STOP_DEBUG_EXIT;
-    machine->status = status;
+    machine_exit(machine, status);
 }
 
 /* A kernel that resets the machine after a panic has panicked all the same. */
@@ -79,23 +78,23 @@ static void reset_requested(void *context)
 {
     struct machine *machine = context;
     if (machine->panic && panic_watch_text(machine->panic)[0])
-        machine->stop = STOP_PANIC;
+        machine_stop(machine, STOP_PANIC);
     else if (machine->config->reboot)
-        machine->reset_requested = true;
+        machine->run.reset_requested = true;
     else
-        machine->stop = STOP_RESET;
+        machine_stop(machine, STOP_RESET);
 }
 
 static void stop_for_power_off(void *context)
 {
     struct machine *machine = context;
-    machine->stop = STOP_POWER_OFF;
+    machine_stop(machine, STOP_POWER_OFF);
 }
 
 static void stop_for_panic(void *context)
 {
     struct machine *machine = context;
-    machine->stop = STOP_PANIC;
+    machine_stop(machine, STOP_PANIC);
 }
 
 static int create_pic(
@@ -113,7 +112,7 @@ static int create_pic(
 static void note_priority(void *context)
 {
     struct machine *machine = context;
-    machine->priority_written = true;
+    machine->run.priority_written = true;
 }
 
 /* The I/O APIC is made after the APIC that it talks to. */

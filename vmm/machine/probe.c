@@ -34,7 +34,7 @@ static double measure_mips(struct trial *trial, unsigned ring)
         if (trial_run(trial, &exit, &error) < 0 || exit.kind != EXIT_PIO_OUT)
             return 0;
         double taken = now_us() - start;
-        trial->engine->ops->complete(trial->engine, 0, &error);
+        engine_complete(trial->engine, 0, &error);
         mips = 2.0 * (double)count / taken;
         if (taken > 4000)
             break;
@@ -53,7 +53,7 @@ static double measure_exit(struct trial *trial)
     for (unsigned i = 0; i < ROUNDS; i++) {
         struct vcpu_exit exit;
         if (trial_run(trial, &exit, &error) < 0 || exit.kind != EXIT_PIO_OUT ||
-            trial->engine->ops->complete(trial->engine, 0, &error) < 0)
+            engine_complete(trial->engine, 0, &error) < 0)
             return 0;
     }
     return (now_us() - start) / ROUNDS;
@@ -72,11 +72,10 @@ static bool test_interrupt(struct trial *trial)
     struct engine *engine = trial->engine;
     if (trial_load(trial, code, sizeof code, 0, 0, &error) < 0 ||
         trial_run(trial, &exit, &error) < 0 || exit.kind != EXIT_PIO_OUT ||
-        engine->ops->complete(engine, 0, &error) != ENGINE_DONE ||
-        !engine->ops->interruptible(engine) || engine->ops->interrupt(engine, 0x20, &error) < 0 ||
-        trial_run(trial, &exit, &error) < 0 || exit.kind != EXIT_PIO_OUT ||
-        exit.address != TRIAL_PORT + 1 || engine->ops->complete(engine, 0, &error) < 0 ||
-        engine->ops->export_state(engine, &state, &error) < 0)
+        engine_complete(engine, 0, &error) != ENGINE_DONE || !engine_interruptible(engine) ||
+        engine_interrupt(engine, 0x20, &error) < 0 || trial_run(trial, &exit, &error) < 0 ||
+        exit.kind != EXIT_PIO_OUT || exit.address != TRIAL_PORT + 1 ||
+        engine_complete(engine, 0, &error) < 0 || engine_export_state(engine, &state, &error) < 0)
         return false;
     return state.gpr[RAX] == 0;
 }
@@ -90,7 +89,7 @@ static bool test_sse(struct trial *trial)
     if (trial_load(trial, code, sizeof code, 0, 0, &error) < 0 ||
         trial_run(trial, &exit, &error) < 0 || exit.kind != EXIT_PIO_OUT)
         return false;
-    trial->engine->ops->complete(trial->engine, 0, &error);
+    engine_complete(trial->engine, 0, &error);
     return true;
 }
 
@@ -98,7 +97,7 @@ static void *kick_later(void *context)
 {
     struct engine *engine = context;
     usleep(5000);
-    engine->ops->kick(engine);
+    engine_kick(engine);
     return NULL;
 }
 
@@ -136,8 +135,7 @@ void probe_kvm(struct probe *probe)
     probe_capabilities(probe);
     uint64_t *pages = NULL;
     unsigned count;
-    probe->dirty_log =
-        trial.engine->ops->take_dirty_pages(trial.engine, &pages, &count, &probe->why) == 0;
+    probe->dirty_log = engine_take_dirty_pages(trial.engine, &pages, &count, &probe->why) == 0;
     free(pages);
     probe->ring0_mips = measure_mips(&trial, 0);
     probe->ring3_mips = measure_mips(&trial, 3);

@@ -24,16 +24,17 @@ enum { FULL_DIGEST_INTERVAL = 256 };
 uint64_t machine_time(const struct machine *machine)
 {
     if (machine->counts_time)
-        return machine->time_base + (machine->engine->retired - machine->retired_base);
+        return machine->position.time_base +
+               (machine->engine->retired - machine->position.retired_base);
     return machine->clock.now;
 }
 
 void machine_set_time(struct machine *machine, uint64_t now)
 {
-    machine->time_base = now;
-    machine->retired_base = machine->engine->retired;
-    machine->engine->time_base = machine->time_base;
-    machine->engine->retired_base = machine->retired_base;
+    machine->position.time_base = now;
+    machine->position.retired_base = machine->engine->retired;
+    machine->engine->time_base = machine->position.time_base;
+    machine->engine->retired_base = machine->position.retired_base;
 }
 
 /*
@@ -45,8 +46,8 @@ static void charge_access(struct machine *machine, bool is_port)
 {
     if (!machine->counts_time)
         return;
-    machine->time_base += is_port ? MACHINE_PORT_NS : MACHINE_MMIO_NS;
-    machine->engine->time_base = machine->time_base;
+    machine->position.time_base += is_port ? MACHINE_PORT_NS : MACHINE_MMIO_NS;
+    machine->engine->time_base = machine->position.time_base;
 }
 
 /* ---- Events ---- */
@@ -57,8 +58,8 @@ static int digest_state(struct machine *machine, struct machine_event *event, st
                 event->ordinal % FULL_DIGEST_INTERVAL == 0;
     struct vcpu_state state;
     struct engine *engine = machine->engine;
-    int result = full ? engine->ops->export_state(engine, &state, error)
-                      : engine->ops->export_core(engine, &state, error);
+    int result = full ? engine_export_state(engine, &state, error)
+                      : engine_export_core(engine, &state, error);
     if (result < 0)
         return -1;
     event->digest = full ? vcpu_digest_full(&state) : vcpu_digest_core(&state);
@@ -71,25 +72,25 @@ static int digest_state(struct machine *machine, struct machine_event *event, st
 static void take_hit(struct machine *machine)
 {
     struct engine *engine = machine->engine;
-    if (machine->breakpoint_count && !machine->pending_more && engine->ops->take_hit &&
-        engine->ops->take_hit(engine, &machine->hit) && machine->stop == STOP_NONE)
-        machine->stop = STOP_BREAKPOINT;
+    if (machine->breakpoints.count && !machine->run.pending_more &&
+        engine_take_hit(engine, &machine->run.hit) && machine_stopped(machine) == STOP_NONE)
+        machine_stop(machine, STOP_BREAKPOINT);
 }
 
 /* Numbers the event, digests the state when it can be observed, and tells the observers. */
 static int emit(
     struct machine *machine, struct machine_event *event, bool observable, struct error *error)
 {
-    event->ordinal = ++machine->event;
-    event->counted = machine->counted;
+    event->ordinal = ++machine->position.event;
+    event->counted = machine->position.counted;
     if (event->counted)
-        event->insns = machine->engine->retired - machine->event_retired;
-    machine->event_retired = machine->engine->retired;
-    machine->at_boundary = true;
-    machine->counted = machine->engine->ops->counts;
-    machine->assisted = false;
+        event->insns = machine->engine->retired - machine->position.event_retired;
+    machine->position.event_retired = machine->engine->retired;
+    machine->position.at_boundary = true;
+    machine->position.counted = machine->engine->ops->counts;
+    machine->run.assisted = false;
     struct engine *engine = machine->engine;
-    machine->delivered_before =
+    machine->run.delivered_before =
         engine->delivered_retired + 1 == engine->retired ? engine->delivered : 0;
     engine->delivered = 0;
     if (observable && machine->observe_state && digest_state(machine, event, error) < 0)
@@ -100,7 +101,7 @@ static int emit(
         if (result < 0)
             return -1;
         if (result > 0)
-            machine->stop = STOP_DIVERGED;
+            machine_stop(machine, STOP_DIVERGED);
     }
     take_hit(machine);
     return 0;
@@ -194,24 +195,24 @@ static int deliver(struct machine *machine, const struct delivery *delivery, str
 static int inject(struct machine *machine, struct error *error)
 {
     struct engine *engine = machine->engine;
-    if (!interrupts_request(machine) || !engine->ops->interruptible(engine))
+    if (!interrupts_request(machine) || !engine_interruptible(engine))
         return 0;
     /* Between the iterations of a repeated string instruction the engines differ in where they
      * can stop, so no interrupt is injected there on either. */
     struct vcpu_state state;
     struct repeat repeat;
-    if (engine->ops->export_core(engine, &state, error) < 0)
+    if (engine_export_core(engine, &state, error) < 0)
         return -1;
     interrupts_set_priority(machine, &state);
     if (!interrupts_output(machine))
         return 0;
-    if (machine->exit.kind <= EXIT_MMIO_WRITE && repeat_at_rip(&machine->memory, &state, &repeat) &&
-        repeat.left)
+    if (machine->position.exit.kind <= EXIT_MMIO_WRITE &&
+        repeat_at_rip(&machine->memory, &state, &repeat) && repeat.left)
         return 0;
     uint8_t vector = interrupts_acknowledge(machine);
-    if (engine->ops->interrupt(engine, vector, error) < 0)
+    if (engine_interrupt(engine, vector, error) < 0)
         return -1;
-    machine->halted = false;
+    machine->position.halted = false;
     struct machine_event event = {.kind = EVENT_INTERRUPT, .value = vector};
     return emit(machine, &event, false, error) < 0 ? -1 : 1;
 }
@@ -223,7 +224,7 @@ static int inject_nmi(struct machine *machine, struct error *error)
     struct vcpu_state state;
     if (!vcpu->nmi)
         return 0;
-    if (machine->engine->ops->export_core(machine->engine, &state, error) < 0)
+    if (engine_export_core(machine->engine, &state, error) < 0)
         return -1;
     if (!vcpu_takes_nmi(&state))
         return 0;
@@ -231,7 +232,7 @@ static int inject_nmi(struct machine *machine, struct error *error)
     if (!soft || machine_switch_engine(machine, soft, error) < 0 || soft->ops->nmi(soft, error) < 0)
         return -1;
     vcpu->nmi = false;
-    machine->halted = false;
+    machine->position.halted = false;
     struct machine_event event = {.kind = EVENT_NMI};
     return emit(machine, &event, false, error) < 0 ? -1 : 1;
 }
@@ -244,13 +245,13 @@ static int serve_access(struct machine *machine, struct error *error)
         [EXIT_PIO_OUT] = EVENT_PIO_OUT,
         [EXIT_MMIO_READ] = EVENT_MMIO_READ,
         [EXIT_MMIO_WRITE] = EVENT_MMIO_WRITE};
-    const struct vcpu_exit *exit = &machine->exit;
+    const struct vcpu_exit *exit = &machine->position.exit;
     struct machine_event event = {.kind = kinds[exit->kind],
         .size = exit->size,
         .address = exit->address,
         .value = exit->value};
     bool is_port = exit->kind == EXIT_PIO_IN || exit->kind == EXIT_PIO_OUT;
-    if (exit->kind == EXIT_MMIO_READ && !machine->pending_more &&
+    if (exit->kind == EXIT_MMIO_READ && !machine->run.pending_more &&
         interrupts_show_priority(exit->address) && interrupts_read_cr8(machine, error) < 0)
         return -1;
     struct bus *bus = is_port ? &machine->ports : &machine->mmio;
@@ -260,31 +261,31 @@ static int serve_access(struct machine *machine, struct error *error)
         bus_write(bus, exit->address, exit->size, exit->value);
     charge_access(machine, is_port);
     struct engine *engine = machine->engine;
-    int completed = engine->ops->complete(engine, event.value, error);
+    int completed = engine_complete(engine, event.value, error);
     if (completed < 0)
         return -1;
-    if (machine->device_failed) {
-        *error = machine->device_error;
+    if (machine->run.device_failed) {
+        *error = machine->run.device_error;
         return -1;
     }
-    machine->pending_more = completed == ENGINE_MORE;
-    if (machine->priority_written && !machine->pending_more &&
+    machine->run.pending_more = completed == ENGINE_MORE;
+    if (machine->run.priority_written && !machine->run.pending_more &&
         interrupts_write_cr8(machine, error) < 0)
         return -1;
-    if (!machine->pending_more && vcpus_settle(machine, error) < 0)
+    if (!machine->run.pending_more && vcpus_settle(machine, error) < 0)
         return -1;
-    if (emit(machine, &event, !machine->pending_more, error) < 0)
+    if (emit(machine, &event, !machine->run.pending_more, error) < 0)
         return -1;
-    bool resets = machine->reset_requested && !machine->pending_more;
+    bool resets = machine->run.reset_requested && !machine->run.pending_more;
     return resets ? machine_reset(machine, error) : 0;
 }
 
 static int serve_halt(struct machine *machine, struct error *error)
 {
     struct engine *engine = machine->engine;
-    if (engine->ops->complete(engine, 0, error) < 0)
+    if (engine_complete(engine, 0, error) < 0)
         return -1;
-    machine->halted = true;
+    machine->position.halted = true;
     struct machine_event event = {.kind = EVENT_HLT};
     return emit(machine, &event, true, error);
 }
@@ -296,11 +297,11 @@ static int assist(struct machine *machine, struct error *error)
     struct engine *soft = machine_soft(machine, error);
     if (!soft || machine_switch_engine(machine, soft, error) < 0)
         return -1;
-    machine->assisted = true;
+    machine->run.assisted = true;
     struct run_request request = {.budget = 1};
-    if (soft->ops->run(soft, &request, &machine->exit, error) < 0)
+    if (engine_run(soft, &request, &machine->position.exit, error) < 0)
         return -1;
-    if (machine->exit.kind == EXIT_BUDGET)
+    if (machine->position.exit.kind == EXIT_BUDGET)
         return machine_switch_engine(machine, kvm, error);
     return 0; /* the exit is served as any other; the next step goes back to kvm */
 }
@@ -334,17 +335,18 @@ static int land_by_state(struct machine *machine, struct landing *landing, struc
                    ? error_set(error, "a landing found before has another state this time")
                    : 0;
     /* Behind a fault's delivery a budget of as many instructions would end too early. */
-    uint64_t insns = engine_delivered(engine) ? 0 : engine->retired - machine->event_retired;
+    uint64_t insns =
+        engine_delivered(engine) ? 0 : engine->retired - machine->position.event_retired;
     /* Equal but perhaps for RF (landing.h), which an interrupt would push. */
-    if (engine->ops->import_state(engine, &landing->state, error) < 0)
+    if (engine_import_state(engine, &landing->state, error) < 0)
         return -1;
     return land(machine, landing, insns, error);
 }
 
 static void serve_breakpoint(struct machine *machine)
 {
-    machine->hit = machine->exit;
-    machine->stop = STOP_BREAKPOINT;
+    machine->run.hit = machine->position.exit;
+    machine_stop(machine, STOP_BREAKPOINT);
 }
 
 static bool has_count(const struct landing *landing)
@@ -356,9 +358,9 @@ static int serve(struct machine *machine, const struct run_plan *plan, struct po
     struct error *error)
 {
     struct machine_event shutdown = {.kind = EVENT_SHUTDOWN};
-    uint64_t done = machine->engine->retired - machine->event_retired;
+    uint64_t done = machine->engine->retired - machine->position.event_retired;
     int result;
-    switch (machine->exit.kind) {
+    switch (machine->position.exit.kind) {
     case EXIT_PIO_IN:
     case EXIT_PIO_OUT:
     case EXIT_MMIO_READ:
@@ -367,7 +369,7 @@ static int serve(struct machine *machine, const struct run_plan *plan, struct po
     case EXIT_HLT:
         return serve_halt(machine, error);
     case EXIT_SHUTDOWN:
-        machine->stop = STOP_SHUTDOWN;
+        machine_stop(machine, STOP_SHUTDOWN);
         return emit(machine, &shutdown, false, error);
     case EXIT_BREAKPOINT:
     case EXIT_WATCHPOINT:
@@ -382,15 +384,16 @@ static int serve(struct machine *machine, const struct run_plan *plan, struct po
         if (has_count(plan->landing) && done == plan->landing->insns)
             return plan->landing->found ? land_by_state(machine, plan->landing, error)
                                         : land(machine, plan->landing, done, error);
-        if (machine->event == until.event && done == until.insn)
+        if (machine->position.event == until.event && done == until.insn)
             return 0;
         break;
     default:
         break;
     }
-    if (atomic_load(&machine->stop_requested))
+    if (atomic_load(&machine->run.stop_requested))
         return 0;
-    result = machine->source->ops->landing(machine->source, machine, &machine->exit, error);
+    result =
+        machine->source->ops->landing(machine->source, machine, &machine->position.exit, error);
     return result > 0 ? land_here(machine, error) : result;
 }
 
@@ -398,11 +401,12 @@ static int serve(struct machine *machine, const struct run_plan *plan, struct po
 
 static bool reached(const struct machine *machine, struct position until)
 {
-    if (machine->engine->ops->counts && machine->engine->retired >= machine->retired_limit)
+    if (machine->engine->ops->counts && machine->engine->retired >= machine->run.retired_limit)
         return true;
-    if (machine->event != until.event)
-        return machine->event > until.event;
-    uint64_t done = machine->counted ? machine->engine->retired - machine->event_retired : 0;
+    if (machine->position.event != until.event)
+        return machine->position.event > until.event;
+    uint64_t done =
+        machine->position.counted ? machine->engine->retired - machine->position.event_retired : 0;
     return done >= until.insn;
 }
 
@@ -411,9 +415,9 @@ static int choose_engine(struct machine *machine, const struct run_plan *plan,
     struct position until, struct error *error)
 {
     struct engine *engine = machine->home;
-    bool counting =
-        plan->landing || machine->breakpoint_count || (machine->event == until.event && until.insn);
-    if (counting || !machine->at_boundary)
+    bool counting = plan->landing || machine->breakpoints.count ||
+                    (machine->position.event == until.event && until.insn);
+    if (counting || !machine->position.at_boundary)
         engine = engine->ops->counts ? engine : machine->engine;
     if (counting && !engine->ops->counts)
         engine = machine_soft(machine, error);
@@ -427,18 +431,18 @@ static int choose_engine(struct machine *machine, const struct run_plan *plan,
 static int set_engine_breakpoints(struct machine *machine, struct error *error)
 {
     struct engine *engine = machine->soft;
-    if (!engine || !machine->breakpoints_changed)
+    if (!engine || !machine->breakpoints.changed)
         return 0;
-    machine->breakpoints_changed = false;
-    return engine->ops->set_breakpoints(
-        engine, machine->breakpoints, machine->breakpoint_count, error);
+    machine->breakpoints.changed = false;
+    return engine_set_breakpoints(
+        engine, machine->breakpoints.list, machine->breakpoints.count, error);
 }
 
 static int run_engine(struct machine *machine, struct position until, struct error *error)
 {
     struct run_plan plan = {.budget = BUDGET_UNLIMITED};
     struct input_source *source = machine->source;
-    if (!machine->pending_more) {
+    if (!machine->run.pending_more) {
         if (source->ops->plan(source, machine, &plan, error) < 0 ||
             choose_engine(machine, &plan, until, error) < 0 ||
             set_engine_breakpoints(machine, error) < 0)
@@ -451,27 +455,27 @@ static int run_engine(struct machine *machine, struct position until, struct err
         .stop_for_nmi = plan.stop_for_nmi,
         .stop_at_pause = plan.stop_at_pause};
     if (engine->ops->counts) {
-        uint64_t done = engine->retired - machine->event_retired;
+        uint64_t done = engine->retired - machine->position.event_retired;
         uint64_t landing = has_count(plan.landing) ? plan.landing->insns : UINT64_MAX;
         if (plan.landing && !has_count(plan.landing))
             request.match = &plan.landing->state;
         uint64_t limit =
-            machine->event == until.event && until.insn < landing ? until.insn : landing;
+            machine->position.event == until.event && until.insn < landing ? until.insn : landing;
         if (limit != UINT64_MAX && limit - done < request.budget)
             request.budget = limit - done;
-        if (machine->retired_limit - engine->retired < request.budget)
-            request.budget = machine->retired_limit - engine->retired;
+        if (machine->run.retired_limit - engine->retired < request.budget)
+            request.budget = machine->run.retired_limit - engine->retired;
     }
-    if (request.budget == 0 && !machine->pending_more) {
-        machine->exit = (struct vcpu_exit){.kind = EXIT_BUDGET};
+    if (request.budget == 0 && !machine->run.pending_more) {
+        machine->position.exit = (struct vcpu_exit){.kind = EXIT_BUDGET};
     } else {
-        machine->at_boundary = false;
-        if (engine->ops->run(engine, &request, &machine->exit, error) < 0)
+        machine->position.at_boundary = false;
+        if (engine_run(engine, &request, &machine->position.exit, error) < 0)
             return -1;
-        if (machine->exit.kind == EXIT_UNEMULATED) {
+        if (machine->position.exit.kind == EXIT_UNEMULATED) {
             if (assist(machine, error) < 0)
                 return -1;
-            if (machine->exit.kind == EXIT_BUDGET)
+            if (machine->position.exit.kind == EXIT_BUDGET)
                 return 0;
         }
     }
@@ -481,51 +485,52 @@ static int run_engine(struct machine *machine, struct position until, struct err
 static int step(struct machine *machine, struct position until, struct error *error)
 {
     struct input_source *source = machine->source;
-    if (atomic_exchange(&machine->stop_requested, false)) {
-        machine->stop = STOP_INTERRUPTED;
+    if (atomic_exchange(&machine->run.stop_requested, false)) {
+        machine_stop(machine, STOP_INTERRUPTED);
         return 0;
     }
-    if (reached(machine, until) && !machine->pending_more) {
-        machine->stop = STOP_UNTIL;
+    if (reached(machine, until) && !machine->run.pending_more) {
+        machine_stop(machine, STOP_UNTIL);
         return 0;
     }
-    if (machine->at_boundary && (!machine->pending_more || source->ops->replays)) {
-        struct delivery *delivery = &machine->delivery;
+    if (machine->position.at_boundary && (!machine->run.pending_more || source->ops->replays)) {
+        struct delivery *delivery = &machine->run.delivery;
         int due = source->ops->poll(source, machine, delivery, error);
-        if (due != 0 || machine->stop != STOP_NONE)
+        if (due != 0 || machine_stopped(machine) != STOP_NONE)
             return due <= 0 ? due : deliver(machine, delivery, error);
     }
-    if (machine->at_boundary && !machine->pending_more) {
+    if (machine->position.at_boundary && !machine->run.pending_more) {
         int injected = inject_nmi(machine, error);
         if (injected == 0)
             injected = inject(machine, error);
         if (injected != 0)
             return injected < 0 ? -1 : 0;
     }
-    if (!machine->halted)
+    if (!machine->position.halted)
         return run_engine(machine, until, error);
 
     if (!vcpus_can_be_woken(machine)) {
-        machine->stop = STOP_HALTED;
+        machine_stop(machine, STOP_HALTED);
         return 0;
     }
-    int due = source->ops->wait(source, machine, &machine->delivery, error);
-    if (due == 0 && machine->stop == STOP_NONE && !atomic_load(&machine->stop_requested))
-        machine->stop = STOP_HALTED;
-    return due <= 0 ? due : deliver(machine, &machine->delivery, error);
+    int due = source->ops->wait(source, machine, &machine->run.delivery, error);
+    if (due == 0 && machine_stopped(machine) == STOP_NONE &&
+        !atomic_load(&machine->run.stop_requested))
+        machine_stop(machine, STOP_HALTED);
+    return due <= 0 ? due : deliver(machine, &machine->run.delivery, error);
 }
 
 int machine_run(struct machine *machine, struct position until, struct error *error)
 {
-    machine->stop = STOP_NONE;
+    machine->run.stop = STOP_NONE;
     /* Before anything is delivered: that is watched, too. */
     if (set_engine_breakpoints(machine, error) < 0) {
-        machine->stop = STOP_FAILED;
+        machine_stop(machine, STOP_FAILED);
         return -1;
     }
-    while (machine->stop == STOP_NONE) {
+    while (machine_stopped(machine) == STOP_NONE) {
         if (step(machine, until, error) < 0) {
-            machine->stop = STOP_FAILED;
+            machine_stop(machine, STOP_FAILED);
             return -1;
         }
     }

@@ -15,7 +15,7 @@ static bool member_failed(struct machine *machine, bool failed)
     struct input_source *source = machine->source;
     if (machine->services.closing)
         return failed;
-    uint64_t operation = machine->member_operations++;
+    uint64_t operation = machine->position.member_operations++;
     return source->ops->member_failed(source, machine, operation, failed);
 }
 
@@ -28,7 +28,7 @@ static uint8_t *guest_at(void *context, uint64_t gpa, uint64_t size)
 static void guest_wrote(void *context, uint64_t gpa, uint64_t size)
 {
     struct machine *machine = context;
-    machine->engine->ops->memory_changed(machine->engine, gpa, size);
+    engine_memory_changed(machine->engine, gpa, size);
 }
 
 void services_init(struct machine *machine, bool no_host)

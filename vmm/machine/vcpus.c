@@ -55,7 +55,7 @@ bool vcpus_can_run(const struct machine *machine, unsigned index)
     if (vcpu->waiting)
         return false;
     if (index == machine->current)
-        return !machine->halted;
+        return !machine->position.halted;
     return !vcpu->state.halted || is_woken(machine, vcpu);
 }
 
@@ -73,12 +73,11 @@ bool vcpus_is_waking(const struct machine *machine)
     const struct machine_vcpu *vcpu = &machine->vcpu[machine->current];
     struct engine *engine = machine->engine;
     struct vcpu_state state;
-    if (!machine->halted || vcpu->waiting)
+    if (!machine->position.halted || vcpu->waiting)
         return false;
-    if (interrupts_output(machine) && engine->ops->interruptible(engine))
+    if (interrupts_output(machine) && engine_interruptible(engine))
         return true;
-    return vcpu->nmi && engine->ops->export_core(engine, &state, NULL) == 0 &&
-           vcpu_takes_nmi(&state);
+    return vcpu->nmi && engine_export_core(engine, &state, NULL) == 0 && vcpu_takes_nmi(&state);
 }
 
 static bool is_interruptible(const struct machine *machine, unsigned index)
@@ -87,7 +86,7 @@ static bool is_interruptible(const struct machine *machine, unsigned index)
     if (vcpu->waiting)
         return false;
     if (index == machine->current)
-        return machine->engine->ops->interruptible(machine->engine);
+        return engine_interruptible(machine->engine);
     return vcpu->state.rflags & FLAG_IF;
 }
 
@@ -105,9 +104,9 @@ bool vcpus_can_be_woken(const struct machine *machine)
 static int park(struct machine *machine, struct error *error)
 {
     struct machine_vcpu *vcpu = &machine->vcpu[machine->current];
-    if (machine->engine->ops->export_state(machine->engine, &vcpu->state, error) < 0)
+    if (engine_export_state(machine->engine, &vcpu->state, error) < 0)
         return -1;
-    vcpu->state.halted = machine->halted;
+    vcpu->state.halted = machine->position.halted;
     apic_set_cr8(vcpu->apic, (uint8_t)vcpu->state.cr8);
     return 0;
 }
@@ -122,9 +121,9 @@ int vcpus_switch(struct machine *machine, unsigned index, struct error *error)
         return -1;
     select_vcpu(machine, index);
     const struct vcpu_state *state = &machine->vcpu[index].state;
-    machine->halted = state->halted;
-    machine->exit = (struct vcpu_exit){.kind = EXIT_BUDGET};
-    return machine->engine->ops->import_state(machine->engine, state, error);
+    machine->position.halted = state->halted;
+    machine->position.exit = (struct vcpu_exit){.kind = EXIT_BUDGET};
+    return engine_import_state(machine->engine, state, error);
 }
 
 /* ---- Messages -------------------------------------------------------------------------------- */
@@ -156,7 +155,7 @@ void vcpus_signal(void *context, unsigned index, uint8_t mode, uint8_t vector)
         stop(vcpu);
         apic_init(vcpu->apic);
         if (index == 0)
-            machine->reset_requested = true;
+            machine->run.reset_requested = true;
     }
 }
 
@@ -168,16 +167,16 @@ int vcpus_settle(struct machine *machine, struct error *error)
     vcpu->stopping = false;
     /* The first processor's INIT starts the firmware. */
     if (machine->current == 0) {
-        machine->reset_requested = true;
+        machine->run.reset_requested = true;
         return 0;
     }
     if (park(machine, error) < 0)
         return -1;
     stop(vcpu);
     apic_init(vcpu->apic);
-    machine->halted = true;
+    machine->position.halted = true;
     vcpu->state.halted = true;
-    return machine->engine->ops->import_state(machine->engine, &vcpu->state, error);
+    return engine_import_state(machine->engine, &vcpu->state, error);
 }
 
 /* ---- State ----------------------------------------------------------------------------------- */
@@ -186,7 +185,7 @@ int vcpus_export(
     struct machine *machine, unsigned index, struct vcpu_state *state, struct error *error)
 {
     if (index == machine->current)
-        return machine->engine->ops->export_state(machine->engine, state, error);
+        return engine_export_state(machine->engine, state, error);
     *state = machine->vcpu[index].state;
     return 0;
 }

@@ -76,7 +76,7 @@ struct guest {
 static inline void guest_put(struct guest *guest, uint64_t gpa, uint64_t value, unsigned size)
 {
     memcpy(guest->memory.host + gpa, &value, size);
-    guest->engine->ops->memory_changed(guest->engine, gpa, size);
+    engine_memory_changed(guest->engine, gpa, size);
 }
 
 static inline uint32_t guest_get32(const struct guest *guest, uint64_t gpa)
@@ -162,7 +162,7 @@ static inline void guest_start(struct guest *guest, unsigned cpl, const void *co
 {
     struct vcpu_state *s = &guest->state;
     memset(guest->memory.host, 0, 0x40000);
-    guest->engine->ops->memory_changed(guest->engine, 0, 0x40000);
+    engine_memory_changed(guest->engine, 0, 0x40000);
     guest_tables(guest);
     memcpy(guest->memory.host + GUEST_CODE, code, size);
     vcpu_reset(s);
@@ -180,16 +180,16 @@ static inline void guest_start(struct guest *guest, unsigned cpl, const void *co
 
 static inline void guest_import(struct guest *guest)
 {
-    if (guest->engine->ops->import_state(guest->engine, &guest->state, &guest->error))
+    if (engine_import_state(guest->engine, &guest->state, &guest->error))
         fail_msg("%s", guest->error.text);
 }
 
 static inline int guest_try_run(struct guest *guest, uint64_t budget, struct vcpu_exit *exit)
 {
     const struct run_request request = {.budget = budget};
-    int status = guest->engine->ops->run(guest->engine, &request, exit, &guest->error);
+    int status = engine_run(guest->engine, &request, exit, &guest->error);
     if (status == 0)
-        guest->engine->ops->export_state(guest->engine, &guest->state, &guest->error);
+        engine_export_state(guest->engine, &guest->state, &guest->error);
     return status;
 }
 
@@ -204,7 +204,7 @@ static inline struct vcpu_exit guest_run(struct guest *guest)
 /* After a halt: goes on with the instruction behind the HLT. */
 static inline struct vcpu_exit guest_continue(struct guest *guest)
 {
-    guest->engine->ops->complete(guest->engine, 0, &guest->error);
+    engine_complete(guest->engine, 0, &guest->error);
     guest->state.halted = false;
     guest_import(guest);
     return guest_run(guest);
@@ -233,7 +233,7 @@ static inline void guest_create(struct guest *guest)
 
 static inline void guest_destroy(struct guest *guest)
 {
-    guest->engine->ops->destroy(guest->engine);
+    engine_destroy(guest->engine);
     memory_destroy(&guest->memory);
 }
 

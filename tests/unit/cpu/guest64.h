@@ -74,12 +74,12 @@ static inline void guest_create(struct guest *guest, const void *code, size_t si
         guest_put64(guest, GUEST_TABLES + 0x2000 + 8 * i, i << 21 | 0x83);
     memcpy(guest->memory.host + GUEST_CODE, code, size);
     guest_state(&state);
-    assert_int_equal(guest->engine->ops->import_state(guest->engine, &state, &guest->error), 0);
+    assert_int_equal(engine_import_state(guest->engine, &state, &guest->error), 0);
 }
 
 static inline void guest_destroy(struct guest *guest)
 {
-    guest->engine->ops->destroy(guest->engine);
+    engine_destroy(guest->engine);
     memory_destroy(&guest->memory);
 }
 
@@ -87,19 +87,19 @@ static inline struct vcpu_exit guest_run(struct guest *guest, uint64_t budget)
 {
     const struct run_request request = {.budget = budget};
     struct vcpu_exit exit;
-    if (guest->engine->ops->run(guest->engine, &request, &exit, &guest->error))
+    if (engine_run(guest->engine, &request, &exit, &guest->error))
         fail_msg("%s", guest->error.text);
     return exit;
 }
 
 static inline void guest_export(struct guest *guest, struct vcpu_state *state)
 {
-    assert_int_equal(guest->engine->ops->export_state(guest->engine, state, &guest->error), 0);
+    assert_int_equal(engine_export_state(guest->engine, state, &guest->error), 0);
 }
 
 static inline void guest_import(struct guest *guest, const struct vcpu_state *state)
 {
-    if (guest->engine->ops->import_state(guest->engine, state, &guest->error))
+    if (engine_import_state(guest->engine, state, &guest->error))
         fail_msg("%s", guest->error.text);
 }
 

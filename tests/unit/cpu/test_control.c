@@ -301,8 +301,7 @@ static void port_permissions(void **state)
         assert_int_equal(exit.kind, EXIT_PIO_IN);
         assert_int_equal(exit.address, cases[i].port);
         assert_int_equal(exit.size, size);
-        assert_int_equal(
-            guest.engine->ops->complete(guest.engine, 0xaabbccdd, &guest.error), ENGINE_DONE);
+        assert_int_equal(engine_complete(guest.engine, 0xaabbccdd, &guest.error), ENGINE_DONE);
         guest_run(&guest);
         uint64_t mask = UINT64_MAX >> (64 - 8 * size);
         assert_int_equal(guest.state.gpr[RAX], (0x11223344 & ~mask) | (0xaabbccdd & mask));
@@ -331,8 +330,7 @@ static void string_ports(void **state)
         assert_int_equal(exit.kind, EXIT_PIO_IN);
         assert_int_equal(exit.size, 4);
         assert_int_equal(guest.state.gpr[RCX], 3 - i);
-        assert_int_equal(
-            guest.engine->ops->complete(guest.engine, 0x100 + i, &guest.error), ENGINE_DONE);
+        assert_int_equal(engine_complete(guest.engine, 0x100 + i, &guest.error), ENGINE_DONE);
         assert_int_equal(guest.engine->retired, retired + i + 1);
     }
     assert_int_equal(guest_run(&guest).kind, EXIT_HLT);
@@ -350,7 +348,7 @@ static void string_ports(void **state)
         struct vcpu_exit exit = guest_run(&guest);
         assert_int_equal(exit.kind, EXIT_PIO_OUT);
         assert_int_equal(exit.value, "zyx"[i]);
-        guest.engine->ops->complete(guest.engine, 0, &guest.error);
+        engine_complete(guest.engine, 0, &guest.error);
     }
     assert_int_equal(guest_run(&guest).kind, EXIT_HLT);
     assert_int_equal(guest.state.gpr[RSI], 0x37fff);
@@ -459,7 +457,7 @@ static void falling_through_the_limit_of_cs(void **state)
     guest.state.segment[SEG_CS].base = 0x10000;
     guest_import(&guest);
     assert_int_equal(guest_run(&guest).kind, EXIT_PIO_OUT);
-    assert_int_equal(guest.engine->ops->complete(guest.engine, 0, &guest.error), 0);
+    assert_int_equal(engine_complete(guest.engine, 0, &guest.error), 0);
     assert_int_equal(guest_run(&guest).kind, EXIT_HLT);
     assert_int_equal(guest.state.segment[SEG_CS].base + guest.state.rip, 0x6011);
     static const uint16_t frame[] = {0, 0, 2}; /* at IP 10000h, of which 16 bits are pushed */
@@ -482,7 +480,7 @@ static void falling_through_where_cs_has_a_base(void **state)
     guest.state.rip = 0x8040;
     guest_import(&guest);
     assert_int_equal(guest_run(&guest).address, 0x80);
-    assert_int_equal(guest.engine->ops->complete(guest.engine, 0, &guest.error), 0);
+    assert_int_equal(engine_complete(guest.engine, 0, &guest.error), 0);
     assert_int_equal(guest_run(&guest).address, 0x81);
 }
 
@@ -511,7 +509,7 @@ static void into_long_mode_and_back(void **state)
      * with a 32-bit IDT nothing can be delivered. */
     static const uint8_t clear[] = {0xb8, 0x11, 0, 0, 0, 0x0f, 0x22, 0xc0};
     memcpy(guest.memory.host + GUEST_OTHER + 1, clear, sizeof clear);
-    guest.engine->ops->memory_changed(guest.engine, GUEST_OTHER, 16);
+    engine_memory_changed(guest.engine, GUEST_OTHER, 16);
     guest.state.idt.limit = 0;
     assert_int_equal(guest_continue(&guest).kind, EXIT_SHUTDOWN);
     /* Back through compatibility mode. */

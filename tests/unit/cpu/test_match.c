@@ -84,7 +84,7 @@ static struct vcpu_exit run_to(
     struct vcpu_exit exit;
     struct vcpu_state found;
     for (unsigned stops = 0;; stops++) {
-        assert_int_equal(engine->ops->run(engine, &request, &exit, &guest->error), 0);
+        assert_int_equal(engine_run(engine, &request, &exit, &guest->error), 0);
         guest_export(guest, &found);
         if (exit.kind != EXIT_MATCH || !(found.rflags ^ wanted->rflags) ||
             same_registers(&found, wanted))
@@ -256,7 +256,7 @@ static void test_breakpoint_at_the_same_place(void **context)
     while (states[n].rip != point.address || n < 100)
         n++;
     guest_create(&guest, code, sizeof code);
-    guest.engine->ops->set_breakpoints(guest.engine, &point, 1, &guest.error);
+    engine_set_breakpoints(guest.engine, &point, 1, &guest.error);
     for (unsigned at = 0; at < STEPS; at++) {
         if (same_registers(&states[at], &states[n])) {
             assert_int_equal(run_to(&guest, &states[n], UINT64_MAX).kind, EXIT_MATCH);

@@ -204,7 +204,7 @@ static void test_device_writes_code(void **context)
     guest_export(&guest, &start);
     guest_run(&guest, BUDGET_UNLIMITED);
     guest.memory.host[GUEST_CODE + 13] = 100; /* the patched immediate */
-    guest.engine->ops->memory_changed(guest.engine, GUEST_CODE + 13, 1);
+    engine_memory_changed(guest.engine, GUEST_CODE + 13, 1);
     guest_import(&guest, &start);
     guest_run(&guest, BUDGET_UNLIMITED);
     guest_export(&guest, &state);
@@ -230,7 +230,7 @@ static void test_instruction_across_pages(void **context)
     assert_int_equal(guest.engine->retired, 2);
 
     guest.memory.host[GUEST_CODE + 0x1000] = 0x99; /* in the second page */
-    guest.engine->ops->memory_changed(guest.engine, GUEST_CODE + 0x1000, 1);
+    engine_memory_changed(guest.engine, GUEST_CODE + 0x1000, 1);
     guest_import(&guest, &start);
     guest_run(&guest, BUDGET_UNLIMITED);
     guest_export(&guest, &state);
@@ -248,7 +248,7 @@ static void test_breakpoint(void **context)
     (void)context;
 
     guest_create(&guest, loop_code, sizeof loop_code);
-    guest.engine->ops->set_breakpoints(guest.engine, &point, 1, &guest.error);
+    engine_set_breakpoints(guest.engine, &point, 1, &guest.error);
     for (uint64_t pass = 0; pass < 5; pass++) {
         struct vcpu_exit exit = guest_run(&guest, BUDGET_UNLIMITED);
         assert_int_equal(exit.kind, EXIT_BREAKPOINT);
@@ -275,7 +275,7 @@ static void test_watchpoints(void **context)
 
     guest_create(&guest, loop_code, sizeof loop_code);
     assert_int_equal(guest_run(&guest, 3).kind, EXIT_BUDGET); /* the TLB has the page by now */
-    guest.engine->ops->set_breakpoints(guest.engine, points, 3, &guest.error);
+    engine_set_breakpoints(guest.engine, points, 3, &guest.error);
     for (uint64_t pass = 0; pass < 5; pass++) {
         struct vcpu_exit exit;
         if (pass) { /* the first write was before the watch */
@@ -326,7 +326,7 @@ static void test_kick(void **context)
     struct guest guest;
     (void)context;
     guest_create(&guest, forever, sizeof forever);
-    guest.engine->ops->kick(guest.engine);
+    engine_kick(guest.engine);
     assert_int_equal(guest_run(&guest, BUDGET_UNLIMITED).kind, EXIT_KICK);
     assert_int_equal(guest_run(&guest, 100000).kind, EXIT_BUDGET);
     guest_destroy(&guest);
@@ -360,7 +360,7 @@ static void *keep_kicking(void *context)
 {
     struct kicker *kicker = context;
     while (!atomic_load(&kicker->quit))
-        kicker->engine->ops->kick(kicker->engine);
+        engine_kick(kicker->engine);
     return NULL;
 }
 
@@ -407,7 +407,7 @@ static void test_window_opens_where_the_count_leads(void **context)
     (void)context;
     guest_create(&guest, code, sizeof code);
     take_undefined_opcodes(&guest);
-    assert_int_equal(guest.engine->ops->run(guest.engine, &window, &exit, &guest.error), 0);
+    assert_int_equal(engine_run(guest.engine, &window, &exit, &guest.error), 0);
     assert_int_equal(exit.kind, EXIT_WINDOW);
     guest_export(&guest, &state);
     uint64_t count = guest.engine->retired;
@@ -430,7 +430,7 @@ static void test_impossible_states_are_refused(void **context)
     guest_create(&guest, loop_code, sizeof loop_code);
     guest_export(&guest, &state);
     state.cr0 &= ~CR0_PE;
-    assert_int_equal(guest.engine->ops->import_state(guest.engine, &state, &guest.error), -1);
+    assert_int_equal(engine_import_state(guest.engine, &state, &guest.error), -1);
     assert_true(guest.error.text[0]);
     guest_destroy(&guest);
 }

@@ -523,7 +523,7 @@ static void rf_from_iret_lasts_until_the_next_instruction_is_complete(void **sta
             start_iret_with_rf(breakpoint);
             if (after)
                 assert_int_equal(guest_try_run(&guest, 1, &exit), 0);
-            assert_int_equal(guest.engine->ops->interrupt(guest.engine, ARRIVED, &guest.error), 0);
+            assert_int_equal(engine_interrupt(guest.engine, ARRIVED, &guest.error), 0);
             guest_run(&guest);
             assert_int_equal(guest_vector(&guest), ARRIVED);
             assert_int_equal(guest_stack(&guest, 0), GUEST_CODE + 15 + after);

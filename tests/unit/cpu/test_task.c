@@ -185,7 +185,7 @@ static void an_external_interrupt_can_be_a_task(void **state)
     guest.state.rflags |= FLAG_IF;
     guest_put(&guest, GUEST_IDT + 8 * 0x20, make_gate(TSS2, 0, 0x85, 0), 8);
     guest_import(&guest);
-    assert_int_equal(guest.engine->ops->interrupt(guest.engine, 0x20, &guest.error), 0);
+    assert_int_equal(engine_interrupt(guest.engine, 0x20, &guest.error), 0);
     guest_run(&guest);
     assert_int_equal(guest_vector(&guest), ARRIVED);
     assert_int_equal(guest_get32(&guest, GUEST_TSS + EIP), GUEST_CODE);

@@ -28,7 +28,8 @@ static void replay_in_turns(struct session *sessions)
     }
     for (unsigned i = 0; i < 2; i++) {
         assert_int_equal(outcome[i], REPLAY_IDENTICAL);
-        assert_int_equal(replay_machine(replay[i])->event, sessions[i].machine->event);
+        assert_int_equal(
+            replay_machine(replay[i])->position.event, sessions[i].machine->position.event);
         assert_same(&console[i], &sessions[i].console);
         replay_close(replay[i]);
         buffer_free(&console[i]);
@@ -47,7 +48,7 @@ static void recorded_in_turns(void **state)
             if (!running[i])
                 continue;
             session_run(&sessions[i], turn * (i ? 53 : 29));
-            running[i] = sessions[i].machine->stop == STOP_UNTIL;
+            running[i] = machine_stopped(sessions[i].machine) == STOP_UNTIL;
         }
     }
     for (unsigned i = 0; i < 2; i++)

@@ -22,7 +22,7 @@ static struct vcpu_state state_of(struct timeline *timeline)
     struct error error;
     struct vcpu_state state;
     struct engine *engine = timeline_machine(timeline)->engine;
-    assert_int_equal(engine->ops->export_state(engine, &state, &error), 0);
+    assert_int_equal(engine_export_state(engine, &state, &error), 0);
     return state;
 }
 

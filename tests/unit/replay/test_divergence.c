@@ -44,7 +44,7 @@ static void record(struct session *session, struct lie told)
     honest = session->machine->observers[0];
     session->machine->observers[0].event = lie_about_event;
     session_run(session, UINT64_MAX);
-    assert_int_equal(session->machine->stop, STOP_HALTED);
+    assert_int_equal(machine_stopped(session->machine), STOP_HALTED);
     session_finish(session);
 }
 
@@ -82,7 +82,7 @@ static void expect_divergence(struct lie told, const char *what)
     record(&session, told);
     struct replay *replay = session_open(&session, NULL, NULL);
     assert_int_equal(session_replay(replay, UINT64_MAX), REPLAY_DIVERGED);
-    assert_int_equal(replay_machine(replay)->event, told.event);
+    assert_int_equal(replay_machine(replay)->position.event, told.event);
     check_report(replay, told.event, what);
     replay_close(replay);
     session_remove(&session);
@@ -141,7 +141,7 @@ static void changed_state(void **state)
     record(&session, (struct lie){.event = 40, .digest = 0x123456789abcdef});
     struct replay *replay = session_open(&session, NULL, NULL);
     assert_int_equal(session_replay(replay, UINT64_MAX), REPLAY_DIVERGED);
-    uint64_t event = replay_machine(replay)->event;
+    uint64_t event = replay_machine(replay)->position.event;
     assert_in_range(event, 40, 40 + 64);
     check_report(replay, event, "vCPU state");
     replay_close(replay);
@@ -157,7 +157,7 @@ static void identical_before(void **state)
     struct replay *replay = session_open(&session, NULL, NULL);
     assert_int_equal(session_replay(replay, 59), REPLAY_STOPPED);
     assert_int_equal(session_replay(replay, UINT64_MAX), REPLAY_DIVERGED);
-    assert_int_equal(replay_machine(replay)->event, 60);
+    assert_int_equal(replay_machine(replay)->position.event, 60);
     replay_close(replay);
     session_remove(&session);
 }

@@ -53,8 +53,8 @@ static bool may_land(const struct eager_source *self, const struct machine *mach
     struct engine *engine = machine->engine;
     if (self->landings >= self->most)
         return false;
-    return machine->counts_time ? engine->retired != machine->event_retired
-                                : engine->ops->interruptible(engine);
+    return machine->counts_time ? engine->retired != machine->position.event_retired
+                                : engine_interruptible(engine);
 }
 
 static int eager_landing(struct input_source *source, struct machine *machine,
@@ -115,7 +115,7 @@ static void *keep_kicking(void *context)
     struct kicker *kicker = context;
     while (!atomic_load(&kicker->quit)) {
         const struct timespec pause = {.tv_nsec = kicker->pause};
-        kicker->engine->ops->kick(kicker->engine);
+        engine_kick(kicker->engine);
         if (kicker->pause)
             nanosleep(&pause, NULL);
     }
@@ -215,7 +215,7 @@ static void an_interrupt_may_be_the_last_event(void **state)
     session_start(&session, "kvm", "clock", "ticks=20", NULL);
     assert_int_equal(machine_observe(session.machine, &observer, &error), 0);
     while (kind != EVENT_INTERRUPT)
-        session_run(&session, session.machine->event + 1);
+        session_run(&session, session.machine->position.event + 1);
     session_finish(&session);
     for (unsigned i = 0; i < 2; i++) {
         struct replay *replay = session_open(&session, engines[i], NULL);

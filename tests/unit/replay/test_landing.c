@@ -98,7 +98,7 @@ static int detour_plan(struct input_source *source, struct machine *machine, str
     struct error *error)
 {
     struct detour *detour = (struct detour *)source;
-    if (machine->event == detour->event) {
+    if (machine->position.event == detour->event) {
         plan->landing = &detour->landing;
         return 0;
     }
@@ -146,7 +146,7 @@ static void state_at(struct position position, struct vcpu_state *state)
     struct error error;
     struct replay *replay = replay_to(position);
     struct engine *engine = replay_machine(replay)->engine;
-    assert_int_equal(engine->ops->export_state(engine, state, &error), 0);
+    assert_int_equal(engine_export_state(engine, state, &error), 0);
     replay_close(replay);
 }
 
@@ -184,9 +184,9 @@ static void take_interrupt(struct machine *machine, const struct landing *landin
     struct vcpu_state state;
     uint64_t rip, rflags;
     struct engine *engine = machine->engine;
-    assert_true(engine->ops->interruptible(engine));
-    assert_int_equal(engine->ops->interrupt(engine, VECTOR, &error), 0);
-    assert_int_equal(engine->ops->export_state(engine, &state, &error), 0);
+    assert_true(engine_interruptible(engine));
+    assert_int_equal(engine_interrupt(engine, VECTOR, &error), 0);
+    assert_int_equal(engine_export_state(engine, &state, &error), 0);
     assert_true(memory_read(&machine->memory, state.gpr[RSP] + RIP, &rip, sizeof rip));
     assert_true(memory_read(&machine->memory, state.gpr[RSP] + RFLAGS, &rflags, sizeof rflags));
     assert_true(rip == landing->state.rip);
@@ -204,7 +204,7 @@ static void look_for(struct detour *detour)
     machine->observer_count = 0;
     if (machine_run(machine, (struct position){detour->event + 1, 0}, &error) != 0)
         fail_msg("%s", error.text);
-    assert_int_equal(machine->stop, STOP_UNTIL);
+    assert_int_equal(machine_stopped(machine), STOP_UNTIL);
     if (detour->landed && detour->landing.state.rflags & FLAG_IF)
         take_interrupt(machine, &detour->landing);
     machine->source = detour->inner;
@@ -331,7 +331,7 @@ static void between_iterations_flags_may_be_those_from_before(void **state)
         /* Over a boundary of the same run: an import forgets what was before. */
         assert_int_equal(machine_run(machine, position, &error), 0);
         struct engine *engine = machine->engine;
-        assert_int_equal(engine->ops->export_state(engine, &here, &error), 0);
+        assert_int_equal(engine_export_state(engine, &here, &error), 0);
         bool known = engine->ops->other_flags(engine, &other);
         assert_true(memory_read(&machine->memory, here.rip, code, sizeof code));
         replay_close(replay);
@@ -401,10 +401,10 @@ static void behind_a_delivery_no_count_is_given(void **state)
     while (faults < FAULTS) {
         if (machine_run(machine, POSITION_END, &error) != 0)
             fail_msg("%s", error.text);
-        assert_int_equal(machine->stop, STOP_BREAKPOINT);
+        assert_int_equal(machine_stopped(machine), STOP_BREAKPOINT);
         if (!engine_delivered(machine->engine))
             continue; /* a trap belongs to its instruction */
-        struct detour detour = {.source.ops = &detour_ops, .event = machine->event};
+        struct detour detour = {.source.ops = &detour_ops, .event = machine->position.event};
         assert_int_equal(landing_capture(machine, &detour.landing, &error), 0);
         look_for(&detour);
         assert_int_equal(detour.landed, 1);

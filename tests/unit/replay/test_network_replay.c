@@ -71,8 +71,8 @@ static void record(struct session *session, unsigned lie)
         assert_int_equal(send(far[i % 2], frame, sizeof frame, 0), sizeof frame);
     }
     session_run(session, UINT64_MAX);
-    assert_int_equal(session->machine->stop, STOP_DEBUG_EXIT);
-    assert_int_equal(session->machine->status, GIVES_UP);
+    assert_int_equal(machine_stopped(session->machine), STOP_DEBUG_EXIT);
+    assert_int_equal(session->machine->run.status, GIVES_UP);
     session_finish(session);
 }
 

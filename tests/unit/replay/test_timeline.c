@@ -85,7 +85,7 @@ static bool kvm_is_usable(void)
     assert_int_equal(memory_create(&memory, &backend, 1, &error), 0);
     struct engine *kvm = kvm_create(&memory, &error);
     if (kvm)
-        kvm->ops->destroy(kvm);
+        engine_destroy(kvm);
     memory_destroy(&memory);
     return kvm != NULL;
 }
@@ -109,7 +109,7 @@ static uint64_t rip_of(struct timeline *timeline)
     struct error error = {""};
     struct vcpu_state vcpu;
     struct engine *engine = timeline_machine(timeline)->engine;
-    assert_int_equal(engine->ops->export_state(engine, &vcpu, &error), 0);
+    assert_int_equal(engine_export_state(engine, &vcpu, &error), 0);
     return vcpu.rip;
 }
 
@@ -287,7 +287,7 @@ static void breakpoints_are_hit_both_ways(void **state)
     assert_int_equal(timeline_run(timeline, BACKWARD, &eoi, 1, &stop, &error), 0);
     assert_int_equal(stop.why, TIMELINE_CONDITION);
     struct machine *machine = timeline_machine(timeline);
-    assert_int_equal(machine->engine->ops->export_state(machine->engine, &vcpu, &error), 0);
+    assert_int_equal(engine_export_state(machine->engine, &vcpu, &error), 0);
     timeline_close(timeline);
 
     const struct timeline_condition here = {.kind = CONDITION_EXECUTE, .address = vcpu.rip};

@@ -66,18 +66,18 @@ static void start(const void *code, size_t size, unsigned ring)
     state.rip = CODE;
     state.gpr[RSP] = STACK;
     state.gpr[RDI] = 0x200000;
-    assert_int_equal(engine->ops->import_state(engine, &state, &error), 0);
+    assert_int_equal(engine_import_state(engine, &state, &error), 0);
 }
 
 static struct vcpu_exit run(struct vcpu_state *state)
 {
     const struct run_request request = {.budget = BUDGET_UNLIMITED};
     struct vcpu_exit exit;
-    if (engine->ops->run(engine, &request, &exit, &error) < 0)
+    if (engine_run(engine, &request, &exit, &error) < 0)
         fail_msg("%s", error.text);
     if (exit.kind == EXIT_PIO_OUT || exit.kind == EXIT_HLT)
-        assert_int_equal(engine->ops->complete(engine, 0, &error), ENGINE_DONE);
-    assert_int_equal(engine->ops->export_state(engine, state, &error), 0);
+        assert_int_equal(engine_complete(engine, 0, &error), ENGINE_DONE);
+    assert_int_equal(engine_export_state(engine, state, &error), 0);
     return exit;
 }
 
@@ -96,19 +96,19 @@ static void assist(struct vcpu_state *state)
 {
     const struct run_request request = {.budget = 1};
     struct vcpu_exit exit;
-    assert_int_equal(soft->ops->import_state(soft, state, &error), 0);
-    soft->ops->forget_code(soft);
-    assert_int_equal(soft->ops->run(soft, &request, &exit, &error), 0);
+    assert_int_equal(engine_import_state(soft, state, &error), 0);
+    engine_forget_code(soft);
+    assert_int_equal(engine_run(soft, &request, &exit, &error), 0);
     assert_int_equal(exit.kind, EXIT_BUDGET);
-    assert_int_equal(soft->ops->export_state(soft, state, &error), 0);
-    assert_int_equal(engine->ops->import_state(engine, state, &error), 0);
+    assert_int_equal(engine_export_state(soft, state, &error), 0);
+    assert_int_equal(engine_import_state(engine, state, &error), 0);
 }
 
 static void *kick_on(void *stop)
 {
     for (unsigned seed = 1; !atomic_load((atomic_bool *)stop);) {
         usleep(50 + (unsigned)rand_r(&seed) % 200);
-        engine->ops->kick(engine);
+        engine_kick(engine);
     }
     return NULL;
 }
@@ -140,11 +140,11 @@ static struct counts kicked(const void *code, size_t size, unsigned kicks)
         }
         assert_int_equal(exit.kind, EXIT_KICK);
         assert_false(state.rflags & FLAG_RF);
-        assert_true(engine->ops->interruptible(engine));
+        assert_true(engine_interruptible(engine));
         counts.repeated += repeat_at_rip(&memory, &state, &repeat);
         if (counts.kicks++ % 4)
             continue;
-        assert_int_equal(engine->ops->take_dirty_pages(engine, &pages, &count, &error), 0);
+        assert_int_equal(engine_take_dirty_pages(engine, &pages, &count, &error), 0);
         free(pages);
     }
     atomic_store(&stop, true);
@@ -211,8 +211,8 @@ int main(void)
         cmocka_unit_test(behind_an_exit_rf_is_clear),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    engine->ops->destroy(engine);
-    soft->ops->destroy(soft);
+    engine_destroy(engine);
+    engine_destroy(soft);
     memory_destroy(&memory);
     return failed;
 }

@@ -123,15 +123,15 @@ static void run_on(struct engine *(*create)(struct memory *memory, struct error 
     put(&memory, CODE, "\x90\x90\x90\x90", 4);
     put(&memory, CODE + 4, code, size);
     fill_state(state);
-    assert_int_equal(engine->ops->import_state(engine, state, &error), 0);
-    if (engine->ops->run(engine, &request, &exit, &error) < 0)
+    assert_int_equal(engine_import_state(engine, state, &error), 0);
+    if (engine_run(engine, &request, &exit, &error) < 0)
         fail_msg("%s", error.text);
     assert_int_equal(exit.kind, EXIT_PIO_OUT);
-    assert_int_equal(engine->ops->complete(engine, 0, &error), ENGINE_DONE);
-    assert_int_equal(engine->ops->export_state(engine, state, &error), 0);
+    assert_int_equal(engine_complete(engine, 0, &error), ENGINE_DONE);
+    assert_int_equal(engine_export_state(engine, state, &error), 0);
     assert_true(memory_read(&memory, STACK - 128, stacks, 128));
     assert_true(memory_read(&memory, STACK_0 - 128, stacks + 16, 128));
-    engine->ops->destroy(engine);
+    engine_destroy(engine);
     memory_destroy(&memory);
 }
 
@@ -226,7 +226,7 @@ static void *kick_on(void *context)
     struct kicker *kicker = context;
     for (unsigned seed = 1; !atomic_load(&kicker->stop);) {
         usleep(20 + (unsigned)rand_r(&seed) % 100);
-        kicker->engine->ops->kick(kicker->engine);
+        engine_kick(kicker->engine);
     }
     return NULL;
 }
@@ -257,12 +257,12 @@ static void kicks_among_system_calls(void **state)
     vcpu.star = 0x23ull << 48 | 8ull << 32;
     vcpu.gpr[RBX] = CALLS;
     vcpu.gpr[R15] = 0;
-    assert_int_equal(engine->ops->import_state(engine, &vcpu, &error), 0);
+    assert_int_equal(engine_import_state(engine, &vcpu, &error), 0);
     assert_int_equal(pthread_create(&thread, NULL, kick_on, &kicker), 0);
     for (;;) {
-        if (engine->ops->run(engine, &request, &exit, &error) < 0)
+        if (engine_run(engine, &request, &exit, &error) < 0)
             fail_msg("%s", error.text);
-        assert_int_equal(engine->ops->export_core(engine, &vcpu, &error), 0);
+        assert_int_equal(engine_export_core(engine, &vcpu, &error), 0);
         if (exit.kind != EXIT_KICK)
             break;
         kicks++;
@@ -271,7 +271,7 @@ static void kicks_among_system_calls(void **state)
         bool user = vcpu_cpl(&vcpu) == 3;
         assert_true(vcpu.rip >= (user ? CODE : KERNEL));
         assert_true(vcpu.rip < (user ? CODE + sizeof code : KERNEL + sizeof handler));
-        assert_true(engine->ops->interruptible(engine) == user);
+        assert_true(engine_interruptible(engine) == user);
     }
     atomic_store(&kicker.stop, true);
     pthread_join(thread, NULL);
@@ -279,8 +279,8 @@ static void kicks_among_system_calls(void **state)
     assert_int_equal(exit.kind, EXIT_PIO_OUT);
     assert_int_equal(vcpu.gpr[RBX], 0);
     assert_int_equal(vcpu.gpr[R15], CALLS);
-    assert_int_equal(engine->ops->complete(engine, 0, &error), ENGINE_DONE);
-    engine->ops->destroy(engine);
+    assert_int_equal(engine_complete(engine, 0, &error), ENGINE_DONE);
+    engine_destroy(engine);
     memory_destroy(&memory);
 }
 
