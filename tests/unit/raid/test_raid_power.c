@@ -463,7 +463,7 @@ static void a_flipped_byte_gives_the_right_content_or_a_refusal(void **state)
             save_stores(&run, &snapshot);
             uint64_t end = ((run.store[0].sectors - 16) & ~UINT64_C(7)) * 512;
             uint64_t first = end - 280 * 512, headers[] = {first, first + 136 * 512};
-            for (uint64_t i = 0; killed && (every ? i < (end - first) * MEMBERS : i < 120); i++) {
+            for (uint64_t i = 0; killed && (every ? i < (end - first) * MEMBERS : i < 60); i++) {
                 uint64_t at = first + random_below(&run.random, end - first);
                 if (i % 3)
                     at = headers[i % 2] + random_below(&run.random, i % 3 == 1 ? 76 : 9 * 512);
