@@ -83,7 +83,7 @@ struct outcome {
     uint32_t error; /* error code, 0 where the vector has none */
     uint16_t vector;
     uint16_t cs;
-    struct fpu_state fpu; /* FOP, FIP, FDP, MXCSR_MASK and reserved bytes zeroed */
+    struct fpu_state fpu; /* MXCSR_MASK and reserved bytes zeroed */
     uint32_t line_count;  /* all that changed; the first LINES_KEPT are kept */
     uint64_t line_digest; /* over all of them */
     struct changed_line lines[LINES_KEPT];

@@ -21,7 +21,9 @@ struct options {
     struct generator generator;
     uint64_t cases, first;
     unsigned threads, limit;
-    bool native_only, statistics;
+    bool native_only, interpreter, statistics;
+    bool rules_given;
+    struct personality personality;
     const char *regressions;
     uint8_t fixed[16];
 };
@@ -38,7 +40,9 @@ struct worker {
     struct totals *totals;
     struct native *native, *second; /* second: --native, in place of soft */
     struct soft_side *soft;
-    struct outcome outcome;
+    struct soft_side *interpreter; /* --interpreter: in place of native */
+    struct outcome outcome, first_outcome;
+    uint8_t memory[MEMORY_SIZE]; /* the batch's */
 };
 
 static const struct option long_options[] = {{"cases", required_argument, NULL, 'n'},
@@ -47,21 +51,42 @@ static const struct option long_options[] = {{"cases", required_argument, NULL, 
     {"threads", required_argument, NULL, 't'}, {"limit", required_argument, NULL, 'l'},
     {"repro", required_argument, NULL, 'r'}, {"hex", required_argument, NULL, 'x'},
     {"regressions", required_argument, NULL, 'R'}, {"native", no_argument, NULL, 'N'},
+    {"interpreter", no_argument, NULL, 'I'}, {"rules", required_argument, NULL, 'P'},
     {"lengths", no_argument, NULL, 'L'}, {"statistics", no_argument, NULL, 'S'},
     {"exclusions", no_argument, NULL, 'E'}, {"help", no_argument, NULL, 'h'}, {0}};
 
 static void usage(FILE *out)
 {
-    fputs("usage: cpu_differential [--cases N] [--seed S] [--first INDEX] [--group G]\n"
-          "           [--mode 64|32] [--threads N] [--limit DIFFERENCES] [--statistics]\n"
-          "       cpu_differential --repro SEED:INDEX [--group G] [--mode M]\n"
-          "       cpu_differential --hex BYTES [--mode M] [--cases N]   one given instruction\n"
-          "       cpu_differential --regressions FILE\n"
-          "       cpu_differential --native ...     the host against itself: checks the tester\n"
-          "       cpu_differential --lengths ...    instruction lengths against capstone\n"
-          "       cpu_differential --exclusions\n"
-          "Exit status: 0 no difference, 1 differences, 2 usage, 3 cannot run.\n",
+    fputs(
+        "usage: cpu_differential [--cases N] [--seed S] [--first INDEX] [--group G]\n"
+        "           [--mode 64|32] [--threads N] [--limit DIFFERENCES] [--statistics]\n"
+        "       cpu_differential --repro SEED:INDEX [--group G] [--mode M]\n"
+        "       cpu_differential --hex BYTES [--mode M] [--cases N]   one given instruction\n"
+        "       cpu_differential --regressions FILE\n"
+        "       cpu_differential --native ...     the host against itself: checks the tester\n"
+        "       cpu_differential --interpreter ...  the software CPU without native code against\n"
+        "           itself with it, whatever the host\n"
+        "       ... --rules amd|intel             whose rules; by default those of the host's "
+        "maker\n"
+        "       cpu_differential --lengths ...    instruction lengths against capstone\n"
+        "       cpu_differential --exclusions\n"
+        "Exit status: 0 no difference, 1 differences, 2 usage, 3 cannot run.\n",
         out);
+}
+
+/* The side that is right: the host's CPU, or the interpreter. */
+static int run_first(struct worker *worker, const struct test_case *test, struct error *error)
+{
+    if (worker->interpreter) {
+        struct outcome *outcome = &worker->first_outcome;
+        soft_side_run(worker->interpreter, test, outcome, error);
+        return 0;
+    }
+    *native_cases(worker->native) = *test;
+    if (native_submit(worker->native, 1, error) || native_wait(worker->native, error))
+        return -1;
+    worker->first_outcome = *native_outcomes(worker->native);
+    return 0;
 }
 
 static int run_second(struct worker *worker, const struct test_case *test, struct error *error)
@@ -77,18 +102,16 @@ static int run_second(struct worker *worker, const struct test_case *test, struc
     return 0;
 }
 
-/* Runs one case by itself on both sides; 1: different. Uses slot 0 of the native side. */
+/* Runs one case by itself on both sides; 1: different. Uses slot 0 of the native sides. */
 static int run_alone(struct worker *worker, const struct test_case *test, FILE *out)
 {
     struct error error = {0};
-    *native_cases(worker->native) = *test;
-    if (native_submit(worker->native, 1, &error) || run_second(worker, test, &error) ||
-        native_wait(worker->native, &error)) {
+    if (run_first(worker, test, &error) || run_second(worker, test, &error)) {
         fprintf(stderr, "%s\n", error.text);
         exit(3);
     }
-    enum verdict verdict = compare(test, native_memory(worker->native),
-        native_outcomes(worker->native), &worker->outcome, out);
+    enum verdict verdict =
+        compare(test, worker->memory, &worker->first_outcome, &worker->outcome, out);
     if (out && error.text[0])
         fprintf(out, "    soft: %s\n", error.text);
     return verdict == DIFFERENT;
@@ -146,69 +169,138 @@ static void count_outcome(
         atomic_fetch_add_explicit(&totals->vectors[outcome->vector], 1, memory_order_relaxed);
 }
 
+/* Native code runs where a block may end by itself: single instructions then run as blocks. */
+static void make_block(struct test_case *test)
+{
+    if (test->code_offset + test->code_size + 1u > CODE_SIZE)
+        return;
+    test->block = true;
+    test->trap = false;
+}
+
+static void soft_batch(
+    struct soft_side *side, const struct test_case *cases, unsigned count, struct outcome *outcomes)
+{
+    struct error error; /* the outcome tells */
+    for (unsigned i = 0; i < count; i++)
+        soft_side_run(side, &cases[i], &outcomes[i], &error);
+}
+
+static int native_batch(struct worker *worker, struct native *native, const struct test_case *cases,
+    unsigned count, struct error *error)
+{
+    memcpy(native_memory(native), worker->memory, MEMORY_SIZE);
+    memcpy(native_cases(native), cases, count * sizeof *cases);
+    return native_submit(native, count, error);
+}
+
+/* Both sides' outcomes of the cases; the host's works while the software CPU does. */
+static int run_sides(struct worker *worker, const struct test_case *cases, unsigned count,
+    struct outcome *first, struct outcome *second, struct error *error)
+{
+    if (worker->interpreter)
+        soft_batch(worker->interpreter, cases, count, first);
+    else if (native_batch(worker, worker->native, cases, count, error))
+        return -1;
+    if (worker->soft)
+        soft_batch(worker->soft, cases, count, second);
+    else if (native_batch(worker, worker->second, cases, count, error) ||
+             native_wait(worker->second, error))
+        return -1;
+    if (worker->second)
+        memcpy(second, native_outcomes(worker->second), count * sizeof *second);
+    if (worker->interpreter)
+        return 0;
+    if (native_wait(worker->native, error))
+        return -1;
+    memcpy(first, native_outcomes(worker->native), count * sizeof *first);
+    return 0;
+}
+
+static void begin_batch(struct worker *worker, uint64_t batch)
+{
+    generate_memory(&worker->options->generator, batch, worker->memory);
+    if (worker->soft)
+        soft_side_memory(worker->soft, worker->memory);
+    if (worker->interpreter)
+        soft_side_memory(worker->interpreter, worker->memory);
+    if (worker->native)
+        memcpy(native_memory(worker->native), worker->memory, MEMORY_SIZE);
+    if (worker->second)
+        memcpy(native_memory(worker->second), worker->memory, MEMORY_SIZE);
+}
+
+static void make_case(struct worker *worker, uint64_t index, struct test_case *test)
+{
+    generate_case(&worker->options->generator, index, worker->memory, test);
+    if (worker->interpreter)
+        make_block(test);
+}
+
+static enum verdict judge(struct worker *worker, const struct test_case *test,
+    const struct outcome *first, const struct outcome *second)
+{
+    /* A loop without end, which the interpreter does not get out of either. */
+    if (worker->interpreter && first->vector == FAILED && second->vector == FAILED)
+        return LEFT_OUT;
+    return compare(test, worker->memory, first, second, NULL);
+}
+
 static int run_batch(struct worker *worker, uint64_t batch, uint64_t from, uint64_t to)
 {
     const struct options *options = worker->options;
     struct totals *totals = worker->totals;
-    struct test_case *cases = native_cases(worker->native);
-    uint8_t *memory = native_memory(worker->native);
+    static struct test_case cases[BATCH];
+    static struct outcome first[BATCH], second[BATCH];
     struct error error = {0};
-    static struct outcome outcomes[BATCH];
     unsigned count = (unsigned)(to - from);
-    generate_memory(&options->generator, batch, memory);
+    begin_batch(worker, batch);
     for (unsigned i = 0; i < count; i++)
-        generate_case(&options->generator, from + i, memory, &cases[i]);
-    if (worker->soft)
-        soft_side_memory(worker->soft, memory);
-    if (native_submit(worker->native, count, &error))
-        goto fail;
-    if (worker->second) {
-        memcpy(native_memory(worker->second), memory, MEMORY_SIZE);
-        memcpy(native_cases(worker->second), cases, count * sizeof *cases);
-        if (native_submit(worker->second, count, &error) || native_wait(worker->second, &error))
-            goto fail;
-        memcpy(outcomes, native_outcomes(worker->second), count * sizeof *outcomes);
-    } else {
-        for (unsigned i = 0; i < count; i++)
-            soft_side_run(worker->soft, &cases[i], &outcomes[i], &error);
+        make_case(worker, from + i, &cases[i]);
+    if (run_sides(worker, cases, count, first, second, &error)) {
+        fprintf(stderr, "%s\n", error.text);
+        atomic_fetch_add(&totals->errors, 1);
+        return -1;
     }
-    if (native_wait(worker->native, &error))
-        goto fail;
-    static struct test_case different[BATCH];
-    uint64_t indexes[BATCH];
-    unsigned differences = 0;
     for (unsigned i = 0; i < count; i++) {
-        const struct outcome *native = &native_outcomes(worker->native)[i];
-        enum verdict verdict = compare(&cases[i], memory, native, &outcomes[i], NULL);
-        count_outcome(totals, &cases[i], native);
+        enum verdict verdict = judge(worker, &cases[i], &first[i], &second[i]);
+        count_outcome(totals, &cases[i], &first[i]);
         if (verdict == LEFT_OUT)
             atomic_fetch_add(&totals->left_out, 1);
-        if (verdict == DIFFERENT) {
-            different[differences] = cases[i];
-            indexes[differences++] = from + i;
-        }
-    }
-    for (unsigned i = 0; i < differences; i++) {
-        if (atomic_fetch_add(&totals->differences, 1) < options->limit)
-            report(worker, indexes[i], &different[i]);
+        if (verdict == DIFFERENT && atomic_fetch_add(&totals->differences, 1) < options->limit)
+            report(worker, from + i, &cases[i]);
     }
     atomic_fetch_add(&totals->cases, count);
     return 0;
-fail:
-    fprintf(stderr, "%s\n", error.text);
-    atomic_fetch_add(&totals->errors, 1);
-    return -1;
+}
+
+static struct soft_side *create_soft(
+    const struct options *options, const char *native, struct error *error)
+{
+    if (native)
+        setenv("HINDSIGHT_NATIVE", native, 1);
+    struct soft_side *side = soft_side_create(error);
+    if (side)
+        soft_side_rules(side, options->personality);
+    return side;
 }
 
 static int worker_create(struct worker *worker)
 {
+    const struct options *options = worker->options;
     struct error error = {0};
-    worker->native = native_side_create(&error);
-    if (worker->native && worker->options->native_only)
-        worker->second = native_side_create(&error);
-    else if (worker->native)
-        worker->soft = soft_side_create(&error);
-    if (worker->native && (worker->soft || worker->second))
+    if (options->interpreter) {
+        worker->interpreter = create_soft(options, "off", &error);
+        if (worker->interpreter)
+            worker->soft = create_soft(options, "eager", &error);
+    } else {
+        worker->native = native_side_create(&error);
+        if (worker->native && options->native_only)
+            worker->second = native_side_create(&error);
+        else if (worker->native)
+            worker->soft = create_soft(options, NULL, &error);
+    }
+    if (worker->soft || worker->second)
         return 0;
     fprintf(stderr, "%s\n", error.text);
     atomic_fetch_add(&worker->totals->errors, 1);
@@ -220,6 +312,7 @@ static void worker_destroy(struct worker *worker)
     native_side_destroy(worker->native);
     native_side_destroy(worker->second);
     soft_side_destroy(worker->soft);
+    soft_side_destroy(worker->interpreter);
 }
 
 /* Every `step`th batch from the `number`th on. */
@@ -309,14 +402,9 @@ static int run_repro(const struct options *options)
     worker = (struct worker){.options = options, .totals = totals};
     if (worker_create(&worker))
         return 3;
-    uint8_t *memory = native_memory(worker.native);
     struct test_case test;
-    generate_memory(&options->generator, options->first / BATCH, memory);
-    generate_case(&options->generator, options->first, memory, &test);
-    if (worker.soft)
-        soft_side_memory(worker.soft, memory);
-    else
-        memcpy(native_memory(worker.second), memory, MEMORY_SIZE);
+    begin_batch(&worker, options->first / BATCH);
+    make_case(&worker, options->first, &test);
     compare_describe(&test, stdout);
     int different = run_alone(&worker, &test, stdout);
     printf("%s\n", different ? "different" : "no difference");
@@ -479,6 +567,17 @@ int main(int argc, char **argv)
         case 'N':
             options.native_only = true;
             break;
+        case 'I':
+            options.interpreter = true;
+            break;
+        case 'P':
+            options.rules_given = personality_named(optarg, &options.personality);
+            if (!options.rules_given) {
+                fprintf(stderr, "no rules %s: amd or intel\n", optarg);
+                return 2;
+            }
+            end = NULL;
+            break;
         case 'L':
             lengths = true;
             break;
@@ -507,6 +606,10 @@ int main(int argc, char **argv)
         usage(stderr);
         return 2;
     }
+    struct host_cpu host;
+    host_cpu_identify(&host);
+    if (!options.rules_given)
+        options.personality = host_cpu_personality(&host);
     if (lengths)
         return run_lengths(&options);
     if (repro)

@@ -42,9 +42,6 @@ void outcome_memory(struct outcome *outcome, uint8_t *memory, const uint8_t *ini
 void outcome_fpu(struct fpu_state *fpu)
 {
     fpu->reserved0 = 0;
-    fpu->opcode = 0;
-    fpu->instruction = 0;
-    fpu->data = 0;
     fpu->mxcsr_mask = 0;
     for (int i = 0; i < 8; i++) {
         for (int j = 10; j < 16; j++)

@@ -145,6 +145,11 @@ struct soft_side *soft_side_create(struct error *error)
     return side;
 }
 
+void soft_side_rules(struct soft_side *side, struct personality personality)
+{
+    side->engine->ops->set_personality(side->engine, personality);
+}
+
 void soft_side_destroy(struct soft_side *side)
 {
     if (!side)

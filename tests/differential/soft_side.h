@@ -7,10 +7,13 @@
 
 #include "base/error.h"
 #include "tests/differential/case.h"
+#include "vmm/arch/personality.h"
 
 struct soft_side;
 
 struct soft_side *soft_side_create(struct error *error);
+/* Whose rules it follows; AMD's before. */
+void soft_side_rules(struct soft_side *side, struct personality personality);
 void soft_side_destroy(struct soft_side *side);
 /* The memory (MEMORY_SIZE bytes) with which the following cases begin. */
 void soft_side_memory(struct soft_side *side, const uint8_t *initial);

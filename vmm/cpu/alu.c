@@ -1,3 +1,5 @@
+#include <stdlib.h>
+
 #include "vmm/cpu/flags.h"
 #include "vmm/cpu/integer.h"
 #include "vmm/cpu/operand.h"
@@ -33,6 +35,23 @@ static uint64_t alu(
     }
     cpu->flags = (uint16_t)flags;
     return left;
+}
+
+bool alu_logic_clears_adjust(void)
+{
+    static const unsigned operations[] = {ALU_AND, ALU_OR, ALU_XOR};
+    static const uint64_t values[] = {0, 8, 15, 16, 0x80, 0xffff, 0x89abcdef, UINT64_MAX};
+    enum { OPERATIONS = 3, VALUES = 8 };
+    struct cpu *cpu = calloc(1, sizeof *cpu);
+    bool clears = cpu;
+    for (unsigned i = 0; clears && i < OPERATIONS * VALUES * VALUES * 4; i++) {
+        cpu->flags = i & 1 ? flags_from_rflags(FLAGS_ARITHMETIC) : flags_from_rflags(FLAG_AF);
+        alu(cpu, operations[i % OPERATIONS], 1u << i / OPERATIONS % 4,
+            values[i / (4 * OPERATIONS) % VALUES], values[i / (4 * OPERATIONS * VALUES)]);
+        clears = !(cpu_get_arithmetic(cpu) & FLAG_AF);
+    }
+    free(cpu);
+    return clears;
 }
 
 static void alu_to_rm(struct cpu *cpu, const struct insn *insn, unsigned operation, uint64_t right)

@@ -1,7 +1,8 @@
 /*
  * The host runs in 64-bit mode, where these do not exist; algorithms from the Intel SDM, volume 2.
- * Undefined flags are those of the addition or subtraction behind the instruction, as AMD's
- * processors leave them: for AAA and AAS the one on AX, before AL is masked.
+ * Undefined flags are with AMD those of the addition or subtraction that the instruction makes: for
+ * AAA and AAS the one on AX, before AL is masked. Intel clears OF, and AF and CF where the manual
+ * does not define them; PF, ZF and SF are of AL as it is after.
  */
 #include "vmm/cpu/integer.h"
 #include "vmm/cpu/operand.h"
@@ -34,7 +35,8 @@ static void decimal_adjust(struct cpu *cpu, bool subtract)
         carry = true;
     }
     gpr_write(cpu, RAX, 1, al);
-    set_result_flags(cpu, al, carry, adjust, (subtract ? old & ~al : al & ~old) & 0x80);
+    bool overflow = (subtract ? old & ~al : al & ~old) & 0x80;
+    set_result_flags(cpu, al, carry, adjust, overflow && !cpu_is_intel(cpu));
 }
 
 void op_daa(struct cpu *cpu, const struct insn *insn)
@@ -58,6 +60,10 @@ static void ascii_adjust(struct cpu *cpu, bool subtract)
     if (adjust)
         ax = (uint16_t)(subtract ? ax - 0x106 : ax + 0x106);
     gpr_write(cpu, RAX, 2, ax & 0xff0f);
+    if (cpu_is_intel(cpu)) {
+        set_result_flags(cpu, ax & 0xf, adjust, adjust, false);
+        return;
+    }
     flags = adjust ? FLAG_CF | FLAG_AF : 0;
     flags |= ax ? 0 : FLAG_ZF;
     flags |= ax & 0x8000 ? FLAG_SF : 0;
@@ -93,8 +99,10 @@ void op_aad(struct cpu *cpu, const struct insn *insn)
     uint8_t old = (uint8_t)ax, product = (uint8_t)((ax >> 8 & 0xff) * insn->immediate);
     uint8_t al = (uint8_t)(old + product);
     gpr_write(cpu, RAX, 2, al);
-    set_result_flags(
-        cpu, al, al < old, (al ^ old ^ product) & 0x10, (al ^ old) & (al ^ product) & 0x80);
+    /* Intel's processors have the addition's flags, too, but not when they are single-stepped. */
+    bool cleared = cpu_is_intel(cpu) && cpu->s.rflags & FLAG_TF;
+    set_result_flags(cpu, al, !cleared && al < old, !cleared && (al ^ old ^ product) & 0x10,
+        !cleared && (al ^ old) & (al ^ product) & 0x80);
 }
 
 void op_salc(struct cpu *cpu, const struct insn *insn)

@@ -1,29 +1,24 @@
-#include "vmm/cpu/flags.h"
 #include "vmm/cpu/integer.h"
 #include "vmm/cpu/operand.h"
+#include "vmm/cpu/vendor.h"
 
 enum { BIT_TEST, BIT_SET, BIT_RESET, BIT_COMPLEMENT };
 
-static uint64_t bit_operation(
-    struct cpu *cpu, unsigned operation, unsigned size, uint64_t value, uint64_t bit)
+/* CF is the bit; the other flags are kept, on both makers' processors. */
+static uint64_t bit_operation(struct cpu *cpu, unsigned operation, uint64_t value, uint64_t bit)
 {
-    uint32_t flags = cpu->flags;
+    uint64_t mask = 1ull << bit;
+    cpu->flags = (uint16_t)((cpu->flags & ~KEPT_CF) | (value & mask ? KEPT_CF : 0));
     switch (operation) {
     case BIT_TEST:
-        HOST_BINARY_WIDE("bt", size, value, bit, flags);
-        break;
+        return value;
     case BIT_SET:
-        HOST_BINARY_WIDE("bts", size, value, bit, flags);
-        break;
+        return value | mask;
     case BIT_RESET:
-        HOST_BINARY_WIDE("btr", size, value, bit, flags);
-        break;
+        return value & ~mask;
     default:
-        HOST_BINARY_WIDE("btc", size, value, bit, flags);
-        break;
+        return value ^ mask;
     }
-    cpu->flags = (uint16_t)flags;
-    return value;
 }
 
 /* `byte_offset` is added to a memory operand's address. */
@@ -36,7 +31,7 @@ static void bit_test(struct cpu *cpu, const struct insn *insn, unsigned operatio
     bit &= 8 * size - 1;
     if (!(insn->flags & INSN_MEMORY)) {
         value = reg_read(cpu, insn, insn->rm, size);
-        value = bit_operation(cpu, operation, size, value, bit);
+        value = bit_operation(cpu, operation, value, bit);
         if (operation != BIT_TEST)
             gpr_write(cpu, insn->rm, size, value);
         return;
@@ -44,13 +39,13 @@ static void bit_test(struct cpu *cpu, const struct insn *insn, unsigned operatio
     uint64_t offset = (insn_offset_raw(cpu, insn) + byte_offset) & size_mask(insn->address_size);
     if (operation == BIT_TEST) {
         linear = linear_address(cpu, insn->segment, offset, size, ACCESS_READ);
-        bit_operation(cpu, operation, size, memory_load(cpu, linear, size), bit);
+        bit_operation(cpu, operation, memory_load(cpu, linear, size), bit);
         return;
     }
     linear = linear_address(cpu, insn->segment, offset, size, ACCESS_WRITE);
     memory_probe_write(cpu, linear, size);
     value = memory_load(cpu, linear, size);
-    value = bit_operation(cpu, operation, size, value, bit);
+    value = bit_operation(cpu, operation, value, bit);
     memory_store(cpu, linear, size, value);
 }
 
@@ -67,32 +62,33 @@ void op_bit_test_imm(struct cpu *cpu, const struct insn *insn)
     bit_test(cpu, insn, insn->modrm >> 3 & 3, insn->immediate, 0);
 }
 
-/* With a zero source the host leaves the whole destination register as it leaves it. */
+/* Of zero: both makers' processors keep all 64 bits of the destination. */
+static void scan(struct cpu *cpu, const struct insn *insn, bool reverse)
+{
+    unsigned size = insn->operand_size, index = 0;
+    uint64_t value = rm_read(cpu, insn, size);
+    if (value) {
+        index = (unsigned)(reverse ? 63 - __builtin_clzll(value) : __builtin_ctzll(value));
+        gpr_write(cpu, insn->reg, size, index);
+    }
+    cpu->flags = vendor_scan_flags(value, index);
+}
+
 void op_bsf(struct cpu *cpu, const struct insn *insn)
 {
-    uint64_t right = rm_read(cpu, insn, insn->operand_size), left = cpu->s.gpr[insn->reg];
-    uint32_t flags = cpu->flags;
-    HOST_BINARY_WIDE("bsf", insn->operand_size, left, right, flags);
-    cpu->s.gpr[insn->reg] = left;
-    cpu->flags = (uint16_t)flags;
+    scan(cpu, insn, false);
 }
 
 void op_bsr(struct cpu *cpu, const struct insn *insn)
 {
-    uint64_t right = rm_read(cpu, insn, insn->operand_size), left = cpu->s.gpr[insn->reg];
-    uint32_t flags = cpu->flags;
-    HOST_BINARY_WIDE("bsr", insn->operand_size, left, right, flags);
-    cpu->s.gpr[insn->reg] = left;
-    cpu->flags = (uint16_t)flags;
+    scan(cpu, insn, true);
 }
 
 void op_popcnt(struct cpu *cpu, const struct insn *insn)
 {
-    uint64_t right = rm_read(cpu, insn, insn->operand_size), left = cpu->s.gpr[insn->reg];
-    uint32_t flags = cpu->flags;
-    HOST_BINARY_WIDE("popcnt", insn->operand_size, left, right, flags);
-    cpu->s.gpr[insn->reg] = left;
-    cpu->flags = (uint16_t)flags;
+    uint64_t value = rm_read(cpu, insn, insn->operand_size);
+    gpr_write(cpu, insn->reg, insn->operand_size, (uint64_t)__builtin_popcountll(value));
+    cpu->flags = value ? 0 : KEPT_ZF;
 }
 
 void op_bswap(struct cpu *cpu, const struct insn *insn)
@@ -102,8 +98,8 @@ void op_bswap(struct cpu *cpu, const struct insn *insn)
         *gpr = __builtin_bswap64(*gpr);
     else if (insn->operand_size == 4)
         *gpr = __builtin_bswap32((uint32_t)*gpr);
-    else /* undefined: as the host does it; the assembler refuses the name */
-        __asm__(".byte 0x66\n\tbswapl %k0" : "+r"(*gpr));
+    else
+        *gpr &= ~0xffffull; /* undefined; both makers' processors do this */
 }
 
 void op_crc32(struct cpu *cpu, const struct insn *insn)

@@ -229,7 +229,8 @@ struct block *blocks_build(struct cpu *cpu, uint64_t gpa, uint64_t rip, unsigned
         if (count && may_break_at(cpu, gpa + offset))
             break;
         if (insn_decode(host + start + offset, (unsigned)PAGE_SIZE - start - offset,
-                mode & BLOCK_CODE64, mode & BLOCK_CODE32 ? 4 : 2, &op->insn) == DECODE_MORE)
+                mode & BLOCK_CODE64, mode & BLOCK_CODE32 ? 4 : 2, cpu_is_intel(cpu),
+                &op->insn) == DECODE_MORE)
             break;
         if (may_match_at(cpu, gpa + offset)) {
             op[1].insn = op->insn;

@@ -29,6 +29,13 @@ static void call(struct cpu *cpu, const struct insn *insn, uint64_t target)
     unsigned size = insn->operand_size;
     uint64_t back = cpu->s.rip + insn->length, pointer = stack_pointer(cpu) - size;
     uint64_t linear = stack_linear(cpu, pointer, size, ACCESS_WRITE);
+    if (cpu_is_intel(cpu)) {
+        /* The return address stays there when the target faults. */
+        memory_store(cpu, linear, size, back);
+        cpu_jump(cpu, target);
+        set_stack_pointer(cpu, pointer);
+        return;
+    }
     memory_probe_write(cpu, linear, size);
     cpu_jump(cpu, target);
     memory_store(cpu, linear, size, back);
@@ -56,8 +63,11 @@ void op_loop(struct cpu *cpu, const struct insn *insn)
 {
     unsigned size = insn->address_size;
     uint64_t count = (cpu->s.gpr[RCX] - 1) & size_mask(size);
-    bool zero = cpu->flags & FLAG_ZF << 8;
-    bool taken = count && (insn->opcode == 0xe2 || zero == (insn->opcode == 0xe1));
+    bool zero = cpu->flags & FLAG_ZF << 8, while_zero = insn->opcode == 0xe1;
+    /* With AMD REP and REPNE stand for the condition, as in the string instructions. */
+    if (!cpu_is_intel(cpu) && insn->flags & (INSN_REP | INSN_REPNE))
+        while_zero = insn->flags & INSN_REP;
+    bool taken = count && (insn->opcode == 0xe2 || zero == while_zero);
     if (taken)
         cpu_jump(cpu, relative_target(cpu, insn));
     gpr_write(cpu, RCX, size, count);

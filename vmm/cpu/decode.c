@@ -12,6 +12,7 @@ struct cursor {
     unsigned position;
     bool more; /* ran past `available` */
     bool code64;
+    bool intel; /* decodes as Intel's processors do, else as AMD's */
     unsigned code_size;
     bool operand16;  /* 66 seen */
     bool address;    /* 67 seen */
@@ -210,7 +211,7 @@ static uint8_t operand_size(const struct cursor *cursor, const struct insn *insn
         return 8;
     if (wide)
         return form & FORM_MAX32 ? 4 : 8;
-    if (cursor->operand16)
+    if (cursor->operand16 && !(form & FORM_BRANCH && cursor->intel))
         return 2;
     return form & FORM_DEFAULT64 ? 8 : 4;
 }
@@ -251,11 +252,15 @@ static insn_handler special_handler(
 
     switch (key) {
     case 0x63:
-        return cursor->code64 ? op_movsxd : handler;
-    case 0x90: /* with REX.B it is XCHG R8, RAX */
-        if (insn->rm != RAX)
+        return !cursor->code64                            ? handler
+               : cursor->intel && insn->operand_size == 2 ? op_movsxd16
+                                                          : op_movsxd;
+    case 0x90: /* with REX.B it is XCHG R8, RAX, but for Intel's PAUSE */
+        if (insn->rm != RAX && !(cursor->intel && insn->flags & INSN_REP))
             return handler;
         return insn->flags & INSN_REP ? op_pause : op_nop;
+    case MAP_0F << 8 | 0x0d: /* PREFETCH of a register */
+        return memory || cursor->intel ? handler : NULL;
     case MAP_0F << 8 | 0x01:
         return memory ? handler : system_register_handler(insn);
     case MAP_0F << 8 | 0xae:
@@ -290,6 +295,24 @@ static insn_handler special_handler(
 static const struct opcode simd_0f38 = {NULL, FORM_MODRM | FORM_SIMD, NULL};
 static const struct opcode simd_0f3a = {NULL, FORM_MODRM | FORM_SIMD | FORM_IMM8U, NULL};
 
+/* Opcodes of the second map that do not exist and have ModRM on Intel's processors: it counts where
+ * it would have to be read from another page. */
+static bool has_idle_modrm(uint8_t opcode)
+{
+    switch (opcode) {
+    case 0x39:
+    case 0x3b ... 0x3f:
+    case 0x7a:
+    case 0x7b:
+    case 0xa6:
+    case 0xa7:
+    case 0xb9:
+    case 0xff:
+        return true;
+    }
+    return false;
+}
+
 /* Reads the rest of the opcode and finds its table entry. */
 static const struct opcode *take_opcode(struct cursor *cursor, struct insn *insn, uint8_t byte)
 {
@@ -319,6 +342,8 @@ static void decode_body(struct cursor *cursor, struct insn *insn, uint8_t byte)
     uint32_t form = opcode->form;
     insn_handler handler = opcode->handler;
 
+    if (cursor->intel && insn->map == MAP_0F && has_idle_modrm(insn->opcode))
+        form |= FORM_MODRM;
     /* The immediate's size may hang on ModRM.reg, so ModRM comes first. */
     if (form & FORM_MODRM)
         take_modrm(cursor, insn, form);
@@ -355,12 +380,13 @@ static void decode_body(struct cursor *cursor, struct insn *insn, uint8_t byte)
         insn->flags |= INSN_ENDS_BLOCK;
 }
 
-enum decode_result insn_decode(
-    const uint8_t *bytes, unsigned available, bool code64, unsigned code_size, struct insn *insn)
+enum decode_result insn_decode(const uint8_t *bytes, unsigned available, bool code64,
+    unsigned code_size, bool intel, struct insn *insn)
 {
     struct cursor cursor = {.bytes = bytes,
         .available = available < INSN_MAX_LENGTH ? available : INSN_MAX_LENGTH,
         .code64 = code64,
+        .intel = intel,
         .code_size = code_size,
         .segment = NO_REGISTER};
 

@@ -4,7 +4,7 @@
  *
  * Sources: AMD64 Architecture Programmer's Manual volume 3, chapter 1 and appendix A; Intel SDM
  * volume 2, chapter 2 and appendix A. Where the two differ (operand-size prefix on near branches in
- * 64-bit mode), AMD's rule is taken.
+ * 64-bit mode, opcodes that do not exist), `intel` says whose rule is taken.
  */
 #ifndef VMM_CPU_DECODE_H
 #define VMM_CPU_DECODE_H
@@ -25,8 +25,8 @@ enum decode_result {
  * Encodings that do not exist decode too, to a handler that raises #UD, and those longer than 15
  * bytes to one that raises #GP; both have INSN_ENDS_BLOCK.
  */
-enum decode_result insn_decode(
-    const uint8_t *bytes, unsigned available, bool code64, unsigned code_size, struct insn *insn);
+enum decode_result insn_decode(const uint8_t *bytes, unsigned available, bool code64,
+    unsigned code_size, bool intel, struct insn *insn);
 
 /* Does the handler raise #UD whatever the state? */
 bool insn_is_undefined(const struct insn *insn);

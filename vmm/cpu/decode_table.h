@@ -30,6 +30,7 @@ enum opcode_form {
     FORM_IGNORE_MOD = 1 << 21, /* rm is a register whatever mod says */
     FORM_GROUP = 1 << 22,      /* `group` chooses by ModRM.reg */
     FORM_SIMD = 1 << 23,       /* simd_handler() knows */
+    FORM_BRANCH = 1 << 24,     /* near: in 64-bit mode Intel ignores 66 */
 };
 
 struct opcode {

@@ -292,12 +292,14 @@ static void fetch_instruction(struct cpu *cpu, struct insn *insn)
     linear = code_linear(cpu, cpu->s.rip);
     unsigned offset = (unsigned)(linear % PAGE_SIZE), first = (unsigned)PAGE_SIZE - offset;
     const uint8_t *host = fetch_page(cpu, linear, &gpa);
-    if (insn_decode(host + offset, first, cpu->code64, cpu->code_size, insn) == DECODE_MORE) {
+    if (insn_decode(host + offset, first, cpu->code64, cpu->code_size, cpu_is_intel(cpu), insn) ==
+        DECODE_MORE) {
         memcpy(bytes, host + offset, first);
         linear = code_linear(cpu, cpu->s.rip + first);
         host = fetch_page(cpu, linear, &gpa);
         memcpy(bytes + first, host, INSN_MAX_LENGTH);
-        insn_decode(bytes, first + INSN_MAX_LENGTH, cpu->code64, cpu->code_size, insn);
+        insn_decode(
+            bytes, first + INSN_MAX_LENGTH, cpu->code64, cpu->code_size, cpu_is_intel(cpu), insn);
     }
     check_rip(cpu, insn->length);
 }

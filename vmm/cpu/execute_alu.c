@@ -1,5 +1,6 @@
 #include "vmm/cpu/execute.h"
 #include "vmm/cpu/flags.h"
+#include "vmm/cpu/vendor.h"
 
 /* These write all six flags; a logical operation's AF is cleared by every host. */
 #define HOST_FRESH(text, modifier, left, right, flags)             \
@@ -172,37 +173,33 @@ const op_exec exec_unary_reg[EXEC_UNARY][4] = {
 const op_exec exec_unary_mem[EXEC_UNARY][4] = {
     SIZES(inc_m), SIZES(dec_m), SIZES(not_m), SIZES(neg_m)};
 
-/* Shifts of registers; a count of zero keeps the flags, hence their loading. */
-#define SHIFT(name, text, bits, modifier)                                           \
-    static const struct op *name##_imm_##bits(struct cpu *cpu, const struct op *op) \
-    {                                                                               \
-        uint##bits##_t value = REG(uint##bits##_t, op->rm);                         \
-        uint32_t flags = cpu->flags;                                                \
-        HOST_SHIFT_1(text, modifier, value, (uint8_t)op->immediate, flags);         \
-        WRITE_uint##bits##_t(op->rm, value);                                        \
-        cpu->flags = (uint16_t)flags;                                               \
-        NEXT();                                                                     \
-    }                                                                               \
-    static const struct op *name##_cl_##bits(struct cpu *cpu, const struct op *op)  \
-    {                                                                               \
-        uint##bits##_t value = REG(uint##bits##_t, op->rm);                         \
-        uint32_t flags = cpu->flags;                                                \
-        HOST_SHIFT_1(text, modifier, value, (uint8_t)cpu->s.gpr[RCX], flags);       \
-        WRITE_uint##bits##_t(op->rm, value);                                        \
-        cpu->flags = (uint16_t)flags;                                               \
-        NEXT();                                                                     \
+/* Shifts of registers. */
+#define SHIFT_FORM(name, operation, bits, count, keeps)                                         \
+    static const struct op *name##_##bits(struct cpu *cpu, const struct op *op)                 \
+    {                                                                                           \
+        uint##bits##_t value = REG(uint##bits##_t, op->rm);                                     \
+        struct shifted result =                                                                 \
+            cpu_is_intel(cpu)                                                                   \
+                ? vendor_shift_rotate(true, operation, bits, value, count, keeps, cpu->flags)   \
+                : vendor_shift_rotate(false, operation, bits, value, count, keeps, cpu->flags); \
+        WRITE_uint##bits##_t(op->rm, (uint##bits##_t)result.value);                             \
+        cpu->flags = result.flags;                                                              \
+        NEXT();                                                                                 \
     }
-#define SHIFT_SIZES(name, text)    \
-    SHIFT(name, text "b", 8, "b")  \
-    SHIFT(name, text "w", 16, "w") \
-    SHIFT(name, text "l", 32, "k") \
-    SHIFT(name, text "q", 64, "q")
+#define SHIFT(name, operation, bits)                                      \
+    SHIFT_FORM(name##_imm, operation, bits, (uint8_t)op->immediate, true) \
+    SHIFT_FORM(name##_cl, operation, bits, (uint8_t)cpu->s.gpr[RCX], false)
+#define SHIFT_SIZES(name, operation) \
+    SHIFT(name, operation, 8)        \
+    SHIFT(name, operation, 16)       \
+    SHIFT(name, operation, 32)       \
+    SHIFT(name, operation, 64)
 
-SHIFT_SIZES(rol, "rol")
-SHIFT_SIZES(ror, "ror")
-SHIFT_SIZES(shl, "shl")
-SHIFT_SIZES(shr, "shr")
-SHIFT_SIZES(sar, "sar")
+SHIFT_SIZES(rol, SHIFT_ROL)
+SHIFT_SIZES(ror, SHIFT_ROR)
+SHIFT_SIZES(shl, SHIFT_SHL)
+SHIFT_SIZES(shr, SHIFT_SHR)
+SHIFT_SIZES(sar, SHIFT_SAR)
 
 const op_exec exec_shift_imm[8][4] = {
     [0] = SIZES(rol_imm),
@@ -221,44 +218,40 @@ const op_exec exec_shift_cl[8][4] = {
     [7] = SIZES(sar_cl),
 };
 
-#define IMUL(bits, text, modifier)                                                     \
-    static const struct op *imul_rr_##bits(struct cpu *cpu, const struct op *op)       \
-    {                                                                                  \
-        uint##bits##_t left = REG(uint##bits##_t, op->reg);                            \
-        uint##bits##_t right = REG(uint##bits##_t, op->rm);                            \
-        uint32_t flags = cpu->flags;                                                   \
-        HOST_BINARY_1(text, modifier, left, right, flags);                             \
-        WRITE_uint##bits##_t(op->reg, left);                                           \
-        cpu->flags = (uint16_t)flags;                                                  \
-        NEXT();                                                                        \
-    }                                                                                  \
-    static const struct op *imul_ri_##bits(struct cpu *cpu, const struct op *op)       \
-    {                                                                                  \
-        uint##bits##_t left = REG(uint##bits##_t, op->rm);                             \
-        uint##bits##_t right = (uint##bits##_t)op->immediate;                          \
-        uint32_t flags = cpu->flags;                                                   \
-        HOST_BINARY_1(text, modifier, left, right, flags);                             \
-        WRITE_uint##bits##_t(op->reg, left);                                           \
-        cpu->flags = (uint16_t)flags;                                                  \
-        NEXT();                                                                        \
-    }                                                                                  \
-    static const struct op *imul_rm_##bits(struct cpu *cpu, const struct op *op)       \
-    {                                                                                  \
-        const uint8_t *host = direct(cpu, ACCESS_READ, op_address(cpu, op), bits / 8); \
-        if (UNLIKELY(!host))                                                           \
-            return exec_generic(cpu, op);                                              \
-        uint##bits##_t left = REG(uint##bits##_t, op->reg), right;                     \
-        memcpy(&right, host, sizeof right);                                            \
-        uint32_t flags = cpu->flags;                                                   \
-        HOST_BINARY_1(text, modifier, left, right, flags);                             \
-        WRITE_uint##bits##_t(op->reg, left);                                           \
-        cpu->flags = (uint16_t)flags;                                                  \
-        NEXT();                                                                        \
+#define IMUL(bits)                                                                      \
+    static inline void imul_##bits(                                                     \
+        struct cpu *cpu, const struct op *op, int##bits##_t left, int##bits##_t right)  \
+    {                                                                                   \
+        int##bits##_t low;                                                              \
+        bool overflow = __builtin_mul_overflow(left, right, &low);                      \
+        WRITE_uint##bits##_t(op->reg, (uint##bits##_t)low);                             \
+        cpu->flags = vendor_multiply_flags(                                             \
+            cpu_is_intel(cpu), (uint##bits##_t)low, bits, overflow, cpu->flags);        \
+    }                                                                                   \
+    static const struct op *imul_rr_##bits(struct cpu *cpu, const struct op *op)        \
+    {                                                                                   \
+        imul_##bits(cpu, op, REG(int##bits##_t, op->reg), REG(int##bits##_t, op->rm));  \
+        NEXT();                                                                         \
+    }                                                                                   \
+    static const struct op *imul_ri_##bits(struct cpu *cpu, const struct op *op)        \
+    {                                                                                   \
+        imul_##bits(cpu, op, REG(int##bits##_t, op->rm), (int##bits##_t)op->immediate); \
+        NEXT();                                                                         \
+    }                                                                                   \
+    static const struct op *imul_rm_##bits(struct cpu *cpu, const struct op *op)        \
+    {                                                                                   \
+        const uint8_t *host = direct(cpu, ACCESS_READ, op_address(cpu, op), bits / 8);  \
+        if (UNLIKELY(!host))                                                            \
+            return exec_generic(cpu, op);                                               \
+        int##bits##_t right;                                                            \
+        memcpy(&right, host, sizeof right);                                             \
+        imul_##bits(cpu, op, REG(int##bits##_t, op->reg), right);                       \
+        NEXT();                                                                         \
     }
 
-IMUL(16, "imulw", "w")
-IMUL(32, "imull", "k")
-IMUL(64, "imulq", "q")
+IMUL(16)
+IMUL(32)
+IMUL(64)
 
 const op_exec exec_imul[3][4] = {
     {NULL, imul_rr_16, imul_rr_32, imul_rr_64},

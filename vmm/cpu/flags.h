@@ -1,8 +1,9 @@
 /*
- * Arithmetic on the host's own instructions: what they leave in CF PF AF ZF SF OF, defined or not,
- * is what the guest gets. struct cpu keeps the flags as LAHF and SETO deliver them (cpu.h), so
- * handing them over costs two instructions, and loading them (ADD of 127 to the OF byte, SAHF)
- * another two.
+ * Arithmetic on the host's own instructions, for those that define all of CF PF AF ZF SF OF, and
+ * for AND, OR, XOR, TEST, whose AF the manuals leave open and every processor clears
+ * (alu_logic_clears_adjust() looks). For the others see vendor.h. struct cpu keeps the flags as
+ * LAHF and SETO deliver them (cpu.h), so handing them over costs two instructions, and loading them
+ * (ADD of 127 to the OF byte, SAHF) another two.
  */
 #ifndef VMM_CPU_FLAGS_H
 #define VMM_CPU_FLAGS_H
@@ -39,22 +40,6 @@
         }                                                     \
     } while (0)
 
-/* The same for operations without a byte form. */
-#define HOST_BINARY_WIDE(text, size, left, right, flags)      \
-    do {                                                      \
-        switch (size) {                                       \
-        case 2:                                               \
-            HOST_BINARY_1(text "w", "w", left, right, flags); \
-            break;                                            \
-        case 4:                                               \
-            HOST_BINARY_1(text "l", "k", left, right, flags); \
-            break;                                            \
-        default:                                              \
-            HOST_BINARY_1(text "q", "q", left, right, flags); \
-            break;                                            \
-        }                                                     \
-    } while (0)
-
 #define HOST_UNARY_1(text, modifier, value, flags)          \
     __asm__(LOAD_FLAGS text " %" modifier "[a]" STORE_FLAGS \
             : [a] "+r"(value), "+a"(flags)                  \
@@ -77,30 +62,6 @@
             HOST_UNARY_1(text "q", "q", value, flags); \
             break;                                     \
         }                                              \
-    } while (0)
-
-/* By a count in CL. */
-#define HOST_SHIFT_1(text, modifier, value, count, flags)         \
-    __asm__(LOAD_FLAGS text " %%cl, %" modifier "[a]" STORE_FLAGS \
-            : [a] "+r"(value), "+a"(flags)                        \
-            : "c"(count)                                          \
-            : "cc")
-#define HOST_SHIFT(text, size, value, count, flags)           \
-    do {                                                      \
-        switch (size) {                                       \
-        case 1:                                               \
-            HOST_SHIFT_1(text "b", "b", value, count, flags); \
-            break;                                            \
-        case 2:                                               \
-            HOST_SHIFT_1(text "w", "w", value, count, flags); \
-            break;                                            \
-        case 4:                                               \
-            HOST_SHIFT_1(text "l", "k", value, count, flags); \
-            break;                                            \
-        default:                                              \
-            HOST_SHIFT_1(text "q", "q", value, count, flags); \
-            break;                                            \
-        }                                                     \
     } while (0)
 
 /* Does condition code `condition` (0 to 15, as in Jcc) hold? */

@@ -5,6 +5,8 @@
 #include "vmm/cpu/cpu.h"
 
 /* alu.c: the operation is in opcode bits 3-5, or in ModRM.reg for 80-83. */
+/* Do this host's AND, OR and XOR leave AF clear? The software CPU takes it from them. */
+bool alu_logic_clears_adjust(void);
 void op_alu_rm_reg(struct cpu *cpu, const struct insn *insn);
 void op_alu_reg_rm(struct cpu *cpu, const struct insn *insn);
 void op_alu_acc_imm(struct cpu *cpu, const struct insn *insn);
@@ -63,6 +65,7 @@ void op_movzx16(struct cpu *cpu, const struct insn *insn);
 void op_movsx8(struct cpu *cpu, const struct insn *insn);
 void op_movsx16(struct cpu *cpu, const struct insn *insn);
 void op_movsxd(struct cpu *cpu, const struct insn *insn);
+void op_movsxd16(struct cpu *cpu, const struct insn *insn); /* Intel, with 66 */
 void op_lea(struct cpu *cpu, const struct insn *insn);
 void op_xchg_rm_reg(struct cpu *cpu, const struct insn *insn);
 void op_xchg_acc(struct cpu *cpu, const struct insn *insn); /* 90-97 */

@@ -474,7 +474,10 @@ uint64_t cpu_linear_checked(
     /* In real mode the attributes are whatever was loaded last in protected mode. */
     if ((cpu->s.cr0 & CR0_PE) && !type_allows(s, kind))
         raise_segment_fault(cpu, segment);
-    if (!inside_limit(s, offset, size))
+    /* With Intel an access may go around the end of a segment of 4 GiB. */
+    bool around = cpu_is_intel(cpu) && s->limit == 0xffffffff && size <= 16 &&
+                  (s->attributes & (SEG_CODE | SEG_EXPAND_DOWN)) != SEG_EXPAND_DOWN;
+    if (!around && !inside_limit(s, offset, size))
         raise_segment_fault(cpu, segment);
     return (uint32_t)(s->base + offset);
 }

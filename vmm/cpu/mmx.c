@@ -134,6 +134,8 @@ static void store(struct cpu *cpu, const struct insn *insn)
     uint64_t value;
     memcpy(&value, cpu->s.fpu.st[modrm_mmx_reg(insn)], 8);
     if (insn->flags & INSN_MEMORY) {
+        if (cpu_is_intel(cpu)) /* stays if it faults */
+            mmx_enter_top(cpu);
         simd_store(cpu, insn, &value, size, false);
         mmx_enter(cpu);
         return;

@@ -68,6 +68,11 @@ void op_movsxd(struct cpu *cpu, const struct insn *insn)
     gpr_write(cpu, insn->reg, insn->operand_size, sign_extend(rm_read(cpu, insn, 4), 4));
 }
 
+void op_movsxd16(struct cpu *cpu, const struct insn *insn)
+{
+    gpr_write(cpu, insn->reg, 2, rm_read(cpu, insn, 2));
+}
+
 void op_lea(struct cpu *cpu, const struct insn *insn)
 {
     gpr_write(cpu, insn->reg, insn->operand_size, insn_offset(cpu, insn));

@@ -1,69 +1,62 @@
-#include "vmm/cpu/flags.h"
 #include "vmm/cpu/integer.h"
 #include "vmm/cpu/operand.h"
+#include "vmm/cpu/vendor.h"
 
-/* MUL, IMUL, DIV, IDIV of RDX:RAX (or AX) and `right`: RAX is where the flags travel too, hence the
- * moves, which leave flags alone. */
-#define HOST_WIDE_1(text, modifier, low, high, right, flags)                                \
-    __asm__("movzwl %w[f], %%eax\n\t" LOAD_FLAGS "movq %[lo], %%rax\n\t" text " %" modifier \
-            "[b]\n\tmovq %%rax, %[lo]" STORE_FLAGS "\n\tmovw %%ax, %w[f]"                   \
-            : [lo] "+&r"(low), "+&d"(high), [f] "+&r"(flags)                                \
-            : [b] "r"(right)                                                                \
-            : "rax", "cc")
-#define HOST_WIDE(text, size, low, high, right, flags)           \
-    do {                                                         \
-        switch (size) {                                          \
-        case 1:                                                  \
-            HOST_WIDE_1(text "b", "b", low, high, right, flags); \
-            break;                                               \
-        case 2:                                                  \
-            HOST_WIDE_1(text "w", "w", low, high, right, flags); \
-            break;                                               \
-        case 4:                                                  \
-            HOST_WIDE_1(text "l", "k", low, high, right, flags); \
-            break;                                               \
-        default:                                                 \
-            HOST_WIDE_1(text "q", "q", low, high, right, flags); \
-            break;                                               \
-        }                                                        \
-    } while (0)
-
-static void wide_result(struct cpu *cpu, unsigned size, uint64_t low, uint64_t high, uint32_t flags)
+static void wide_result(struct cpu *cpu, unsigned size, uint64_t low, uint64_t high)
 {
     if (size == 1) {
-        gpr_write(cpu, RAX, 2, low);
+        gpr_write(cpu, RAX, 2, (low & 0xff) | (high & 0xff) << 8);
     } else {
         gpr_write(cpu, RAX, size, low);
         gpr_write(cpu, RDX, size, high);
     }
-    cpu->flags = (uint16_t)flags;
+}
+
+/* Multiplies into a low and a high half; does the product need both? */
+static bool multiply(
+    bool is_signed, unsigned size, uint64_t left, uint64_t right, uint64_t *low, uint64_t *high)
+{
+    unsigned bits = 8 * size;
+    if (is_signed) {
+        __int128 product =
+            (__int128)(int64_t)sign_extend(left, size) * (int64_t)sign_extend(right, size);
+        *low = (uint64_t)product & size_mask(size);
+        *high = (uint64_t)(product >> bits) & size_mask(size);
+        return product != (__int128)(int64_t)sign_extend(*low, size);
+    }
+    unsigned __int128 product =
+        (unsigned __int128)(left & size_mask(size)) * (right & size_mask(size));
+    *low = (uint64_t)product & size_mask(size);
+    *high = (uint64_t)(product >> bits);
+    return *high != 0;
+}
+
+static void multiply_accumulator(struct cpu *cpu, const struct insn *insn, bool is_signed)
+{
+    unsigned size = insn->operand_size;
+    uint64_t right = rm_read(cpu, insn, size), low, high;
+    bool overflow = multiply(is_signed, size, cpu->s.gpr[RAX], right, &low, &high);
+    wide_result(cpu, size, low, high);
+    cpu->flags = vendor_multiply_flags(cpu_is_intel(cpu), low, 8 * size, overflow, cpu->flags);
 }
 
 void op_mul(struct cpu *cpu, const struct insn *insn)
 {
-    unsigned size = insn->operand_size;
-    uint64_t right = rm_read(cpu, insn, size), low = cpu->s.gpr[RAX], high = cpu->s.gpr[RDX];
-    uint32_t flags = cpu->flags;
-    HOST_WIDE("mul", size, low, high, right, flags);
-    wide_result(cpu, size, low, high, flags);
+    multiply_accumulator(cpu, insn, false);
 }
 
 void op_imul(struct cpu *cpu, const struct insn *insn)
 {
-    unsigned size = insn->operand_size;
-    uint64_t right = rm_read(cpu, insn, size), low = cpu->s.gpr[RAX], high = cpu->s.gpr[RDX];
-    uint32_t flags = cpu->flags;
-    HOST_WIDE("imul", size, low, high, right, flags);
-    wide_result(cpu, size, low, high, flags);
+    multiply_accumulator(cpu, insn, true);
 }
 
 static void imul_to_reg(struct cpu *cpu, const struct insn *insn, uint64_t left, uint64_t right)
 {
     unsigned size = insn->operand_size;
-    uint32_t flags = cpu->flags;
-    HOST_BINARY_WIDE("imul", size, left, right, flags);
-    gpr_write(cpu, insn->reg, size, left);
-    cpu->flags = (uint16_t)flags;
+    uint64_t low, high;
+    bool overflow = multiply(true, size, left, right, &low, &high);
+    gpr_write(cpu, insn->reg, size, low);
+    cpu->flags = vendor_multiply_flags(cpu_is_intel(cpu), low, 8 * size, overflow, cpu->flags);
 }
 
 void op_imul_reg_rm(struct cpu *cpu, const struct insn *insn)
@@ -89,12 +82,13 @@ static unsigned __int128 dividend(const struct cpu *cpu, unsigned size)
 void op_div(struct cpu *cpu, const struct insn *insn)
 {
     unsigned size = insn->operand_size;
-    uint64_t right = rm_read(cpu, insn, size), low = cpu->s.gpr[RAX], high = cpu->s.gpr[RDX];
-    uint32_t flags = cpu->flags;
-    if ((uint64_t)(dividend(cpu, size) >> (8 * size)) >= right)
+    uint64_t right = rm_read(cpu, insn, size);
+    unsigned __int128 left = dividend(cpu, size);
+    if ((uint64_t)(left >> (8 * size)) >= right)
         cpu_raise(cpu, VECTOR_DE);
-    HOST_WIDE("div", size, low, high, right, flags);
-    wide_result(cpu, size, low, high, flags);
+    uint64_t quotient = (uint64_t)(left / right);
+    wide_result(cpu, size, quotient, (uint64_t)left - quotient * right);
+    cpu->flags = vendor_divide_flags(cpu_is_intel(cpu), cpu->flags);
 }
 
 /* Does left / right fit in `size` bytes? */
@@ -112,11 +106,11 @@ static bool signed_quotient_fits(__int128 left, int64_t right, unsigned size)
 void op_idiv(struct cpu *cpu, const struct insn *insn)
 {
     unsigned size = insn->operand_size, unused = 128 - 16 * size;
-    uint64_t right = rm_read(cpu, insn, size), low = cpu->s.gpr[RAX], high = cpu->s.gpr[RDX];
-    uint32_t flags = cpu->flags;
+    uint64_t right = sign_extend(rm_read(cpu, insn, size), size);
     __int128 left = (__int128)(dividend(cpu, size) << unused) >> unused;
-    if (!signed_quotient_fits(left, (int64_t)sign_extend(right, size), size))
+    if (!signed_quotient_fits(left, (int64_t)right, size))
         cpu_raise(cpu, VECTOR_DE);
-    HOST_WIDE("idiv", size, low, high, right, flags);
-    wide_result(cpu, size, low, high, flags);
+    uint64_t quotient = (uint64_t)(left / (int64_t)right);
+    wide_result(cpu, size, quotient, (uint64_t)left - quotient * right);
+    cpu->flags = vendor_divide_flags(cpu_is_intel(cpu), cpu->flags);
 }

@@ -84,6 +84,9 @@ static inline void check_alignment(struct cpu *cpu, uint64_t linear, unsigned si
 static inline uint64_t linear_address(
     struct cpu *cpu, unsigned segment, uint64_t offset, unsigned size, enum access_kind kind)
 {
+    /* Where only the end of the access is out of bounds Intel's processors raise #AC, AMD's not. */
+    if (cpu->alignment_check && cpu_is_intel(cpu))
+        check_alignment(cpu, cpu_linear_checked(cpu, segment, offset, 1, kind), size);
     uint64_t linear = cpu_linear_checked(cpu, segment, offset, size, kind);
     check_alignment(cpu, linear, size);
     return linear;

@@ -101,7 +101,16 @@ void op_mov_from_segment(struct cpu *cpu, const struct insn *insn)
 
 void op_push_segment(struct cpu *cpu, const struct insn *insn)
 {
-    stack_push(cpu, insn->operand_size, cpu->s.segment[insn->reg].selector);
+    unsigned size = insn->operand_size;
+    uint16_t selector = cpu->s.segment[insn->reg].selector;
+    if (cpu_is_intel(cpu) && size == 4) {
+        /* Intel's processors leave the upper half of the slot as it is. */
+        uint64_t pointer = stack_pointer(cpu) - size;
+        memory_store(cpu, stack_linear(cpu, pointer, 2, ACCESS_WRITE), 2, selector);
+        set_stack_pointer(cpu, pointer);
+        return;
+    }
+    stack_push(cpu, size, selector);
 }
 
 void op_pop_segment(struct cpu *cpu, const struct insn *insn)

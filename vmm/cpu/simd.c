@@ -112,8 +112,13 @@ uint64_t simd_linear(
     bool crosses = (base + offset) % PAGE_SIZE + size > PAGE_SIZE;
     if (crosses && (size & (size - 1)))
         touch_pieces(cpu, insn, offset, size, kind);
+    if (cpu->alignment_check && cpu_is_intel(cpu) && size < 16)
+        check_alignment(
+            cpu, cpu_linear_checked(cpu, insn->segment, offset, 1, kind), natural_alignment(size));
     uint64_t linear = cpu_linear_checked(cpu, insn->segment, offset, size, kind);
-    check_alignment(cpu, linear, natural_alignment(size));
+    /* 16 bytes that need no alignment have #AC on AMD's processors alone. */
+    if (size != 16 || !cpu_is_intel(cpu))
+        check_alignment(cpu, linear, natural_alignment(size));
     return linear;
 }
 

@@ -314,9 +314,14 @@ static inline unsigned x87_top(const struct cpu *cpu)
 void x87_set_control(struct fpu_state *fpu, uint16_t control);
 
 /* What every MMX instruction does: TOP 0, all registers valid. */
-static inline void mmx_enter(struct cpu *cpu)
+static inline void mmx_enter_top(struct cpu *cpu)
 {
     cpu->s.fpu.status &= (uint16_t) ~(7 << X87_TOP_SHIFT);
+}
+
+static inline void mmx_enter(struct cpu *cpu)
+{
+    mmx_enter_top(cpu);
     cpu->s.fpu.tag = 0xff;
 }
 

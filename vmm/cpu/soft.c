@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "vmm/arch/cpuid.h"
+#include "vmm/cpu/integer.h"
 #include "vmm/cpu/blocks.h"
 #include "vmm/cpu/dispatch.h"
 #include "vmm/cpu/native/native.h"
@@ -339,6 +340,11 @@ struct engine *soft_create(
 
     if (!cpu) {
         error_set(error, "no memory for the software CPU");
+        return NULL;
+    }
+    if (!alu_logic_clears_adjust()) {
+        error_set(error, "soft: this host's CPU sets AF in AND, OR or XOR: none is known to");
+        free(cpu);
         return NULL;
     }
     memset(cpu, 0, sizeof *cpu);

@@ -198,6 +198,23 @@ bool repeat_stands_at(const struct cpu *cpu, uint64_t rip, uint64_t retired)
     return cpu->repeat_retired == retired && cpu->repeat_rip == rip;
 }
 
+/*
+ * With 67 in 64-bit mode Intel's processors write the registers at 32 bits when a repetition
+ * begins, which clears their upper halves even where no iteration is completed: RCX, and those of
+ * MOVS and STOS.
+ */
+static void narrow_registers(struct cpu *cpu, const struct insn *insn)
+{
+    if (!cpu_is_intel(cpu) || insn->address_size != 4 || !cpu->code64)
+        return;
+    cpu->s.gpr[RCX] = (uint32_t)cpu->s.gpr[RCX];
+    if (insn->handler != op_movs && insn->handler != op_stos)
+        return;
+    cpu->s.gpr[RDI] = (uint32_t)cpu->s.gpr[RDI];
+    if (insn->handler == op_movs)
+        cpu->s.gpr[RSI] = (uint32_t)cpu->s.gpr[RSI];
+}
+
 /* The first iteration of a call was charged with the block; further ones are charged here. */
 static void repeat(struct cpu *cpu, const struct insn *insn, insn_handler once, bool compares)
 {
@@ -212,6 +229,7 @@ static void repeat(struct cpu *cpu, const struct insn *insn, insn_handler once, 
     const bool shows_last = !cpu_is_intel(cpu);
     const uint16_t before =
         shows_last && repeat_stands_at(cpu, cpu->s.rip, retired) ? cpu->repeat_flags : cpu->flags;
+    narrow_registers(cpu, insn);
     while (count) {
         uint64_t done = 0;
         if (insn->handler == op_movs || insn->handler == op_stos) {
@@ -239,6 +257,7 @@ static void repeat(struct cpu *cpu, const struct insn *insn, insn_handler once, 
             if (!shows_last)
                 cpu->flags = before; /* written when the repetition completes, even by a fault */
         }
+    narrow_registers(cpu, insn);
         if (!stop || interrupted(cpu)) {
             cpu->jumped = true;       /* to itself */
             cpu->s.rflags |= FLAG_RF; /* between iterations: APM volume 2, section 3.1.6 */

@@ -46,6 +46,8 @@ void op_syscall(struct cpu *cpu, const struct insn *insn)
 void op_sysret(struct cpu *cpu, const struct insn *insn)
 {
     require_syscall(cpu);
+    if (cpu_is_intel(cpu) && !cpu->code64)
+        cpu_raise(cpu, VECTOR_UD);
     require_cpl0(cpu);
     uint16_t selector = (uint16_t)(cpu->s.star >> 48 | 3);
     struct segment stack = segment_flat((uint16_t)(selector + 8), 3, false, false);

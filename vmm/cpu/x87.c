@@ -64,7 +64,7 @@ void x87_full(struct cpu *cpu, const struct insn *insn)
     bool failed = out.status & ~out.control & (X87_MASKS & ~0x20);
     if ((kind & X87_STORES) && !failed)
         simd_store(cpu, insn, operand, size, false);
-    else if (kind & X87_STORES)
+    else if (kind & X87_STORES && !cpu_is_intel(cpu)) /* Intel's do not look at memory then */
         cpu_probe_write(cpu, simd_linear(cpu, insn, size, ACCESS_WRITE, false), size);
     fpu_from_image(&out);
     cpu->s.fpu.status = out.status;

@@ -120,7 +120,7 @@ static void compare_lengths(cs_mode mode, bool code64, unsigned code_size, uint6
         uint8_t bytes[16], plain[16];
         struct insn insn;
         random_bytes(&seed, bytes);
-        assert_int_equal(insn_decode(bytes, 15, code64, code_size, &insn), DECODE_OK);
+        assert_int_equal(insn_decode(bytes, 15, code64, code_size, false, &insn), DECODE_OK);
         unsigned length = capstone_length(handle, theirs, bytes);
         /* What only capstone knows is AVX and other extensions; what it does not, reserved NOPs. */
         if (insn_is_undefined(&insn) || !length)
@@ -167,9 +167,9 @@ static void test_truncated(void **context)
         uint8_t bytes[16];
         struct insn whole, part;
         random_bytes(&seed, bytes);
-        insn_decode(bytes, 15, true, 4, &whole);
+        insn_decode(bytes, 15, true, 4, false, &whole);
         for (unsigned n = 0; n < 15; n++) {
-            enum decode_result result = insn_decode(bytes, n, true, 4, &part);
+            enum decode_result result = insn_decode(bytes, n, true, 4, false, &part);
             assert_int_equal(result, n < whole.length ? DECODE_MORE : DECODE_OK);
             if (result == DECODE_OK)
                 assert_memory_equal(&part, &whole, sizeof whole);
@@ -231,10 +231,10 @@ static void test_undefined(void **context)
     struct insn insn;
     (void)context;
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
-        insn_decode(cases[i].bytes, 8, true, 4, &insn);
+        insn_decode(cases[i].bytes, 8, true, 4, false, &insn);
         if (insn_is_undefined(&insn) != cases[i].undefined64)
             fail_msg("%s in 64-bit mode", cases[i].what);
-        insn_decode(cases[i].bytes, 8, false, 4, &insn);
+        insn_decode(cases[i].bytes, 8, false, 4, false, &insn);
         if (cases[i].what[0] != 'R' && insn_is_undefined(&insn) != cases[i].undefined32)
             fail_msg("%s in 32-bit mode", cases[i].what);
     }
@@ -248,13 +248,13 @@ static void test_fifteen_bytes_at_most(void **context)
     (void)context;
     memset(bytes, 0x66, sizeof bytes);
     bytes[14] = 0x90;
-    assert_int_equal(insn_decode(bytes, 15, true, 4, &insn), DECODE_OK);
+    assert_int_equal(insn_decode(bytes, 15, true, 4, false, &insn), DECODE_OK);
     assert_int_equal(insn.length, 15);
     insn_handler nop = insn.handler;
     assert_false(insn.flags & INSN_ENDS_BLOCK);
     bytes[14] = 0x66;
     bytes[15] = 0x90;
-    assert_int_equal(insn_decode(bytes, 16, true, 4, &insn), DECODE_OK);
+    assert_int_equal(insn_decode(bytes, 16, true, 4, false, &insn), DECODE_OK);
     assert_ptr_not_equal(insn.handler, nop);
     assert_false(insn_is_undefined(&insn));
     assert_true(insn.flags & INSN_ENDS_BLOCK);
@@ -267,7 +267,7 @@ static void test_operands(void **context)
 
     /* mov r9d, fs:[r12 + r13*4 - 128] */
     static const uint8_t load[] = {0x64, 0x47, 0x8b, 0x4c, 0xac, 0x80};
-    assert_int_equal(insn_decode(load, sizeof load, true, 4, &insn), DECODE_OK);
+    assert_int_equal(insn_decode(load, sizeof load, true, 4, false, &insn), DECODE_OK);
     assert_int_equal(insn.length, sizeof load);
     assert_int_equal(insn.reg, R9);
     assert_int_equal(insn.base, R12);
@@ -280,7 +280,7 @@ static void test_operands(void **context)
 
     /* A REX that does not come last counts for nothing: inc dword [rip + 1] */
     static const uint8_t idle_rex[] = {0x48, 0x3e, 0xff, 0x05, 0x01, 0x00, 0x00, 0x00};
-    assert_int_equal(insn_decode(idle_rex, sizeof idle_rex, true, 4, &insn), DECODE_OK);
+    assert_int_equal(insn_decode(idle_rex, sizeof idle_rex, true, 4, false, &insn), DECODE_OK);
     assert_int_equal(insn.rex, 0);
     assert_int_equal(insn.operand_size, 4);
     assert_true(insn.flags & INSN_RIP_RELATIVE);
@@ -288,7 +288,7 @@ static void test_operands(void **context)
 
     /* 16-bit: add [bp + di + 0x1234], ax has SS */
     static const uint8_t legacy[] = {0x01, 0x83, 0x34, 0x12};
-    assert_int_equal(insn_decode(legacy, sizeof legacy, false, 2, &insn), DECODE_OK);
+    assert_int_equal(insn_decode(legacy, sizeof legacy, false, 2, false, &insn), DECODE_OK);
     assert_int_equal(insn.base, RBP);
     assert_int_equal(insn.index, RDI);
     assert_int_equal(insn.displacement, 0x1234);
@@ -297,15 +297,15 @@ static void test_operands(void **context)
 
     /* mov rax, imm64; enter 0x1234, 5; push imm32 sign-extended to 64 bits */
     static const uint8_t wide[] = {0x48, 0xb8, 1, 2, 3, 4, 5, 6, 7, 0x88};
-    insn_decode(wide, sizeof wide, true, 4, &insn);
+    insn_decode(wide, sizeof wide, true, 4, false, &insn);
     assert_int_equal(insn.length, 10);
     assert_true(insn.immediate == 0x8807060504030201u);
     static const uint8_t enter[] = {0xc8, 0x34, 0x12, 0x05};
-    insn_decode(enter, sizeof enter, true, 4, &insn);
+    insn_decode(enter, sizeof enter, true, 4, false, &insn);
     assert_int_equal(insn.immediate, 0x1234);
     assert_int_equal(insn.immediate2, 5);
     static const uint8_t push[] = {0x68, 0x00, 0x00, 0x00, 0x80};
-    insn_decode(push, sizeof push, true, 4, &insn);
+    insn_decode(push, sizeof push, true, 4, false, &insn);
     assert_true(insn.immediate == 0xffffffff80000000u);
     assert_int_equal(insn.operand_size, 8);
 }

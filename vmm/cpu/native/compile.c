@@ -253,11 +253,6 @@ void flags_enter_host(struct compile *c)
     c->flags_in_host = true;
 }
 
-static uint16_t form_writes(const struct native *native, const struct translation_form *form)
-{
-    return form->renews && native->shifts_renew_flags ? FLAGS_ALL : form->writes;
-}
-
 void flags_enter_carry(struct compile *c)
 {
     if (c->flags_in_host)
@@ -268,7 +263,7 @@ void flags_enter_carry(struct compile *c)
 
 void flags_prepare(struct compile *c)
 {
-    uint16_t kept = c->live[c->number] & (uint16_t)~form_writes(c->native, c->form);
+    uint16_t kept = c->live[c->number] & (uint16_t)~c->form->writes;
     uint16_t needed = kept | c->form->reads;
     if (needed == FLAG_CF)
         flags_enter_carry(c);
@@ -318,6 +313,14 @@ static bool escapes(const struct translation_form *form, const struct insn *insn
 static void emit_op_offset(struct compile *c, unsigned number)
 {
     emit_constant(&c->e, HOST_RAX, number * sizeof(struct op));
+}
+
+void emit_handler(struct compile *c)
+{
+    flags_leave_host(c);
+    emit_op_offset(c, c->number);
+    emit_call(&c->e, c->step);
+    c->flags_settled = true;
 }
 
 static const uint8_t *emit_with_block(struct compile *c, const uint8_t *routine)
@@ -379,20 +382,20 @@ static void emit_op(struct compile *c, unsigned number)
     c->number = number;
     c->form = native_form(&op->insn);
     c->rax_busy = false;
+    c->flags_settled = false;
     if (is_match(c->block, number)) {
         last = false;
         native_emit_match(c);
     } else if (c->form) {
         c->form->emit(c);
-        if (c->form->touches)
+        if (c->form->touches && !c->flags_settled)
             flags_are_in_host(c);
-    } else {
+    } else if (last) {
         flags_leave_host(c);
         emit_op_offset(c, number);
-        if (last)
-            emit_jump(&c->e, c->last);
-        else
-            emit_call(&c->e, c->step);
+        emit_jump(&c->e, c->last);
+    } else {
+        emit_handler(c);
     }
     c->resume[number] = last ? NULL : c->e.at;
     c->resume_flags[number] = c->flags_in_host && c->live[number];
@@ -437,10 +440,11 @@ static void find_live_flags(struct compile *c)
         const struct insn *insn = &c->block->ops[i].insn;
         const struct translation_form *form = native_form(insn);
         c->live[i] = live;
-        if (is_match(c->block, i) || escapes(form, insn))
+        bool calls = form && form->intel_calls && cpu_is_intel(c->cpu);
+        if (is_match(c->block, i) || calls || escapes(form, insn))
             live = FLAGS_ALL;
         else
-            live = (uint16_t)((live & ~form_writes(c->native, form)) | form->reads);
+            live = (uint16_t)((live & ~form->writes) | form->reads);
     }
 }
 
@@ -521,56 +525,6 @@ void native_drop(struct block *block)
 /* ---- Memory for code ---------------------------------------------------------------------------
  */
 
-/* Do flags before a shift by a constant show in those after it? */
-#define SHIFT_FLAGS(text, value, count, before, after) \
-    __asm__(LOAD_FLAGS text " %%cl, %[a]" STORE_FLAGS  \
-            : [a] "+r"(value), "=a"(after)             \
-            : "c"(count), "1"(before)                  \
-            : "cc")
-
-static uint16_t flags_after(unsigned operation, uint64_t value, uint8_t count, uint16_t before)
-{
-    uint32_t after, value32 = (uint32_t)(value >> 7);
-    switch (operation) {
-    case 0:
-        SHIFT_FLAGS("shlq", value, count, before, after);
-        break;
-    case 1:
-        SHIFT_FLAGS("shrq", value, count, before, after);
-        break;
-    case 2:
-        SHIFT_FLAGS("sarq", value, count, before, after);
-        break;
-    case 3:
-        SHIFT_FLAGS("shll", value32, count, before, after);
-        break;
-    case 4:
-        SHIFT_FLAGS("shrl", value32, count, before, after);
-        break;
-    default:
-        SHIFT_FLAGS("sarl", value32, count, before, after);
-        break;
-    }
-    return (uint16_t)after;
-}
-
-static bool shifts_renew_flags(void)
-{
-    enum { OPERATIONS = 6, TRIES = 16 };
-    uint64_t value = 0x9e3779b97f4a7c15;
-    for (unsigned i = 0; i < OPERATIONS * 63 * TRIES; i++) {
-        unsigned operation = i % OPERATIONS;
-        uint8_t count = (uint8_t)(1 + i / OPERATIONS % 63);
-        value = value * 6364136223846793005u + 1442695040888963407u;
-        if (operation >= 3 && !(count & 31))
-            continue;
-        if (flags_after(operation, value, count, 0x0200) !=
-            flags_after(operation, value, count, 0xd701))
-            return false;
-    }
-    return true;
-}
-
 struct native *native_create(enum native_use use)
 {
     if (use == NATIVE_NEVER)
@@ -587,7 +541,6 @@ struct native *native_create(enum native_use use)
     native->memory = memory;
     native->size = CODE_SIZE;
     native->warmth = use == NATIVE_EAGER ? 0 : NATIVE_WARMTH;
-    native->shifts_renew_flags = shifts_renew_flags();
     native_emit_routines(native);
     for (unsigned i = 0; i < NATIVE_TARGETS; i++)
         native->targets[i].gpa = UINT64_MAX;

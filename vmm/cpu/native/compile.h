@@ -8,6 +8,7 @@
 #include "vmm/cpu/native/emit.h"
 #include "vmm/cpu/native/native.h"
 #include "vmm/cpu/operand.h"
+#include "vmm/cpu/vendor.h"
 
 /* Short displacements reach the most from here. */
 enum { CPU_BIAS = 128 };
@@ -41,6 +42,7 @@ struct compile {
     bool rax_busy;      /* memory_at_linear() uses it */
     bool flags_in_cpu;  /* cpu->flags is what the guest's flags are, as far as they matter */
     bool flags_in_host; /* ... the host's RFLAGS are */
+    bool flags_settled; /* the op under way has put its flags where it says, whatever its form */
     uint16_t live[OPS_MAX + 1]; /* arithmetic flags that matter after each op */
     /* Routines with RCX = block and RAX = offset into its ops. */
     const uint8_t *step, *last, *match, *link;
@@ -57,10 +59,10 @@ struct translation_form {
     void (*emit)(struct compile *c);
     bool (*possible)(const struct insn *insn); /* NULL: always */
     uint16_t reads;
-    uint16_t writes; /* whatever they were before */
-    bool renews;     /* all of them on hosts with native.shifts_renew_flags */
-    bool touches;    /* leaves flags in the host: `writes`, and others changed or not */
-    bool escapes;    /* may escape, even without a memory operand by ModRM */
+    uint16_t writes;  /* whatever they were before */
+    bool touches;     /* leaves flags in the host: `writes`, and others changed or not */
+    bool escapes;     /* may escape, even without a memory operand by ModRM */
+    bool intel_calls; /* with Intel's rules the handler may be called */
 };
 
 /* For `possible`. */
@@ -165,6 +167,32 @@ void flags_enter_carry(struct compile *c);
 void flags_prepare(struct compile *c);
 /* It has left the guest's flags in the host's. */
 void flags_are_in_host(struct compile *c);
+
+/* ---- Undefined flags (undefined.c) -----------------------------------------------------------
+ *
+ * For instructions that leave flags undefined of which some are live (flags_matter): right after
+ * one of them on the host these put what vendor.h says into cpu->flags. Flags that are kept have to
+ * be there before (flags_save).
+ */
+
+bool flags_matter(const struct compile *c, uint16_t mask);
+void flags_are_in_cpu(struct compile *c);
+/* SHL, SHR, SAR by a constant that is not 0; with Intel RCX is the value before. */
+void settle_shift(struct compile *c, unsigned operation, unsigned size, unsigned count);
+/* With AMD: by CL, whose register RCX holds. */
+void settle_shift_cl(struct compile *c, unsigned operation, unsigned size);
+/* With AMD: SHLD, SHRD by a constant that is not 0; SHRD: RCX is the result. */
+void settle_double_shift(struct compile *c, bool left, unsigned size, unsigned count);
+/* With AMD: ROL, ROR by a constant that is not 0; RCX is the result. */
+void settle_rotate(struct compile *c, bool left, unsigned size);
+/* CF is new, the others are kept. */
+void settle_carry(struct compile *c);
+/* MUL, IMUL; `low` is the register with the lower half. */
+void settle_multiply(struct compile *c, unsigned size, unsigned low);
+void settle_divide(struct compile *c);
+
+/* Has the op under way done by its handler. */
+void emit_handler(struct compile *c);
 
 /* ---- Routines (routines.c) ------------------------------------------------------------------- */
 

@@ -46,9 +46,6 @@ struct native {
     size_t routines; /* bytes at the beginning that are not of blocks */
     bool full;       /* the dispatcher is to flush all blocks */
     unsigned warmth; /* entries before a block is translated */
-    /* On this host the flags after a shift by a constant that is not 0 do not depend on those
-     * before, the undefined ones included. */
-    bool shifts_renew_flags;
     /* Routines that blocks share (routines.c). */
     const uint8_t *enter, *step, *last, *match, *link, *follow, *lookup, *arrive, *refuse;
     struct native_target targets[NATIVE_TARGETS];

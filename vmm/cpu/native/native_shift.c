@@ -2,80 +2,168 @@
 #include "vmm/cpu/integer.h"
 #include "vmm/cpu/native/compile.h"
 
-/* By a constant, or by CL. */
-static void emit_shift(struct compile *c, struct place to, bool by_cl, uint8_t count)
+enum { AF_OF = FLAG_AF | FLAG_OF };
+
+/* A rotation or shift of the rm operand, by a constant or by CL. `copy`: RCX gets what the operand
+ * was before or is after it. */
+enum copy { COPY_NONE, COPY_BEFORE, COPY_AFTER };
+struct shift {
+    bool by_cl, prepare; /* prepare: flags are read, or kept in the host's */
+    uint8_t count;
+    enum copy copy;
+};
+
+static unsigned operation(const struct insn *insn)
 {
-    unsigned size = c->insn->operand_size, extension = c->insn->modrm >> 3 & 7;
-    if (by_cl) {
-        emit_sized(&c->e, size, 0xd2, extension, to);
-    } else {
-        emit_sized(&c->e, size, 0xc0, extension, to);
-        emit_8(&c->e, count);
-    }
+    unsigned number = insn->modrm >> 3 & 7;
+    return number == SHIFT_SHL_ALIAS ? SHIFT_SHL : number;
 }
 
-static void shift(struct compile *c, bool by_cl, uint8_t count)
+static void emit_copy(struct compile *c, struct place from)
+{
+    emit_sized(&c->e, c->insn->operand_size, 0x8a, HOST_RCX, from);
+}
+
+static void emit_shift(struct compile *c, struct shift shift)
 {
     const struct insn *insn = c->insn;
     unsigned size = insn->operand_size;
     bool memory = insn->flags & INSN_MEMORY;
-    struct place to =
+    struct place place =
         memory ? memory_operand(c, size, ACCESS_WRITE) : operand_place(c, insn->rm, size);
-    bool load = !memory && size == 4 && !place_is_register(to);
-    flags_prepare(c);
-    if (by_cl)
+    bool load = !memory && size == 4 && !place_is_register(place);
+    struct place to = load ? place_register(HOST_RAX) : place;
+    if (shift.prepare)
+        flags_prepare(c);
+    if (shift.by_cl)
         emit_wide(&c->e, 4, 0x8b, HOST_RCX, guest_place(RCX));
     if (load)
-        emit_load(&c->e, HOST_RAX, to);
-    emit_shift(c, load ? place_register(HOST_RAX) : to, by_cl, count);
+        emit_load(&c->e, HOST_RAX, place);
+    if (shift.copy == COPY_BEFORE)
+        emit_copy(c, to);
+    emit_sized(&c->e, size, shift.by_cl ? 0xd2 : 0xc0, insn->modrm >> 3 & 7, to);
+    if (!shift.by_cl)
+        emit_8(&c->e, shift.count);
+    if (shift.copy == COPY_AFTER)
+        emit_copy(c, to);
     if (load)
-        emit_store(&c->e, to, HOST_RAX);
+        emit_store(&c->e, place, HOST_RAX);
     if (!memory)
         operand_written(c, insn->rm, size);
 }
 
-static void shift_imm(struct compile *c)
+/* As the host counts, too. */
+static uint8_t constant_count(const struct insn *insn)
 {
-    shift(c, false, (uint8_t)c->insn->immediate);
+    uint8_t count = insn->handler == op_shift_1 ? 1 : (uint8_t)insn->immediate;
+    return (uint8_t)shift_count(count, 8u * insn->operand_size);
 }
 
-static void shift_1(struct compile *c)
+/* By a constant; one of which CF is defined whatever the size. */
+static bool has_count(const struct insn *insn)
 {
-    shift(c, false, 1);
+    uint8_t count = constant_count(insn);
+    return count && (count < 8 * insn->operand_size || insn->operand_size >= 4);
+}
+
+static bool shifts_by_constant(const struct insn *insn)
+{
+    return operation(insn) >= SHIFT_SHL && has_count(insn);
+}
+
+static void shift_constant(struct compile *c)
+{
+    unsigned number = operation(c->insn), count = constant_count(c->insn);
+    bool settle = flags_matter(c, count == 1 ? FLAG_AF : AF_OF);
+    bool before = settle && cpu_is_intel(c->cpu) && count != 1 && number != SHIFT_SAR;
+    emit_shift(
+        c, (struct shift){.count = (uint8_t)count, .copy = before ? COPY_BEFORE : COPY_NONE});
+    if (settle)
+        settle_shift(c, number, c->insn->operand_size, count);
+}
+
+static bool shifts_by_cl(const struct insn *insn)
+{
+    return operation(insn) >= SHIFT_SHL && insn->operand_size >= 4;
 }
 
 static void shift_cl(struct compile *c)
 {
-    shift(c, true, 0);
+    bool settle = flags_matter(c, AF_OF);
+    if (settle && cpu_is_intel(c->cpu)) {
+        emit_handler(c);
+        return;
+    }
+    if (settle)
+        flags_save(c);
+    emit_shift(c, (struct shift){.by_cl = true, .prepare = !settle});
+    if (settle)
+        settle_shift_cl(c, operation(c->insn), c->insn->operand_size);
 }
 
-/* SHL, SHR, SAR by a count that is not zero. */
-static bool renews_flags(const struct insn *insn)
+/* ROL, ROR by a constant */
+static bool rotates_by_constant(const struct insn *insn)
 {
-    unsigned size = insn->operand_size;
-    uint64_t count = insn->handler == op_shift_1 ? 1 : insn->immediate;
-    return (insn->modrm >> 3 & 7) >= 4 && size >= 4 && (count & (size == 8 ? 63 : 31));
+    return operation(insn) <= SHIFT_ROR && constant_count(insn);
 }
 
-/* RCL, RCR */
-static bool through_carry(const struct insn *insn)
+static void rotate_constant(struct compile *c)
 {
-    return (insn->modrm >> 3 & 6) == 2;
+    bool left = operation(c->insn) == SHIFT_ROL, intel = cpu_is_intel(c->cpu);
+    uint8_t count = constant_count(c->insn);
+    if (!flags_matter(c, FLAG_OF) || count == 1) {
+        emit_shift(c, (struct shift){.count = count, .prepare = true});
+        return;
+    }
+    if (intel && c->insn->flags & INSN_MEMORY) {
+        emit_handler(c);
+        return;
+    }
+    flags_save(c);
+    emit_shift(c, (struct shift){.count = count, .copy = intel ? COPY_NONE : COPY_AFTER});
+    if (intel)
+        settle_carry(c); /* OF is kept */
+    else
+        settle_rotate(c, left, c->insn->operand_size);
+}
+
+/* RCL, RCR by one, whose OF is defined */
+static bool rotates_carry_by_one(const struct insn *insn)
+{
+    return (insn->modrm >> 3 & 6) == SHIFT_RCL && constant_count(insn) == 1;
+}
+
+static void rotate_carry(struct compile *c)
+{
+    emit_shift(c, (struct shift){.count = 1, .prepare = true});
 }
 
 /* SHLD, SHRD of registers by a constant. */
-static void double_shift_imm(struct compile *c)
+static bool double_shifts_by_constant(const struct insn *insn)
+{
+    return insn_has_registers_only(insn) && insn->operand_size >= 4 && constant_count(insn);
+}
+
+static void double_shift_constant(struct compile *c)
 {
     const struct insn *insn = c->insn;
-    unsigned size = insn->operand_size;
-    flags_prepare(c);
+    unsigned size = insn->operand_size, count = constant_count(insn);
+    bool left = insn->handler == op_shld_imm;
+    bool settle = flags_matter(c, count == 1 ? FLAG_AF : AF_OF);
+    if (settle && cpu_is_intel(c->cpu)) {
+        emit_handler(c);
+        return;
+    }
     unsigned from = guest_in_register(c, insn->reg, HOST_RCX);
     unsigned to = guest_in_register(c, insn->rm, HOST_RAX);
-    emit_wide(
-        &c->e, size, insn->handler == op_shld_imm ? 0x0fa4 : 0x0fac, from, place_register(to));
-    emit_8(&c->e, (uint8_t)insn->immediate);
+    emit_wide(&c->e, size, left ? 0x0fa4 : 0x0fac, from, place_register(to));
+    emit_8(&c->e, count);
+    if (settle && !left)
+        emit_wide(&c->e, 8, 0x89, to, place_register(HOST_RCX));
     if (to == HOST_RAX)
         guest_set(c, insn->rm, to);
+    if (settle)
+        settle_double_shift(c, left, size, count);
 }
 
 /* ---- Multiplication -------------------------------------------------------------------------- */
@@ -92,46 +180,70 @@ static struct place source(struct compile *c)
     return place_register(HOST_RCX);
 }
 
+enum { REST = FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF }; /* what multiplications leave undefined */
+
+/* Before one: with AMD those flags are kept. */
+static void keep_rest(struct compile *c)
+{
+    if (flags_matter(c, REST) && !cpu_is_intel(c->cpu))
+        flags_save(c);
+}
+
+static void multiplied(struct compile *c, unsigned low)
+{
+    if (flags_matter(c, REST))
+        settle_multiply(c, c->insn->operand_size, low);
+}
+
 static void imul_reg_rm(struct compile *c)
 {
     unsigned size = c->insn->operand_size, number = c->insn->reg;
     struct place from = source(c);
-    flags_prepare(c);
+    keep_rest(c);
     unsigned to = guest_in_register(c, number, HOST_RAX);
     emit_wide(&c->e, size, 0x0faf, to, from);
     if (to == HOST_RAX)
         guest_set(c, number, to);
+    multiplied(c, to);
 }
 
 static void imul_reg_imm(struct compile *c)
 {
     unsigned size = c->insn->operand_size, number = c->insn->reg;
     struct place from = source(c);
-    flags_prepare(c);
+    keep_rest(c);
     unsigned to = guest_in_register(c, number, HOST_RAX);
     emit_wide(&c->e, size, 0x69, to, from);
     emit_immediate(&c->e, size, c->insn->immediate);
     if (to == HOST_RAX)
         guest_set(c, number, to);
+    multiplied(c, to);
 }
 
 /* MUL, IMUL, DIV of RDX:RAX: guest RDX is in the host's. */
 static void wide(struct compile *c, unsigned extension, struct place from)
 {
-    flags_prepare(c);
     emit_load(&c->e, HOST_RAX, guest_place(RAX));
     emit_wide(&c->e, c->insn->operand_size, 0xf7, extension, from);
     guest_set(c, RAX, HOST_RAX);
 }
 
+static void multiply(struct compile *c, unsigned extension)
+{
+    struct place from = source(c);
+    keep_rest(c);
+    wide(c, extension, from);
+    multiplied(c, HOST_RAX);
+}
+
 static void emit_mul(struct compile *c)
 {
-    wide(c, 4, source(c));
+    multiply(c, 4);
 }
 
 static void emit_imul(struct compile *c)
 {
-    wide(c, 5, source(c));
+    multiply(c, 5);
 }
 
 /* Divides where the quotient fits, which is where the upper half is below the divisor. */
@@ -142,25 +254,31 @@ static void emit_div(struct compile *c)
     emit_wide(&c->e, c->insn->operand_size, 0x3b, HOST_RDX, from); /* CMP */
     escape_if(c, 3);                                               /* not below */
     wide(c, 6, from);
+    settle_divide(c);
 }
 
+#define FRESH    .writes = FLAGS_ALL, .touches = true
+#define MULTIPLY .writes = FLAG_CF | FLAG_OF, .touches = true
+
+/* What has no form here runs by its handler: counts that leave CF undefined, too. */
 const struct translation_form native_shift_forms[] = {
-    {op_shift_imm, shift_imm, .possible = renews_flags, .renews = true, .touches = true},
-    {op_shift_1, shift_1, .possible = renews_flags, .renews = true, .touches = true},
-    {op_shift_imm, shift_imm, .possible = through_carry, .reads = FLAG_CF, .touches = true},
-    {op_shift_1, shift_1, .possible = through_carry, .reads = FLAG_CF, .touches = true},
-    {op_shift_cl, shift_cl, .possible = through_carry, .reads = FLAG_CF, .touches = true},
-    {op_shift_imm, shift_imm, .touches = true},
-    {op_shift_1, shift_1, .touches = true},
-    {op_shift_cl, shift_cl, .touches = true},
-    {op_shld_imm, double_shift_imm, .possible = insn_has_registers_only, .touches = true},
-    {op_shrd_imm, double_shift_imm, .possible = insn_has_registers_only, .touches = true},
-    {op_imul_reg_rm, imul_reg_rm, .writes = FLAG_CF | FLAG_OF, .touches = true},
-    {op_imul_reg_imm, imul_reg_imm, .writes = FLAG_CF | FLAG_OF, .touches = true},
-    {op_mul, emit_mul, .possible = insn_is_4_or_8_bytes, .writes = FLAG_CF | FLAG_OF,
+    {op_shift_imm, shift_constant, .possible = shifts_by_constant, FRESH},
+    {op_shift_1, shift_constant, .possible = shifts_by_constant, FRESH},
+    {op_shift_cl, shift_cl, .possible = shifts_by_cl, .touches = true, .intel_calls = true},
+    {op_shift_imm, rotate_constant, .possible = rotates_by_constant, .touches = true,
+        .intel_calls = true},
+    {op_shift_1, rotate_constant, .possible = rotates_by_constant, .touches = true},
+    {op_shift_imm, rotate_carry, .possible = rotates_carry_by_one, .reads = FLAG_CF,
         .touches = true},
-    {op_imul, emit_imul, .possible = insn_is_4_or_8_bytes, .writes = FLAG_CF | FLAG_OF,
-        .touches = true},
+    {op_shift_1, rotate_carry, .possible = rotates_carry_by_one, .reads = FLAG_CF, .touches = true},
+    {op_shld_imm, double_shift_constant, .possible = double_shifts_by_constant, FRESH,
+        .intel_calls = true},
+    {op_shrd_imm, double_shift_constant, .possible = double_shifts_by_constant, FRESH,
+        .intel_calls = true},
+    {op_imul_reg_rm, imul_reg_rm, MULTIPLY},
+    {op_imul_reg_imm, imul_reg_imm, MULTIPLY},
+    {op_mul, emit_mul, .possible = insn_is_4_or_8_bytes, MULTIPLY},
+    {op_imul, emit_imul, .possible = insn_is_4_or_8_bytes, MULTIPLY},
     {op_div, emit_div, .possible = insn_is_4_or_8_bytes, .touches = true, .escapes = true},
     {.handler = NULL},
 };
