@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/differential/approximations.h"
 #include "tests/differential/compare.h"
 #include "tests/differential/generate.h"
 #include "tests/differential/native.h"
@@ -52,8 +53,9 @@ static const struct option long_options[] = {{"cases", required_argument, NULL, 
     {"repro", required_argument, NULL, 'r'}, {"hex", required_argument, NULL, 'x'},
     {"regressions", required_argument, NULL, 'R'}, {"native", no_argument, NULL, 'N'},
     {"interpreter", no_argument, NULL, 'I'}, {"rules", required_argument, NULL, 'P'},
-    {"lengths", no_argument, NULL, 'L'}, {"statistics", no_argument, NULL, 'S'},
-    {"exclusions", no_argument, NULL, 'E'}, {"help", no_argument, NULL, 'h'}, {0}};
+    {"lengths", no_argument, NULL, 'L'}, {"approximations", no_argument, NULL, 'A'},
+    {"statistics", no_argument, NULL, 'S'}, {"exclusions", no_argument, NULL, 'E'},
+    {"help", no_argument, NULL, 'h'}, {0}};
 
 static void usage(FILE *out)
 {
@@ -69,6 +71,8 @@ static void usage(FILE *out)
         "       ... --rules amd|intel             whose rules; by default those of the host's "
         "maker\n"
         "       cpu_differential --lengths ...    instruction lengths against capstone\n"
+        "       cpu_differential --approximations [--cases N]   RCPPS and RSQRTPS of N inputs,\n"
+        "           4294967296 for all, against the host's\n"
         "       cpu_differential --exclusions\n"
         "Exit status: 0 no difference, 1 differences, 2 usage, 3 cannot run.\n",
         out);
@@ -518,7 +522,7 @@ int main(int argc, char **argv)
 {
     struct options options = {
         .generator = {.seed = 1, .group = GROUP_COUNT}, .cases = 100000, .threads = 1, .limit = 10};
-    bool repro = false, lengths = false, cases_given = false;
+    bool repro = false, lengths = false, approximations = false, cases_given = false;
     int option;
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
         char *end = optarg;
@@ -578,6 +582,9 @@ int main(int argc, char **argv)
             }
             end = NULL;
             break;
+        case 'A':
+            approximations = true;
+            break;
         case 'L':
             lengths = true;
             break;
@@ -610,6 +617,8 @@ int main(int argc, char **argv)
     host_cpu_identify(&host);
     if (!options.rules_given)
         options.personality = host_cpu_personality(&host);
+    if (approximations)
+        return run_approximations(options.cases, options.personality.maker == MAKER_INTEL);
     if (lengths)
         return run_lengths(&options);
     if (repro)

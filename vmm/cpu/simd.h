@@ -46,7 +46,8 @@ enum simd_kind {
     SIMD_BLENDV,  /* xmm <- xmm, xmm/m, XMM0 */
     SIMD_STRING,  /* PCMPxSTRx */
     SIMD_INSERTPS,
-    SIMD_MOVE, /* no thunk: sse_move_handler() */
+    SIMD_APPROXIMATE, /* no thunk: approximate() */
+    SIMD_MOVE,        /* no thunk: sse_move_handler() */
 };
 
 enum simd_flag {
@@ -334,6 +335,8 @@ static inline void mmx_written(struct cpu *cpu, unsigned reg)
 /* ---- Handlers by family --------------------------------------------------------------------- */
 
 insn_handler sse_handler(const struct insn *insn, const struct simd_operation *operation);
+/* RCPPS, RCPSS, RSQRTPS, RSQRTSS (approximate.c). */
+void approximate(struct cpu *cpu, const struct insn *insn);
 insn_handler sse_move_handler(const struct insn *insn);
 insn_handler sse_string_handler(const struct insn *insn);
 insn_handler mmx_handler(const struct insn *insn, const struct simd_operation *operation);

@@ -185,6 +185,7 @@ void simd_generate(struct simd_code *simd)
         switch ((enum simd_kind)operation->kind) {
         case SIMD_NONE:
         case SIMD_MOVE:
+        case SIMD_APPROXIMATE:
             break;
         case SIMD_SHIFT_U:
         case SIMD_SHIFT_N:

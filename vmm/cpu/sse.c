@@ -144,6 +144,8 @@ insn_handler sse_handler(const struct insn *insn, const struct simd_operation *o
         return compare;
     case SIMD_BLENDV:
         return blendv;
+    case SIMD_APPROXIMATE:
+        return approximate;
     case SIMD_SHIFT_U:
         return !memory && simd_shift_exists(insn->opcode, PREFIX_66, modrm_mmx_reg(insn)) ? shift
                                                                                           : NULL;

@@ -257,7 +257,6 @@ static void repeat(struct cpu *cpu, const struct insn *insn, insn_handler once, 
             if (!shows_last)
                 cpu->flags = before; /* written when the repetition completes, even by a fault */
         }
-    narrow_registers(cpu, insn);
         if (!stop || interrupted(cpu)) {
             cpu->jumped = true;       /* to itself */
             cpu->s.rflags |= FLAG_RF; /* between iterations: APM volume 2, section 3.1.6 */
