@@ -2,6 +2,7 @@
 #include "debugger/command.h"
 #include "debugger/running.h"
 #include "debugger/session.h"
+#include "debugger/threads.h"
 #include "debugger/source.h"
 
 #include <ctype.h>
@@ -62,6 +63,32 @@ static int split(const char *text, char **place, char **condition, struct error 
     return error_set(error, "out of memory");
 }
 
+/* Takes "thread N" from the end of a place: 0 without one. */
+static int take_thread(
+    struct debugger *debugger, char *place, unsigned *thread, struct error *error)
+{
+    char *word = place, *last = NULL;
+    uint64_t number;
+    *thread = 0;
+    while ((word = strstr(word, "thread "))) {
+        if (word == place || word[-1] == ' ')
+            last = word;
+        word++;
+    }
+    if (!last)
+        return 0;
+    if (session_number(debugger, last + strlen("thread "), &number, error) < 0)
+        return -1;
+    if (number == 0 || number > threads_count(debugger->timeline))
+        return error_set(error, "there is no thread %" PRIu64 ": 1 to %u are the vCPUs", number,
+            threads_count(debugger->timeline));
+    *thread = (unsigned)number;
+    do
+        *last = '\0';
+    while (last-- > place && *last == ' ');
+    return 0;
+}
+
 static void announce(struct debugger *debugger, const struct point *point)
 {
     struct source_line line;
@@ -85,7 +112,10 @@ static int set_break(
         return -1;
     struct point *point = NULL;
     bool is_named = *place && *place != '*', pending = false;
-    if (place_parse(debugger, place, addresses, MAX_POINT_ADDRESSES, &count, error) < 0) {
+    unsigned thread;
+    if (take_thread(debugger, place, &thread, error) < 0) {
+        count = 0;
+    } else if (place_parse(debugger, place, addresses, MAX_POINT_ADDRESSES, &count, error) < 0) {
         /* What is not there may come: with a module, a program, the kernel itself. */
         pending = is_named && (follow_kernel(debugger) || debugger->follow.directory_count);
         count = 0;
@@ -101,6 +131,7 @@ static int set_break(
     if (!is_named && addresses[0] >> 47 == 0)
         point->space = processes_space(debugger);
     point->temporary = temporary;
+    point->thread = thread;
     point->condition = condition;
     memcpy(point->addresses, addresses, count * sizeof *addresses);
     point->address_count = count;
@@ -215,7 +246,10 @@ static int set_watch(
     if (split(arguments, &text, &condition, error) < 0)
         return -1;
     bool physical = strncmp(text, "phys:", 5) == 0;
-    int status = physical ? session_number(debugger, text + 5, &address, error)
+    unsigned thread;
+    int status = take_thread(debugger, text, &thread, error);
+    if (status == 0)
+        status = physical ? session_number(debugger, text + 5, &address, error)
                           : find_watched(debugger, text, &address, &length, &type, error);
     struct point *point = status < 0 ? NULL : new_point(debugger, kind, text, error);
     if (!point) {
@@ -224,6 +258,7 @@ static int set_watch(
         return -1;
     }
     point->condition = condition;
+    point->thread = thread;
     point->addresses[0] = address;
     point->address_count = 1;
     point->length = length;

@@ -104,6 +104,13 @@ COMMAND(irqs)
     return list_events(debugger, arguments, 1u << EVENT_INTERRUPT, error);
 }
 
+COMMAND(turns)
+{
+    if (timeline_machine(debugger->timeline)->config->cpus == 1)
+        return error_set(error, "the recorded machine has one vCPU, which takes no turns");
+    return list_events(debugger, arguments, 1u << EVENT_TURN, error);
+}
+
 COMMAND(console)
 {
     uint64_t lines = 0;
@@ -157,6 +164,8 @@ const struct command events_commands[] = {
         false},
     {"The run", "exits", "", command_exits, "[POSITION [COUNT]]",
         "Port and memory-mapped accesses, and halts.", "exits 1000 5", COMPLETE_NONE, false},
+    {"The run", "turns", "", command_turns, "[POSITION [COUNT]]",
+        "Where another vCPU began to run, and which.", "turns start 5", COMPLETE_NONE, false},
     {"The run", "irqs", "", command_irqs, "[POSITION [COUNT]]", "Interrupts that were delivered.",
         "irqs start 5", COMPLETE_NONE, false},
     {"The run", "console", "", command_console, "[LINES]",

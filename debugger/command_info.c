@@ -1,6 +1,7 @@
 /* info: what there is to tell, by subject. */
 #include "debugger/command.h"
 #include "debugger/session.h"
+#include "debugger/threads.h"
 
 #include <dwarf.h>
 #include <inttypes.h>
@@ -221,6 +222,12 @@ static int info_trace(struct debugger *debugger, const char *arguments, struct e
     return 0;
 }
 
+static int info_threads(struct debugger *debugger, const char *arguments, struct error *error)
+{
+    (void)arguments;
+    return threads_list(debugger, error);
+}
+
 struct subject {
     const char *name;
     int (*run)(struct debugger *debugger, const char *arguments, struct error *error);
@@ -240,6 +247,7 @@ static const struct subject subjects[] = {
     {"functions", info_functions, "[TEXT] functions with that in their names"},
     {"files", info_files, "symbol files, and whether they fit memory"},
     {"checkpoints", info_checkpoints, "how many, and their memory"},
+    {"threads", info_threads, "the vCPUs, and what each is doing"},
     {"trace", info_trace, "the recorded machine"},
 };
 
@@ -267,7 +275,7 @@ const struct command info_commands[] = {
     {"Looking", "info", "i", command_info, "[SUBJECT]",
         "Tells about registers, breakpoints, locals, args, frame, display, symbol, line, "
         "functions, "
-        "files, checkpoints, trace.",
+        "files, checkpoints, threads, trace.",
         "info registers rip rsp", COMPLETE_NONE, false},
     {0},
 };

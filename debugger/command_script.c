@@ -221,20 +221,26 @@ COMMAND(set)
         debugger->syntax = SYNTAX_ATT;
     else if (strcmp(word, "color") == 0 && (strcmp(rest, "on") == 0 || strcmp(rest, "off") == 0))
         debugger->color = strcmp(rest, "on") == 0;
+    else if (strcmp(word, "scheduler-locking") == 0 && strcmp(rest, "on") == 0)
+        debugger->machine_steps = false;
+    else if (strcmp(word, "scheduler-locking") == 0 && strcmp(rest, "off") == 0)
+        debugger->machine_steps = true;
     else if (strncmp(word, "var", 3) == 0 || strchr(arguments, '='))
         return error_set(error, "the past cannot be changed: 'set $name = ...' sets a variable of "
                                 "the debugger");
     else
-        return error_set(error, "set: disassembly-flavor att|intel, color on|off, or $name = "
+        return error_set(error, "set: disassembly-flavor att|intel, color on|off, "
+                                "scheduler-locking on|off, or $name = "
                                 "EXPRESSION");
     return 0;
 }
 
 const struct command script_commands[] = {
     {"Looking", "set", "", command_set, "$NAME = EXPRESSION|SETTING VALUE",
-        "Sets a variable of the debugger, disassembly-flavor att|intel, or color on|off. The guest "
-        "is "
-        "never written to.",
+        "Sets a variable of the debugger, disassembly-flavor att|intel, color on|off, or "
+        "scheduler-locking: with on, as it is at first, steps are those of the thread looked at, "
+        "with off "
+        "those of the machine, whichever vCPU runs. The guest is never written to.",
         "set $n = free_list.head", COMPLETE_SYMBOL, false},
     {"Looking", "echo", "", command_echo, "TEXT", "Prints the text.", "echo here it is",
         COMPLETE_NONE, false},

@@ -3,6 +3,7 @@
 #include "debugger/running.h"
 #include "debugger/session.h"
 #include "debugger/source.h"
+#include "debugger/threads.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -133,11 +134,29 @@ static bool was_interrupted(const struct debugger *debugger, const struct spot *
     return false;
 }
 
+/* Of the thread looked at, unless the machine's own steps are asked for. */
+static int step_thread(struct debugger *debugger, enum direction direction, uint64_t count,
+    struct timeline_stop *stop, struct error *error)
+{
+    const unsigned thread = debugger->thread;
+    int status = 0;
+    if (threads_count(debugger->timeline) == 1 || debugger->machine_steps)
+        return timeline_step(debugger->timeline, direction, count, stop, error);
+    if (thread == 0)
+        return session_look(debugger, error) < 0
+                   ? -1
+                   : step_thread(debugger, direction, count, stop, error);
+    *stop = (struct timeline_stop){.why = TIMELINE_DONE};
+    for (uint64_t i = 0; i < count && status == 0 && stop->why == TIMELINE_DONE; i++)
+        status = threads_step(debugger->timeline, direction, thread, stop, error);
+    return status;
+}
+
 static int raw_step(struct debugger *debugger, enum direction direction, uint64_t count,
     struct run_result *result, struct error *error)
 {
     *result = (struct run_result){0};
-    int status = timeline_step(debugger->timeline, direction, count, &result->stop, error);
+    int status = step_thread(debugger, direction, count, &result->stop, error);
     debugger_moved(debugger);
     result->why = result->stop.why;
     if (atomic_load(&debugger->interrupted))

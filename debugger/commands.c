@@ -15,6 +15,7 @@ static const struct command *const families[] = {
     compare_commands,
     events_commands,
     machine_commands,
+    threads_commands,
     linux_commands,
     symbols_commands,
     modules_commands,

@@ -13,6 +13,7 @@
 #include "debugger/packet.h"
 #include "debugger/request.h"
 #include "debugger/target_xml.h"
+#include "debugger/threads.h"
 #include "debugger/view.h"
 #include "vmm/arch/translate.h"
 
@@ -36,6 +37,7 @@ struct gdbstub {
     struct buffer sent;      /* framed, for sending again */
     struct buffer xml;
     struct packet_reader reader;
+    unsigned thread; /* whose registers and memory gdb asks for */
     bool no_ack, closing;
     int fd;
     atomic_bool stopping;
@@ -62,7 +64,8 @@ struct gdbstub *gdbstub_create(struct debugger *debugger, struct error *error)
         return NULL;
     }
     target_xml(&stub->xml);
-    buffer_printf(&stub->last_stop, "T05thread:1;");
+    stub->thread = threads_running(stub->timeline);
+    buffer_printf(&stub->last_stop, "T05thread:%x;", stub->thread);
     return stub;
 }
 
@@ -140,7 +143,7 @@ static void read_registers(struct gdbstub *stub, bool all, uint64_t number)
     struct view view;
     struct buffer bytes = {0};
     struct error error;
-    if (view_take(&view, stub->timeline, &error) < 0)
+    if (threads_view(&view, stub->timeline, stub->thread, &error) < 0)
         return fail(stub, error.text);
     if (all) {
         for (unsigned i = 0; target_register(&view.state, i, &bytes); i++)
@@ -159,7 +162,7 @@ static void read_memory(struct gdbstub *stub, uint64_t address, uint64_t length)
     struct error error;
     if (length > sizeof bytes)
         length = sizeof bytes;
-    if (view_take(&view, stub->timeline, &error) < 0)
+    if (threads_view(&view, stub->timeline, stub->thread, &error) < 0)
         return fail(stub, error.text);
     uint64_t got = translate_read(view.memory, &view.state, address, bytes, length);
     if (got == 0 && length)
@@ -289,23 +292,31 @@ static void describe_stop(struct gdbstub *stub, const struct timeline_stop *stop
                 stop->address > breakpoint->address ? stop->address : breakpoint->address);
         buffer_printf(out, ";");
     }
-    buffer_printf(out, "thread:1;");
+    stub->thread = threads_running(stub->timeline);
+    buffer_printf(out, "thread:%x;", stub->thread);
 }
 
-static int move(
-    struct gdbstub *stub, enum request_kind kind, struct timeline_stop *stop, struct error *error)
+static int move(struct gdbstub *stub, enum request_kind kind, unsigned thread,
+    struct timeline_stop *stop, struct error *error)
 {
     struct timeline_condition conditions[MAX_BREAKPOINTS];
     enum direction direction =
         kind == REQUEST_REVERSE_CONTINUE || kind == REQUEST_REVERSE_STEP ? BACKWARD : FORWARD;
     if (kind == REQUEST_STEP || kind == REQUEST_REVERSE_STEP)
-        return timeline_step(stub->timeline, direction, 1, stop, error);
+        return threads_step(stub->timeline, direction, thread, stop, error);
     for (unsigned i = 0; i < stub->count; i++)
         fill_condition(&stub->breakpoints[i], &conditions[i]);
     return timeline_run(stub->timeline, direction, conditions, stub->count, stop, error);
 }
 
-static void run(struct gdbstub *stub, enum request_kind kind)
+/* Which thread a request is about: by its number, or the one selected. */
+static unsigned thread_of(const struct gdbstub *stub, const struct request *request)
+{
+    bool is_known = request->number && request->number <= threads_count(stub->timeline);
+    return is_known ? (unsigned)request->number : stub->thread;
+}
+
+static void run(struct gdbstub *stub, enum request_kind kind, unsigned thread)
 {
     struct timeline_stop stop = {0};
     struct error error = {""};
@@ -313,7 +324,7 @@ static void run(struct gdbstub *stub, enum request_kind kind)
     bool long_run = kind == REQUEST_CONTINUE || kind == REQUEST_REVERSE_CONTINUE;
     stub->interrupted = stub->hung_up = false;
     bool listening = long_run && pthread_create(&listener, NULL, listen_to_gdb, stub) == 0;
-    int result = move(stub, kind, &stop, &error);
+    int result = move(stub, kind, thread, &stop, &error);
     debugger_moved(stub->debugger);
     if (listening) {
         uint8_t byte = 0;
@@ -353,6 +364,26 @@ static void monitor(struct gdbstub *stub, const struct request *request)
     buffer_printf(&stub->reply, "OK");
 }
 
+/* ---- Threads ---- */
+
+static void select_thread(struct gdbstub *stub, const struct request *request)
+{
+    if (request->number > threads_count(stub->timeline)) {
+        buffer_printf(&stub->reply, "E01");
+        return;
+    }
+    stub->thread = thread_of(stub, request);
+    buffer_printf(&stub->reply, "OK");
+}
+
+static void name_thread(struct gdbstub *stub, const struct request *request)
+{
+    struct buffer name = {0};
+    threads_describe(stub->timeline, thread_of(stub, request), &name);
+    packet_put_hex(name.data, name.size, &stub->reply);
+    buffer_free(&name);
+}
+
 /* ---- Requests ---- */
 
 static void answer(struct gdbstub *stub, const struct request *request)
@@ -387,7 +418,7 @@ static void answer(struct gdbstub *stub, const struct request *request)
     case REQUEST_STEP:
     case REQUEST_REVERSE_CONTINUE:
     case REQUEST_REVERSE_STEP:
-        return run(stub, request->kind);
+        return run(stub, request->kind, thread_of(stub, request));
     case REQUEST_VCONT_QUERY:
         return buffer_printf(reply, "vCont;c;C;s;S");
     case REQUEST_SUPPORTED:
@@ -399,14 +430,21 @@ static void answer(struct gdbstub *stub, const struct request *request)
         return read_features(stub, request);
     case REQUEST_MONITOR:
         return monitor(stub, request);
+    case REQUEST_SELECT:
+        return select_thread(stub, request);
+    case REQUEST_ALIVE:
+        return buffer_printf(
+            reply, request->number <= threads_count(stub->timeline) ? "OK" : "E01");
     case REQUEST_THREADS_FIRST:
-        return buffer_printf(reply, "m1");
+        for (unsigned i = 1; i <= threads_count(stub->timeline); i++)
+            buffer_printf(reply, "%c%x", i == 1 ? 'm' : ',', i);
+        return;
     case REQUEST_THREADS_NEXT:
         return buffer_printf(reply, "l");
     case REQUEST_THREAD:
-        return buffer_printf(reply, "QC1");
+        return buffer_printf(reply, "QC%x", stub->thread);
     case REQUEST_THREAD_NAME:
-        return packet_put_hex("vCPU 0", 6, reply);
+        return name_thread(stub, request);
     case REQUEST_ATTACHED:
         return buffer_printf(reply, "1");
     }

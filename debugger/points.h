@@ -31,6 +31,7 @@ struct point {
     bool enabled, temporary, physical;
     char *text;           /* as it was asked for */
     char *condition;      /* an expression, or NULL */
+    unsigned thread;      /* only where this one runs; 0: any */
     struct buffer script; /* lines of `commands`, each with its terminator */
     uint64_t hits, ignore;
     uint64_t addresses[MAX_POINT_ADDRESSES]; /* linear; for a watch one */

@@ -52,9 +52,15 @@ static void parse_memory(const char *at, struct request *request)
     request->kind = good ? REQUEST_MEMORY : REQUEST_MALFORMED;
 }
 
-/* The first action counts: there is one thread. */
+/* The first action counts: all threads run while one of them steps. */
 static void parse_vcont(const char *at, struct request *request)
 {
+    const char *colon = strchr(at, ':'), *end = strchr(at[0] ? at + 1 : at, ';');
+    if (colon && (!end || colon < end) && strncmp(colon, ":-", 2) != 0 &&
+        (colon++, !hex(&colon, &request->number))) {
+        request->kind = REQUEST_MALFORMED;
+        return;
+    }
     if (*at == '?')
         request->kind = REQUEST_VCONT_QUERY;
     else if (at[0] == ';' && (at[1] == 'c' || at[1] == 'C'))
@@ -103,7 +109,8 @@ static void parse_query(const char *at, size_t size, struct request *request)
     else if (starts(&at, "qsThreadInfo"))
         request->kind = REQUEST_THREADS_NEXT;
     else if (starts(&at, "qThreadExtraInfo"))
-        request->kind = REQUEST_THREAD_NAME;
+        request->kind = character(&at, ',') && hex(&at, &request->number) ? REQUEST_THREAD_NAME
+                                                                          : REQUEST_MALFORMED;
     else if (starts(&at, "qAttached"))
         request->kind = REQUEST_ATTACHED;
     else if (starts(&at, "qSymbol"))
@@ -123,8 +130,13 @@ void request_parse(const char *packet, size_t size, struct request *request)
         request->kind = REQUEST_WHY;
         break;
     case 'H':
+        if (*at == 'g' && strcmp(at + 1, "-1") != 0 && (at++, !hex(&at, &request->number) || *at))
+            request->kind = REQUEST_MALFORMED;
+        else
+            request->kind = packet[1] == 'g' ? REQUEST_SELECT : REQUEST_OK;
+        break;
     case 'T':
-        request->kind = REQUEST_OK;
+        request->kind = hex(&at, &request->number) && !*at ? REQUEST_ALIVE : REQUEST_MALFORMED;
         break;
     case 'g':
         request->kind = REQUEST_REGISTERS;

@@ -13,7 +13,9 @@ enum request_kind {
     REQUEST_UNKNOWN, /* answered by an empty packet */
     REQUEST_MALFORMED,
     REQUEST_WHY,       /* ? */
-    REQUEST_OK,        /* H, T, qSymbol: nothing to do */
+    REQUEST_OK,        /* Hc, qSymbol: nothing to do */
+    REQUEST_SELECT,    /* Hg: thread `number`; 0: any */
+    REQUEST_ALIVE,     /* T: thread `number` */
     REQUEST_REGISTERS, /* g */
     REQUEST_REGISTER,  /* p: `number` */
     REQUEST_WRITE,     /* G, P, M, X */
@@ -21,7 +23,7 @@ enum request_kind {
     REQUEST_INSERT,    /* Z: `type` 0 to 4, `address`, `length` */
     REQUEST_REMOVE,    /* z */
     REQUEST_CONTINUE,
-    REQUEST_STEP,
+    REQUEST_STEP, /* of thread `number`; 0: the one that runs */
     REQUEST_REVERSE_CONTINUE,
     REQUEST_REVERSE_STEP,
     REQUEST_VCONT_QUERY,
@@ -32,7 +34,7 @@ enum request_kind {
     REQUEST_THREADS_FIRST,
     REQUEST_THREADS_NEXT,
     REQUEST_THREAD,
-    REQUEST_THREAD_NAME, /* qThreadExtraInfo */
+    REQUEST_THREAD_NAME, /* qThreadExtraInfo: of thread `number` */
     REQUEST_ATTACHED,
     REQUEST_DETACH,
     REQUEST_KILL,  /* k: no answer */

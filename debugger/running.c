@@ -2,8 +2,10 @@
 #include "debugger/running.h"
 #include "debugger/session.h"
 #include "debugger/source.h"
+#include "debugger/threads.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,7 +28,8 @@ static bool accept(void *context, struct timeline *timeline)
     const struct point *point = asked->point;
     uint64_t value = 1;
     struct error error = {""};
-    (void)timeline;
+    if (point->thread && point->thread != threads_running(timeline))
+        return false;
     if (debugger->condition_error.text[0])
         return true;
     debugger_moved(debugger);
@@ -67,7 +70,8 @@ static void fill(const struct point *point, unsigned which, struct asked *asked,
         .disk = (unsigned)point->event_value,
         .member = TIMELINE_WHOLE_DISK,
         .text = point->text,
-        .accept = point->condition || follow_kernel(asked->debugger) ? accept : NULL,
+        .accept =
+            point->condition || point->thread || follow_kernel(asked->debugger) ? accept : NULL,
         .context = asked,
     };
     asked->address = condition->address;
@@ -268,14 +272,24 @@ static void print_watched(
     buffer_free(&text);
 }
 
+/* "Thread 2 "vCPU 1" hit ", where there are several. */
+static const char *hit_by(const struct debugger *debugger, char *name, size_t size)
+{
+    *name = '\0';
+    if (threads_count(debugger->timeline) > 1)
+        snprintf(name, size, "Thread %u \"vCPU %u\" hit ", debugger->thread, debugger->thread - 1);
+    return name;
+}
+
 static void report_watch(struct debugger *debugger, struct point *point, uint64_t address)
 {
     static const char *const names[] = {[POINT_WATCH] = "Watchpoint",
         [POINT_RWATCH] = "Read watchpoint",
         [POINT_AWATCH] = "Access watchpoint"};
     uint64_t now;
-    print(debugger, "\n%s %u: %s (at 0x%" PRIx64 ")\n\n", names[point->kind], point->number,
-        point->text, address);
+    char name[48];
+    print(debugger, "\n%s%s %u: %s (at 0x%" PRIx64 ")\n\n", hit_by(debugger, name, sizeof name),
+        names[point->kind], point->number, point->text, address);
     if (point->length > 8 || session_look(debugger, NULL) < 0 || !point_read(debugger, point, &now))
         return;
     if (point->kind == POINT_WATCH && point->old_known) {
@@ -292,11 +306,12 @@ static void report_point(struct debugger *debugger, const struct run_result *res
 {
     struct point *point = result->point;
     const struct machine_event *event = &result->stop.event;
+    char name[48];
     if (point_is_watch(point))
         report_watch(debugger, point, result->stop.address);
     else if (point->kind == POINT_BREAK)
-        print(debugger, "\n%s %u, ", point->temporary ? "Temporary breakpoint" : "Breakpoint",
-            point->number);
+        print(debugger, "\n%s%s %u, ", hit_by(debugger, name, sizeof name),
+            point->temporary ? "Temporary breakpoint" : "Breakpoint", point->number);
     else if (point->kind == POINT_EXCEPTION) {
         print(debugger, "\nCatchpoint %u, exception %u, error code 0x%x, at ", point->number,
             result->stop.vector, result->stop.error);
@@ -359,6 +374,9 @@ int run_report(struct debugger *debugger, const struct run_result *result, struc
         break;
     }
     struct point *point = result->point;
+    if (session_look(debugger, error) < 0)
+        return -1;
+    threads_show_switch(debugger);
     if (debugger->condition_error.text[0])
         print(debugger, "\nThe condition of breakpoint %u cannot be told: %s\n",
             point ? point->number : 0, debugger->condition_error.text);

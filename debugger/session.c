@@ -1,5 +1,6 @@
 /* Opening and closing a session, looking at where it stands, executing a line. */
 #include "debugger/session.h"
+#include "debugger/threads.h"
 #include "debugger/command.h"
 
 #include <ctype.h>
@@ -61,13 +62,23 @@ bool next_word(const char **text, char *word, size_t size)
 void debugger_moved(struct debugger *debugger)
 {
     debugger->view_known = false;
+    debugger->thread = 0;
+}
+
+int session_select_thread(struct debugger *debugger, unsigned thread, struct error *error)
+{
+    debugger->view_known = false;
+    debugger->thread = debugger->shown = thread;
+    return session_look(debugger, error);
 }
 
 int session_look(struct debugger *debugger, struct error *error)
 {
     if (debugger->view_known)
         return 0;
-    if (view_take(&debugger->view, debugger->timeline, error) < 0)
+    if (debugger->thread == 0)
+        debugger->thread = threads_running(debugger->timeline);
+    if (threads_view(&debugger->view, debugger->timeline, debugger->thread, error) < 0)
         return -1;
     debugger->view_known = true;
     debugger->level = 0;

@@ -38,6 +38,9 @@ struct debugger {
     bool color, finished;
     atomic_bool interrupted;
 
+    bool machine_steps; /* steps are the machine's, not those of the thread looked at */
+    unsigned thread;    /* the one looked at (threads.h); 0: the one that runs */
+    unsigned shown;     /* the one that a stop was last shown of */
     /* Of where the timeline stands; valid when view_known. */
     bool view_known;
     struct view view;
@@ -75,6 +78,8 @@ void print_text(struct debugger *debugger, const struct buffer *text);
 void session_flush(struct debugger *debugger);
 /* Brings view and frame up to date. */
 int session_look(struct debugger *debugger, struct error *error);
+/* Looks at another thread until the next move. */
+int session_select_thread(struct debugger *debugger, unsigned thread, struct error *error);
 /* Frame number `level`, 0 is the innermost. */
 int session_frame(
     struct debugger *debugger, unsigned level, struct frame *frame, struct error *error);

@@ -1,6 +1,7 @@
 /* Frames and source lines as they are shown. */
 #include "debugger/session.h"
 #include "debugger/source.h"
+#include "debugger/threads.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -150,6 +151,7 @@ int print_stop(struct debugger *debugger, struct error *error)
     if (session_look(debugger, error) < 0)
         return -1;
     uint64_t pc = debugger->frame.reg[DWARF_PC];
+    threads_show_switch(debugger);
     print_frame(debugger, &debugger->frame, true);
     print(debugger, "\n");
     bool has_line = symbols_line(&debugger->symbols, pc, &line);
