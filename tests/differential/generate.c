@@ -476,11 +476,26 @@ static void place(struct random *random, struct test_case *test)
     test->rip = CODE_BASE + offset;
 }
 
+static bool is_locked(const struct scan *s)
+{
+    bool exchange = s->map == SCAN_PRIMARY && (s->opcode & 0xfe) == 0x86;
+    return s->lock || (exchange && s->modrm < 0xc0);
+}
+
+/* Near branches whose target AMD cuts to 16 bits, in 64-bit mode. */
+static bool leaves_by_66(const struct scan *s)
+{
+    return (s->opcode & 0xf0) == 0x70 || (s->opcode & 0xfc) == 0xe0 || s->opcode == 0xeb ||
+           (s->opcode & 0xfe) == 0xc2 || s->opcode == 0xff;
+}
+
 /* In a block: no way out but forward, and nothing whose stored value is not compared. */
 static bool fits_block(const struct scan *s, struct random *random)
 {
     unsigned reg = s->modrm >> 3 & 7, mod = s->modrm >> 6;
-    if (s->lock && mod == 3)
+    if (is_locked(s)) /* keep_in_line() knows no addresses here */
+        return false;
+    if (s->map == SCAN_PRIMARY && s->operand16 && !(s->rex & 8) && leaves_by_66(s))
         return false;
     if (s->map == SCAN_0F) {
         if ((s->opcode == 0xba && reg < 4) || (s->opcode == 0xc3 && (mod == 3 || s->prefix)))
@@ -625,6 +640,27 @@ static void write_single(
     test->insn_start[0] = 0;
 }
 
+/*
+ * Hosts may trap or slow down a locked access that crosses a line: its operand is aligned, or the
+ * case is a NOP. BT and the like with a register reach elsewhere, by whole operands.
+ */
+static void keep_in_line(struct test_case *test, struct random *random, const struct scan *s)
+{
+    uint64_t address, size = s->map == SCAN_0F && s->opcode == 0xc7 ? 16 : 8;
+    bool elsewhere = s->map == SCAN_0F && (s->opcode & 0xc7) == 0x83;
+    if (!is_locked(s) || !aim_address(test, s, test->rip, &address))
+        return;
+    bool crosses = elsewhere ? address % size : address % LINE_BYTES + size > LINE_BYTES;
+    if (!crosses)
+        return;
+    aim_at(test, s, random, random_address(random, true) & ~15ull);
+    if (aim_address(test, s, test->rip, &address) && address % 16 == 0)
+        return;
+    test->code[0] = 0x90;
+    test->code[1] = FILLER;
+    test->code_size = 1;
+}
+
 static enum group choose_group(struct random *random)
 {
     unsigned total = 0;
@@ -678,6 +714,7 @@ void generate_case(const struct generator *generator, uint64_t index, const uint
         struct scan s;
         scan(&s, test->code, test->code_size, test->compatibility);
         aim_roles(test, &s, &random, memory);
+        keep_in_line(test, &random, &s);
         /* PUSHF shows TF, so both sides must have it. */
         test->trap = random_percent(&random, 10) || (s.map == SCAN_PRIMARY && s.opcode == 0x9c);
     }

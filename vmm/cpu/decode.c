@@ -295,13 +295,18 @@ static insn_handler special_handler(
 static const struct opcode simd_0f38 = {NULL, FORM_MODRM | FORM_SIMD, NULL};
 static const struct opcode simd_0f3a = {NULL, FORM_MODRM | FORM_SIMD | FORM_IMM8U, NULL};
 
-/* Opcodes of the second map that do not exist and have ModRM on Intel's processors: it counts where
- * it would have to be read from another page. */
+/*
+ * Opcodes of the second map that do not exist: Intel's processors read ModRM all the same, after a
+ * third byte where a map of three bytes is reserved. It counts where that lies in another page.
+ */
+static bool is_reserved_map(uint8_t opcode)
+{
+    return opcode == 0x39 || (opcode >= 0x3b && opcode <= 0x3f);
+}
+
 static bool has_idle_modrm(uint8_t opcode)
 {
     switch (opcode) {
-    case 0x39:
-    case 0x3b ... 0x3f:
     case 0x7a:
     case 0x7b:
     case 0xa6:
@@ -310,7 +315,7 @@ static bool has_idle_modrm(uint8_t opcode)
     case 0xff:
         return true;
     }
-    return false;
+    return is_reserved_map(opcode);
 }
 
 /* Reads the rest of the opcode and finds its table entry. */
@@ -342,8 +347,11 @@ static void decode_body(struct cursor *cursor, struct insn *insn, uint8_t byte)
     uint32_t form = opcode->form;
     insn_handler handler = opcode->handler;
 
-    if (cursor->intel && insn->map == MAP_0F && has_idle_modrm(insn->opcode))
+    if (cursor->intel && insn->map == MAP_0F && has_idle_modrm(insn->opcode)) {
         form |= FORM_MODRM;
+        if (is_reserved_map(insn->opcode))
+            take8(cursor);
+    }
     /* The immediate's size may hang on ModRM.reg, so ModRM comes first. */
     if (form & FORM_MODRM)
         take_modrm(cursor, insn, form);

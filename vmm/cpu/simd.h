@@ -46,6 +46,7 @@ enum simd_kind {
     SIMD_BLENDV,  /* xmm <- xmm, xmm/m, XMM0 */
     SIMD_STRING,  /* PCMPxSTRx */
     SIMD_INSERTPS,
+    SIMD_DOT,         /* DPPS: dot_product() */
     SIMD_APPROXIMATE, /* no thunk: approximate() */
     SIMD_MOVE,        /* no thunk: sse_move_handler() */
 };
@@ -336,6 +337,7 @@ static inline void mmx_written(struct cpu *cpu, unsigned reg)
 
 insn_handler sse_handler(const struct insn *insn, const struct simd_operation *operation);
 /* RCPPS, RCPSS, RSQRTPS, RSQRTSS (approximate.c). */
+void dot_product(struct cpu *cpu, const struct insn *insn); /* DPPS (dot.c) */
 void approximate(struct cpu *cpu, const struct insn *insn);
 insn_handler sse_move_handler(const struct insn *insn);
 insn_handler sse_string_handler(const struct insn *insn);

@@ -144,6 +144,8 @@ insn_handler sse_handler(const struct insn *insn, const struct simd_operation *o
         return compare;
     case SIMD_BLENDV:
         return blendv;
+    case SIMD_DOT:
+        return dot_product;
     case SIMD_APPROXIMATE:
         return approximate;
     case SIMD_SHIFT_U:
