@@ -76,6 +76,7 @@ int main(int argc, char **argv)
     }
     struct error error = {0};
     struct memory memory;
+    struct boot_choice choice;
     struct vcpu_state state;
     struct memory_backend backend = {.size = 64u << 20};
     struct boot_request request = {.kernel = {.name = argv[1]}, .command_line = argv[2]};
@@ -92,7 +93,7 @@ int main(int argc, char **argv)
     }
     int result = 1;
     struct engine *engine = engines_soft(&memory, &error);
-    if (engine && !boot_load(&memory, &request, &state, &error) &&
+    if (engine && !boot_load(&memory, &request, &state, &choice, &error) &&
         !engine_import_state(engine, &state, &error)) {
         double begin = seconds_now();
         result = run(engine, &error) ? 1 : 0;

@@ -20,8 +20,9 @@
 
 const char cli_machine_help[] =
     "Machine:\n"
-    "  --kernel FILE          Linux bzImage, or ELF kernel: 64-bit entry, PVH or Multiboot 1\n"
-    "  --initrd FILE          initial RAM disk or module\n"
+    "  --kernel FILE          Linux bzImage, or ELF kernel: Multiboot, PVH or 64-bit entry\n"
+    "  --initrd FILE          initial RAM disk, the first module\n"
+    "  --module 'FILE ARGS'   a further module and its command line, repeatable\n"
     "  --append STR           kernel command line\n"
     "  --memory SIZE          RAM, 128M by default; repeatable: the parts are joined end to end.\n"
     "                         Also file=PATH,size=SIZE: RAM backed by a file\n"
@@ -49,7 +50,7 @@ const char cli_machine_help[] =
     "  --no-reboot            a reset ends the run instead of starting the guest again\n"
     "  --panic-exit on|off    a Linux kernel panic on the serial port ends the run with status 1\n"
     "                         (on by default)\n"
-    "  --boot auto|elf64|pvh|multiboot|linux   which entry of the kernel to use\n";
+    "  --boot auto|elf64|pvh|multiboot|multiboot2|linux   which entry of the kernel to use\n";
 
 void cli_machine_init(struct cli_machine *setup)
 {
@@ -100,6 +101,29 @@ static int set_pace(struct cli_machine *setup, const char *value, struct error *
     setup->config.pace = strcmp(value, "fast") == 0 ? PACE_FAST : PACE_REAL;
     if (setup->config.pace == PACE_REAL && strcmp(value, "real") != 0)
         return error_set(error, "--pace %s: real or fast", value);
+    return 0;
+}
+
+/* `value` is a path, for --module with arguments behind a space. The initrd is the first module. */
+static int add_module(
+    struct cli_machine *setup, const char *value, bool is_initrd, struct error *error)
+{
+    if (is_initrd && setup->initrd_given)
+        return error_set(error, "--initrd is given twice; further modules are given by --module");
+    if (setup->module_count == BOOT_MAX_MODULES)
+        return error_set(error, "at most %d modules are possible", BOOT_MAX_MODULES);
+    const char *space = is_initrd ? NULL : strchr(value, ' ');
+    char *path = space ? strndup(value, (size_t)(space - value)) : strdup(value);
+    if (!path)
+        return error_set(error, "out of memory");
+    unsigned at = setup->module_count++;
+    for (; is_initrd && at > 0; at--) {
+        setup->module_names[at] = setup->module_names[at - 1];
+        setup->module_paths[at] = setup->module_paths[at - 1];
+    }
+    setup->module_names[at] = value;
+    setup->module_paths[at] = path;
+    setup->initrd_given |= is_initrd;
     return 0;
 }
 
@@ -196,14 +220,18 @@ int cli_machine_option(
         setup->kernel_path = value;
         break;
     case CLI_INITRD:
-        setup->initrd_path = value;
+        result = add_module(setup, value, true, error);
+        break;
+    case CLI_MODULE:
+        result = add_module(setup, value, false, error);
         break;
     case CLI_APPEND:
         result = set_command_line(setup, value, error);
         break;
     case CLI_BOOT:
         if (!boot_protocol_parse(value, &setup->config.boot))
-            result = error_set(error, "--boot %s: auto, elf64, pvh, multiboot or linux", value);
+            result = error_set(
+                error, "--boot %s: auto, elf64, pvh, multiboot, multiboot2 or linux", value);
         break;
     case CLI_SERIAL:
         setup->serial = value;
@@ -314,7 +342,9 @@ static void choose_engine(struct cli_machine *setup)
 void cli_machine_roles(const struct cli_machine *setup, struct file_roles *roles)
 {
     roles_add(roles, "--kernel", setup->kernel_path, false);
-    roles_add(roles, "--initrd", setup->initrd_path, false);
+    for (unsigned i = 0; i < setup->module_count; i++)
+        roles_add(roles, i == 0 && setup->initrd_given ? "--initrd" : "--module",
+            setup->module_paths[i], false);
     if (strncmp(setup->serial, "file:", 5) == 0)
         roles_add(roles, "--serial", setup->serial + 5, true);
     for (unsigned i = 0; i < setup->config.memory_count; i++)
@@ -337,8 +367,11 @@ int cli_machine_load(struct cli_machine *setup, struct error *error)
             isatty(STDIN_FILENO) || setup->config.net_count ? PACE_REAL : PACE_FAST;
     if (load_file(setup->kernel_path, &setup->kernel, error) < 0)
         return -1;
-    if (setup->initrd_path && load_file(setup->initrd_path, &setup->initrd, error) < 0)
-        return -1;
+    for (unsigned i = 0; i < setup->module_count; i++) {
+        if (load_file(setup->module_paths[i], &setup->modules[i], error) < 0)
+            return -1;
+        setup->modules[i].name = setup->module_names[i];
+    }
     for (unsigned i = 0; i < setup->config.disk_count; i++) {
         if (disk_config_measure(&setup->config.disk[i], error) < 0)
             return -1;
@@ -454,13 +487,23 @@ static void tell_degraded(const struct machine *machine, const struct machine_co
     }
 }
 
+/* What --boot auto chose. */
+static void tell_boot(const struct cli_machine *setup)
+{
+    const struct boot_choice *choice = &setup->machine->boot_choice;
+    if (setup->config.boot == BOOT_AUTO)
+        fprintf(stderr, "hindsight: %s: started by --boot %s: %s\n", setup->kernel.name,
+            boot_protocol_name(choice->protocol), choice->reason);
+}
+
 int cli_machine_create(struct cli_machine *setup, struct input_source *source, struct error *error)
 {
     const struct machine_options options = {
         .config = &setup->config,
         .engine = setup->engine,
         .kernel = &setup->kernel,
-        .initrd = setup->initrd.data ? &setup->initrd : NULL,
+        .modules = setup->modules,
+        .module_count = setup->module_count,
         .source = source,
         .console = {.put = console_put, .target = setup},
         .line_changed = line_changed,
@@ -468,6 +511,7 @@ int cli_machine_create(struct cli_machine *setup, struct input_source *source, s
     };
     setup->machine = machine_create(&options, error);
     if (setup->machine && live_attach(setup->live, setup->machine, error) == 0) {
+        tell_boot(setup);
         tell_degraded(setup->machine, &setup->config);
         return 0;
     }
@@ -511,7 +555,10 @@ void cli_machine_close(struct cli_machine *setup)
     close_console(setup);
     machine_destroy(setup->machine);
     free((void *)(uintptr_t)setup->kernel.data);
-    free((void *)(uintptr_t)setup->initrd.data);
+    for (unsigned i = 0; i < setup->module_count; i++) {
+        free((void *)(uintptr_t)setup->modules[i].data);
+        free(setup->module_paths[i]);
+    }
     for (unsigned i = 0; i < MEMORY_MAX_BACKENDS; i++)
         free(setup->memory_paths[i]);
     for (unsigned i = 0; i < setup->config.net_count; i++)

@@ -15,7 +15,11 @@
 struct cli_machine {
     struct machine_config config;
     const char *engine;
-    const char *kernel_path, *initrd_path;
+    const char *kernel_path;
+    const char *module_names[BOOT_MAX_MODULES]; /* --initrd, and as --module gives them */
+    unsigned module_count;
+    char *module_paths[BOOT_MAX_MODULES]; /* without the arguments */
+    bool initrd_given;
     const char *serial;
     bool pace_given;
     char *memory_paths[MEMORY_MAX_BACKENDS];
@@ -23,7 +27,7 @@ struct cli_machine {
 
     uint64_t max_size; /* bytes of the trace; 0: no limit */
 
-    struct boot_image kernel, initrd;
+    struct boot_image kernel, modules[BOOT_MAX_MODULES];
     struct serial_backend *console;
     uint8_t typed[16384]; /* taken from the console, not yet by the guest */
     size_t typed_count;
@@ -37,6 +41,7 @@ struct cli_machine {
         {"memory", required_argument, NULL, CLI_MEMORY},                                          \
         {"kernel", required_argument, NULL, CLI_KERNEL},                                          \
         {"initrd", required_argument, NULL, CLI_INITRD},                                          \
+        {"module", required_argument, NULL, CLI_MODULE},                                          \
         {"append", required_argument, NULL, CLI_APPEND},                                          \
         {"boot", required_argument, NULL, CLI_BOOT},                                              \
         {"serial", required_argument, NULL, CLI_SERIAL},                                          \
@@ -58,6 +63,7 @@ enum {
     CLI_MEMORY,
     CLI_KERNEL,
     CLI_INITRD,
+    CLI_MODULE,
     CLI_APPEND,
     CLI_BOOT,
     CLI_SERIAL,

@@ -91,7 +91,6 @@ static struct input_source *wrap(void *context, struct replay *replay, struct er
     struct fork *fork = context;
     const struct fork_options *options = fork->options;
     struct machine_config *config = replay_config(replay);
-    const struct boot_image *initrd = replay_initrd(replay);
     const char *time = trace_reader_setting(replay_trace(replay), "time");
     fork->current = &replay_inputs(replay)->source;
     config->pace = options->pace;
@@ -100,7 +99,8 @@ static struct input_source *wrap(void *context, struct replay *replay, struct er
         .config = config,
         .engine = "soft",
         .kernel = replay_kernel(replay),
-        .initrd = initrd->data ? initrd : NULL,
+        .modules = replay_modules(replay),
+        .module_count = replay_module_count(replay),
         .live = &fork->source,
         .include_checks = options->include_checks,
         .provisional = true,

@@ -270,9 +270,12 @@ static void add_config(struct trace_config *to, const struct recorder_options *o
     buffer_free(&text);
     trace_config_set(to, "kernel-name", "%s", options->kernel->name);
     trace_config_add_blob(to, "kernel", options->kernel->data, options->kernel->size);
-    if (options->initrd) {
-        trace_config_set(to, "initrd-name", "%s", options->initrd->name);
-        trace_config_add_blob(to, "initrd", options->initrd->data, options->initrd->size);
+    for (unsigned i = 0; i < options->module_count; i++) {
+        const struct boot_image *module = &options->modules[i];
+        char key[32];
+        snprintf(key, sizeof key, "%s-name", boot_module_label(i));
+        trace_config_set(to, key, "%s", module->name);
+        trace_config_add_blob(to, boot_module_label(i), module->data, module->size);
     }
 }
 

@@ -17,9 +17,11 @@ struct recorder;
 struct recorder_options {
     const char *path; /* what is there is replaced once an event is recorded */
     const struct machine_config *config;
-    const char *engine;                       /* name, for the trace's header */
-    const struct boot_image *kernel, *initrd; /* embedded in the trace; initrd may be NULL */
-    struct input_source *live;                /* borrowed */
+    const char *engine;              /* name, for the trace's header */
+    const struct boot_image *kernel; /* embedded in the trace, with the modules */
+    const struct boot_image *modules;
+    unsigned module_count;
+    struct input_source *live; /* borrowed */
     bool include_checks;
     bool provisional;  /* the file takes its name after recorder_publish() only */
     uint64_t max_size; /* bytes the file may have; the machine is asked to stop before. 0: any */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,8 +23,9 @@ struct replay {
     struct trace_chain chain;
     struct machine_config config;
     struct machine *machine;
-    uint8_t *kernel, *initrd;
-    struct boot_image kernel_image, initrd_image;
+    uint8_t *kernel, *module_data[BOOT_MAX_MODULES];
+    struct boot_image kernel_image, modules[BOOT_MAX_MODULES];
+    unsigned module_count;
     bool verify;
 
     struct machine_event history[HISTORY];
@@ -110,7 +112,14 @@ static void *load_blob(
 static bool is_description(const char *key)
 {
     static const char *const keys[] = {
-        "hindsight", "machine", "engine", "cpu", "kernel-name", "initrd-name", "time", "forked-at"};
+        "hindsight", "machine", "engine", "cpu", "kernel-name", "time", "forked-at"};
+    size_t length = strlen(key);
+    for (unsigned i = 0; i < BOOT_MAX_MODULES; i++) {
+        size_t label = strlen(boot_module_label(i));
+        if (length > label && strncmp(key, boot_module_label(i), label) == 0 &&
+            strcmp(key + label, "-name") == 0)
+            return true;
+    }
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         if (strcmp(key, keys[i]) == 0)
             return true;
@@ -209,6 +218,26 @@ static const char *engine_for(const struct replay *replay)
     return same_rules && recorded ? recorded : "soft";
 }
 
+static int load_modules(struct replay *replay, bool *damaged, struct error *error)
+{
+    for (unsigned i = 0; i < BOOT_MAX_MODULES; i++) {
+        const char *label = boot_module_label(i);
+        char key[32];
+        size_t size;
+        if (trace_reader_find_blob(replay->reader, label) < 0)
+            return 0;
+        snprintf(key, sizeof key, "%s-name", label);
+        const char *name = trace_reader_setting(replay->reader, key);
+        uint8_t *data = load_blob(replay, label, &size, damaged, error);
+        if (!data)
+            return -1;
+        replay->module_data[i] = data;
+        replay->modules[i] = (struct boot_image){name ? name : label, data, size};
+        replay->module_count++;
+    }
+    return 0;
+}
+
 static int create_machine(
     struct replay *replay, const struct replay_options *options, bool *damaged, struct error *error)
 {
@@ -218,14 +247,8 @@ static int create_machine(
     if (!replay->kernel)
         return -1;
     replay->kernel_image = (struct boot_image){name ? name : "kernel", replay->kernel, size};
-    bool has_initrd = trace_reader_find_blob(replay->reader, "initrd") >= 0;
-    if (has_initrd) {
-        name = trace_reader_setting(replay->reader, "initrd-name");
-        replay->initrd = load_blob(replay, "initrd", &size, damaged, error);
-        if (!replay->initrd)
-            return -1;
-        replay->initrd_image = (struct boot_image){name ? name : "initrd", replay->initrd, size};
-    }
+    if (load_modules(replay, damaged, error) < 0)
+        return -1;
     const char *engine = options->engine;
     if (!engine)
         engine = engine_for(replay);
@@ -239,7 +262,8 @@ static int create_machine(
         .time_from_inputs =
             !replay->info.counts_instructions || (time && strcmp(time, "inputs") == 0),
         .kernel = &replay->kernel_image,
-        .initrd = has_initrd ? &replay->initrd_image : NULL,
+        .modules = replay->modules,
+        .module_count = replay->module_count,
         .source = source,
         .no_host = true,
         .line_changed = options->line_changed,
@@ -312,7 +336,8 @@ void replay_close(struct replay *replay)
         trace_inputs_close(replay->inputs);
     trace_reader_close(replay->reader);
     free(replay->kernel);
-    free(replay->initrd);
+    for (unsigned i = 0; i < replay->module_count; i++)
+        free(replay->module_data[i]);
     free(replay);
 }
 
@@ -326,9 +351,14 @@ const struct boot_image *replay_kernel(const struct replay *replay)
     return &replay->kernel_image;
 }
 
-const struct boot_image *replay_initrd(const struct replay *replay)
+const struct boot_image *replay_modules(const struct replay *replay)
 {
-    return &replay->initrd_image;
+    return replay->modules;
+}
+
+unsigned replay_module_count(const struct replay *replay)
+{
+    return replay->module_count;
 }
 
 struct machine *replay_machine(struct replay *replay)

@@ -52,7 +52,8 @@ void replay_close(struct replay *replay);
 /* What the trace says of the machine, and its boot files (initrd: data NULL when there is none). */
 struct machine_config *replay_config(struct replay *replay);
 const struct boot_image *replay_kernel(const struct replay *replay);
-const struct boot_image *replay_initrd(const struct replay *replay);
+const struct boot_image *replay_modules(const struct replay *replay);
+unsigned replay_module_count(const struct replay *replay);
 struct machine *replay_machine(struct replay *replay);
 struct replay_source;
 /* Internal to replay/: the input source, for checkpoints. */

@@ -51,7 +51,8 @@ spun=$(spin_result 100000)
 cp "$work/empty" "$work/in"
 for engine in "${engines[@]}"; do
     on=(--engine "$engine")
-    expect 0 'booted by ELF64, command line "a b=1"' "${on[@]}" --kernel "$GUESTS/hello.elf" --append 'a b=1'
+    expect 0 'booted by ELF64, command line "a b=1"' "${on[@]}" --kernel "$GUESTS/hello.elf" --boot elf64 --append 'a b=1'
+    expect 0 'booted by Multiboot, command line "hello.elf a b=1"' "${on[@]}" --kernel "$GUESTS/hello.elf" --append 'a b=1'
     expect 0 'booted by PVH' "${on[@]}" --kernel "$GUESTS/hello.elf" --boot pvh
     expect 0 'booted by Multiboot' "${on[@]}" --kernel "$GUESTS/hello.elf" --boot multiboot
     head -c 5000 /dev/zero >"$work/initrd"

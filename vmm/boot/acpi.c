@@ -7,9 +7,9 @@
 #include "devices/ioapic.h"
 #include "devices/pci.h"
 #include "vmm/boot/aml.h"
+#include "vmm/boot/bios.h"
 
 enum { HEADER_SIZE = 36, FADT_SIZE = 244, FACS_SIZE = 64, RSDP_SIZE = 36 };
-#define FIRMWARE_END 0x100000ull
 
 /* ---- Table headers ---- */
 
@@ -46,7 +46,7 @@ static uint8_t checksum(const uint8_t *data, size_t size)
 static uint64_t place(struct builder *builder, const void *data, size_t size, uint64_t alignment)
 {
     uint64_t address = (builder->next + alignment - 1) & ~(alignment - 1);
-    if (address + size > FIRMWARE_END || !memory_write(builder->memory, address, data, size)) {
+    if (address + size > BIOS_MP_TABLE || !memory_write(builder->memory, address, data, size)) {
         builder->failed = true;
         return 0;
     }
@@ -339,6 +339,6 @@ int acpi_write_tables(
     write_rsdp(&builder, rsdt, xsdt);
     buffer_free(&out);
     if (builder.failed)
-        return error_set(error, "the ACPI tables do not fit below 1 MiB");
+        return error_set(error, "the ACPI tables do not fit into the firmware's memory");
     return 0;
 }

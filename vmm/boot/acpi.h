@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "vmm/arch/memory.h"
 
-#define ACPI_RSDP 0xe0000ull
+#define ACPI_RSDP 0xf0000ull
 
 enum {
     ACPI_SCI_IRQ = 7,   /* one that neither an ISA device nor a PIRQ has */

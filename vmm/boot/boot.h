@@ -10,11 +10,18 @@
  * paging, EBX = start info (Xen: docs/misc/pvh.pandoc,
  * xen/include/public/arch-x86/hvm/start_info.h).
  *  - multiboot: Multiboot Specification version 0.6.96, EAX = 0x2BADB002, EBX = information.
- *  - linux: a bzImage by its 64-bit entry (Linux: Documentation/arch/x86/boot.rst, version 2.12 and
- *    later), identity-mapped first 4 GiB, flat segments, IF=0, RSI = boot_params.
+ *  - multiboot2: Multiboot2 Specification version 2.0, EAX = 0x36D76289, EBX = information.
+ *  - linux: a bzImage (Linux: Documentation/arch/x86/boot.rst), by its 64-bit entry where it has
+ * one (version 2.12 and later; identity-mapped first 4 GiB, flat segments, IF=0, RSI =
+ * boot_params), else by the 32-bit one (version 2.02 and later; protected mode, flat segments,
+ * IF=0, ESI = boot_params, EBP, EDI and EBX zero). The 16-bit entry needs BIOS calls, which are not
+ * there.
  *
- * The first 64 KiB hold what the loader makes (tables, start info, command line); a kernel that
- * wants to be loaded there is refused.
+ * With `auto`: what has Linux's header is booted by it, then come the Multiboot headers, 1 before
+ * 2, the PVH note, and the ELF64 entry.
+ *
+ * The loader's own tables, start info and strings are in low memory, where no segment of the kernel
+ * lies. Firmware's (bios.h) are not in the way of a kernel: it may overwrite them.
  */
 #ifndef VMM_BOOT_BOOT_H
 #define VMM_BOOT_BOOT_H
@@ -32,6 +39,7 @@ enum boot_protocol {
     BOOT_PVH,
     BOOT_MULTIBOOT,
     BOOT_LINUX,
+    BOOT_MULTIBOOT2,
     BOOT_PROTOCOL_COUNT
 };
 
@@ -45,17 +53,34 @@ struct boot_image {
     size_t size;
 };
 
+enum { BOOT_COMMAND_LINE_MAX = 2047, BOOT_MAX_MODULES = 8 };
+
+/*
+ * Modules are files that the kernel finds in memory; the first one is what Linux calls initrd. A
+ * module's name may go on after its path with a space and arguments, and is its command line,
+ * without the directory. A Multiboot command line begins with the kernel's name, as GRUB and QEMU
+ * have it.
+ */
 struct boot_request {
     enum boot_protocol protocol;
     struct boot_image kernel;
-    struct boot_image initrd; /* data NULL: none */
+    const struct boot_image *modules;
+    unsigned module_count;
     const char *command_line; /* "" when none */
 };
 
-enum { BOOT_COMMAND_LINE_MAX = 2047 };
+/* What a trace calls the module of that number: "initrd", "module1", ... */
+const char *boot_module_label(unsigned number);
 
-/* Loads and fills *state. Fails with one line that names the file and what is wrong with it. */
+/* The way in that was taken, and by what it was chosen. */
+struct boot_choice {
+    enum boot_protocol protocol;
+    const char *reason; /* a phrase: "it has a Multiboot header" */
+};
+
+/* Loads and fills *state and *choice. Fails with one line that names the file and what is wrong
+ * with it. */
 int boot_load(struct memory *memory, const struct boot_request *request, struct vcpu_state *state,
-    struct error *error);
+    struct boot_choice *choice, struct error *error);
 
 #endif

@@ -5,8 +5,9 @@
 #include <libelf.h>
 #include <string.h>
 
+#include "vmm/boot/multiboot_header.h"
+
 enum { NOTE_PHYS32_ENTRY = 18 }; /* XEN_ELFNOTE_PHYS32_ENTRY */
-enum { MULTIBOOT_MAGIC = 0x1badb002, MULTIBOOT_SEARCH = 8192 };
 
 static int load_segment(struct memory *memory, const struct boot_image *kernel,
     const GElf_Phdr *segment, struct boot_layout *layout, struct error *error)
@@ -17,9 +18,6 @@ static int load_segment(struct memory *memory, const struct boot_image *kernel,
             error, "%s: a segment reaches past the end of the file: it is truncated", kernel->name);
     if (segment->p_memsz == 0)
         return 0;
-    if (segment->p_paddr < BOOT_LOW_END)
-        return error_set(error, "%s: a segment at %#llx lies in the loader's first 64 KiB",
-            kernel->name, (unsigned long long)segment->p_paddr);
     uint8_t *target = memory_at(memory, segment->p_paddr, segment->p_memsz);
     if (!target)
         return error_set(error,
@@ -57,66 +55,98 @@ static bool note_entry(Elf *elf, const GElf_Phdr *segment, uint64_t *entry)
     return false;
 }
 
-/*
- * The entry point by the Multiboot header: the header's own where its address fields are valid
- * (flag 16), else the ELF file's, which must then be a 32-bit file (sections 3.1.3 and 3.1.1).
- */
-static bool multiboot_entry(
-    const struct boot_image *kernel, bool is64, uint64_t elf_entry, uint64_t *entry)
-{
-    enum { HEADER_SIZE = 12, ADDRESSES_SIZE = 32, ENTRY_WORD = 7, HAS_ADDRESSES = 1 << 16 };
-    for (size_t i = 0; i + HEADER_SIZE <= kernel->size && i + HEADER_SIZE <= MULTIBOOT_SEARCH;
-         i += 4) {
-        uint32_t words[8] = {0};
-        memcpy(words, kernel->data + i, HEADER_SIZE);
-        if (words[0] != MULTIBOOT_MAGIC || words[0] + words[1] + words[2] != 0)
-            continue;
-        if (!(words[1] & HAS_ADDRESSES)) {
-            *entry = elf_entry;
-            return !is64;
-        }
-        if (i + ADDRESSES_SIZE > kernel->size)
-            return false;
-        memcpy(words, kernel->data + i, ADDRESSES_SIZE);
-        *entry = words[ENTRY_WORD];
-        return true;
-    }
-    return false;
-}
-
 struct entries {
-    bool elf64, pvh, multiboot;
-    uint64_t entry; /* e_entry as a physical address */
-    uint64_t pvh_entry;
-    uint64_t multiboot_entry;
+    bool offered[BOOT_PROTOCOL_COUNT];
+    uint64_t entry[BOOT_PROTOCOL_COUNT];
+    const char *why_not_multiboot2;
 };
 
 static int choose(const struct boot_image *kernel, const struct entries *entries,
-    enum boot_protocol *protocol, uint64_t *entry, struct error *error)
+    struct boot_choice *choice, uint64_t *entry, struct error *error)
 {
-    const bool offered[BOOT_PROTOCOL_COUNT] = {[BOOT_ELF64] = entries->elf64,
-        [BOOT_PVH] = entries->pvh,
-        [BOOT_MULTIBOOT] = entries->multiboot};
-    for (unsigned i = BOOT_ELF64; *protocol == BOOT_AUTO && i < BOOT_PROTOCOL_COUNT; i++) {
-        if (offered[i])
-            *protocol = (enum boot_protocol)i;
+    static const struct boot_choice order[] = {
+        {BOOT_MULTIBOOT, "the file has a Multiboot header"},
+        {BOOT_MULTIBOOT2, "the file has a Multiboot 2 header"},
+        {BOOT_PVH, "the file has a PVH note"},
+        {BOOT_ELF64, "its 64-bit entry is linked at its physical address"},
+    };
+    for (size_t i = 0; choice->protocol == BOOT_AUTO && i < sizeof order / sizeof order[0]; i++) {
+        if (entries->offered[order[i].protocol])
+            *choice = order[i];
     }
-    if (*protocol == BOOT_AUTO)
+    if (choice->protocol == BOOT_AUTO)
         return error_set(error,
-            "%s: no way to start it: neither a 64-bit entry linked at its physical address, nor a "
-            "PVH note, nor a Multiboot 1 header",
+            "%s: no way to start it: neither a Multiboot header, nor a PVH note, nor a 64-bit "
+            "entry "
+            "linked at its physical address",
             kernel->name);
-    if (!offered[*protocol])
-        return error_set(
-            error, "%s: the file has no %s entry", kernel->name, boot_protocol_name(*protocol));
-    *entry = *protocol == BOOT_PVH         ? entries->pvh_entry
-             : *protocol == BOOT_MULTIBOOT ? entries->multiboot_entry
-                                           : entries->entry;
+    if (choice->protocol == BOOT_MULTIBOOT2 && !entries->offered[BOOT_MULTIBOOT2])
+        return error_set(error, "%s: %s", kernel->name, entries->why_not_multiboot2);
+    if (!entries->offered[choice->protocol])
+        return error_set(error, "%s: the file has no %s entry", kernel->name,
+            boot_protocol_name(choice->protocol));
+    *entry = entries->entry[choice->protocol];
+    return 0;
+}
+
+static bool overlaps(const GElf_Phdr *segment, uint64_t start, uint64_t end)
+{
+    return segment->p_type == PT_LOAD && segment->p_memsz && segment->p_paddr < end &&
+           (segment->p_paddr >= start || segment->p_memsz > start - segment->p_paddr);
+}
+
+/* The lowest place for the loader's area that no segment touches. */
+static int place_area(const struct boot_image *kernel, Elf *elf, size_t count,
+    struct boot_layout *layout, struct error *error)
+{
+    enum { LAST = 0x80000 };
+    for (layout->area = 0; layout->area <= LAST; layout->area += BOOT_AREA_STEP) {
+        bool is_free = true;
+        for (size_t i = 0; is_free && i < count; i++) {
+            GElf_Phdr segment;
+            is_free =
+                !gelf_getphdr(elf, (int)i, &segment) ||
+                !overlaps(&segment, layout->area + BOOT_AREA_START, layout->area + BOOT_AREA_END);
+        }
+        if (is_free)
+            return 0;
+    }
+    return error_set(error,
+        "%s: its segments take all of the first 640 KiB: no room for the command line and tables",
+        kernel->name);
+}
+
+/* The segments, and where the entry point is physically. */
+static int load_segments(struct memory *memory, Elf *elf, const struct boot_image *kernel,
+    size_t count, struct entries *entries, struct boot_layout *layout, struct error *error)
+{
+    GElf_Ehdr header;
+    gelf_getehdr(elf, &header);
+    bool is64 = gelf_getclass(elf) == ELFCLASS64;
+    entries->entry[BOOT_ELF64] = header.e_entry;
+    for (size_t i = 0; i < count; i++) {
+        GElf_Phdr segment;
+        if (!gelf_getphdr(elf, (int)i, &segment))
+            return error_set(error, "%s: its program headers are damaged", kernel->name);
+        if (segment.p_type == PT_NOTE && !entries->offered[BOOT_PVH])
+            entries->offered[BOOT_PVH] = note_entry(elf, &segment, &entries->entry[BOOT_PVH]);
+        if (segment.p_type != PT_LOAD)
+            continue;
+        if (load_segment(memory, kernel, &segment, layout, error) < 0)
+            return -1;
+        if (header.e_entry >= segment.p_vaddr &&
+            header.e_entry - segment.p_vaddr < segment.p_memsz) {
+            entries->entry[BOOT_ELF64] = header.e_entry - segment.p_vaddr + segment.p_paddr;
+            entries->offered[BOOT_ELF64] = is64 && segment.p_vaddr == segment.p_paddr;
+        }
+    }
+    if (layout->kernel_end == 0)
+        return error_set(error, "%s: the ELF file has nothing to load", kernel->name);
     return 0;
 }
 
 static int load(struct memory *memory, Elf *elf, const struct boot_request *request,
-    enum boot_protocol *protocol, struct boot_layout *layout, struct error *error)
+    struct boot_choice *choice, struct boot_layout *layout, struct error *error)
 {
     const struct boot_image *kernel = &request->kernel;
     GElf_Ehdr header;
@@ -132,32 +162,20 @@ static int load(struct memory *memory, Elf *elf, const struct boot_request *requ
             error, "%s: not an executable with fixed addresses (ET_EXEC)", kernel->name);
     if (elf_getphdrnum(elf, &count) < 0 || count == 0)
         return error_set(error, "%s: the ELF file has no program headers", kernel->name);
-    struct entries entries = {.entry = header.e_entry};
-    bool is64 = gelf_getclass(elf) == ELFCLASS64;
-    for (size_t i = 0; i < count; i++) {
-        GElf_Phdr segment;
-        if (!gelf_getphdr(elf, (int)i, &segment))
-            return error_set(error, "%s: its program headers are damaged", kernel->name);
-        if (segment.p_type == PT_NOTE && !entries.pvh)
-            entries.pvh = note_entry(elf, &segment, &entries.pvh_entry);
-        if (segment.p_type != PT_LOAD)
-            continue;
-        if (load_segment(memory, kernel, &segment, layout, error) < 0)
-            return -1;
-        if (header.e_entry >= segment.p_vaddr &&
-            header.e_entry - segment.p_vaddr < segment.p_memsz) {
-            entries.entry = header.e_entry - segment.p_vaddr + segment.p_paddr;
-            entries.elf64 = is64 && segment.p_vaddr == segment.p_paddr;
-        }
-    }
-    if (layout->kernel_end == 0)
-        return error_set(error, "%s: the ELF file has nothing to load", kernel->name);
-    entries.multiboot = multiboot_entry(kernel, is64, entries.entry, &entries.multiboot_entry);
-    return choose(kernel, &entries, protocol, &layout->entry, error);
+    struct entries entries = {0};
+    if (place_area(kernel, elf, count, layout, error) < 0 ||
+        load_segments(memory, elf, kernel, count, &entries, layout, error) < 0)
+        return -1;
+    uint64_t elf_entry = entries.entry[BOOT_ELF64];
+    entries.offered[BOOT_MULTIBOOT] = multiboot_header_find(
+        kernel, gelf_getclass(elf) == ELFCLASS64, elf_entry, &entries.entry[BOOT_MULTIBOOT]);
+    entries.offered[BOOT_MULTIBOOT2] = multiboot2_header_find(
+        kernel, elf_entry, &entries.entry[BOOT_MULTIBOOT2], &entries.why_not_multiboot2);
+    return choose(kernel, &entries, choice, &layout->entry, error);
 }
 
 int boot_load_elf(struct memory *memory, const struct boot_request *request,
-    enum boot_protocol *protocol, struct boot_layout *layout, struct error *error)
+    struct boot_choice *choice, struct boot_layout *layout, struct error *error)
 {
     if (elf_version(EV_CURRENT) == EV_NONE)
         return error_set(error, "libelf is too old: %s", elf_errmsg(-1));
@@ -169,7 +187,7 @@ int boot_load_elf(struct memory *memory, const struct boot_request *request,
     Elf *elf = elf_memory(image.out, request->kernel.size);
     if (!elf)
         return error_set(error, "%s: %s", request->kernel.name, elf_errmsg(-1));
-    int result = load(memory, elf, request, protocol, layout, error);
+    int result = load(memory, elf, request, choice, layout, error);
     elf_end(elf);
     return result;
 }

@@ -20,7 +20,8 @@ static uint64_t descriptor(const struct segment *segment)
            (uint64_t)(segment->attributes >> 8) << 52 | ((segment->base >> 24) & 0xff) << 56;
 }
 
-static void set_segments(struct memory *memory, struct vcpu_state *state, uint16_t code_bits)
+static void set_segments(
+    struct memory *memory, uint64_t area, struct vcpu_state *state, uint16_t code_bits)
 {
     struct segment code = flat(SELECTOR_CODE, SEG_S | SEG_CODE | SEG_WRITABLE | code_bits);
     struct segment data = flat(SELECTOR_DATA, SEG_S | SEG_WRITABLE | SEG_DB);
@@ -34,39 +35,41 @@ static void set_segments(struct memory *memory, struct vcpu_state *state, uint16
     gdt[SELECTOR_CODE / 8] = descriptor(&code);
     gdt[SELECTOR_DATA / 8] = descriptor(&data);
     gdt[SELECTOR_TSS / 8] = descriptor(&state->tr);
-    memory_write(memory, BOOT_GDT, gdt, sizeof gdt);
-    state->gdt = (struct descriptor_table){BOOT_GDT, sizeof gdt - 1};
+    memory_write(memory, area + BOOT_GDT, gdt, sizeof gdt);
+    state->gdt = (struct descriptor_table){area + BOOT_GDT, sizeof gdt - 1};
     state->idt = (struct descriptor_table){0, 0};
     state->rflags = FLAG_ONE;
 }
 
-void boot_enter_protected_mode(struct memory *memory, uint64_t entry, struct vcpu_state *state)
+void boot_enter_protected_mode(
+    struct memory *memory, const struct boot_layout *layout, struct vcpu_state *state)
 {
-    set_segments(memory, state, SEG_DB);
+    set_segments(memory, layout->area, state, SEG_DB);
     state->cr0 = CR0_PE | CR0_ET;
-    state->rip = entry;
+    state->rip = layout->entry;
 }
 
 void boot_enter_long_mode(
     struct memory *memory, const struct boot_layout *layout, struct vcpu_state *state)
 {
     enum { PRESENT = 1, WRITABLE = 2, LARGE = 0x80 };
-    enum { PDPT = BOOT_PAGE_TABLES + 0x1000, DIRECTORIES = BOOT_PAGE_TABLES + 0x2000 };
-    uint64_t entry = PDPT | PRESENT | WRITABLE;
-    memory_write(memory, BOOT_PAGE_TABLES, &entry, sizeof entry);
+    const uint64_t tables = layout->area + BOOT_PAGE_TABLES;
+    const uint64_t pdpt = tables + PAGE_SIZE, directories = pdpt + PAGE_SIZE;
+    uint64_t entry = pdpt | PRESENT | WRITABLE;
+    memory_write(memory, tables, &entry, sizeof entry);
     for (unsigned gigabyte = 0; gigabyte < 4; gigabyte++) {
-        entry = (DIRECTORIES + gigabyte * PAGE_SIZE) | PRESENT | WRITABLE;
-        memory_write(memory, PDPT + gigabyte * 8, &entry, sizeof entry);
+        entry = (directories + gigabyte * PAGE_SIZE) | PRESENT | WRITABLE;
+        memory_write(memory, pdpt + gigabyte * 8, &entry, sizeof entry);
     }
     for (uint64_t page = 0; page < 4 * 512; page++) {
         entry = page << 21 | PRESENT | WRITABLE | LARGE;
-        memory_write(memory, DIRECTORIES + page * 8, &entry, sizeof entry);
+        memory_write(memory, directories + page * 8, &entry, sizeof entry);
     }
-    set_segments(memory, state, SEG_L);
+    set_segments(memory, layout->area, state, SEG_L);
     state->cr0 = CR0_PE | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
-    state->cr3 = BOOT_PAGE_TABLES;
+    state->cr3 = tables;
     state->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT;
     state->efer = EFER_LME | EFER_LMA | EFER_SCE | EFER_NXE;
     state->rip = layout->entry;
-    state->gpr[RSI] = BOOT_START_INFO;
+    state->gpr[RSI] = layout->area + BOOT_START_INFO;
 }

@@ -1,9 +1,10 @@
-/* Linux bzImages by the 64-bit boot protocol (Documentation/arch/x86/boot.rst). */
+/* Linux bzImages by the 64-bit and the 32-bit boot protocol (Documentation/arch/x86/boot.rst). */
 #include "vmm/boot/internal.h"
 
 #include <string.h>
 
 #include "vmm/boot/acpi.h"
+#include "vmm/boot/map.h"
 
 /* Offsets in the file and in boot_params alike. */
 enum {
@@ -16,6 +17,7 @@ enum {
     VERSION = 0x206,
     LOADER_TYPE = 0x210,
     LOAD_FLAGS = 0x211,
+    ENTRY_32BIT = 0x214,
     INITRD_ADDRESS = 0x218,
     INITRD_SIZE = 0x21c,
     COMMAND_LINE = 0x228,
@@ -37,7 +39,9 @@ enum {
 };
 
 enum {
-    OLDEST_VERSION = 0x20c,
+    OLDEST_VERSION = 0x208,
+    VERSION_WITH_PREFERENCE = 0x20a,
+    VERSION_WITH_64BIT_ENTRY = 0x20c,
     LOADED_HIGH = 1 << 0,
     HAS_64BIT_ENTRY = 1 << 0,
     ENTRY_OFFSET = 0x200,
@@ -57,6 +61,12 @@ bool boot_is_linux(const struct boot_image *kernel)
 {
     return kernel->size >= MAGIC + 4 && memcmp(kernel->data + MAGIC, "HdrS", 4) == 0 &&
            get(kernel, BOOT_FLAG, 2) == 0xaa55;
+}
+
+bool boot_linux_has_64bit_entry(const struct boot_image *kernel)
+{
+    return get(kernel, VERSION, 2) >= VERSION_WITH_64BIT_ENTRY &&
+           (get(kernel, EXTENDED_LOAD_FLAGS, 2) & HAS_64BIT_ENTRY);
 }
 
 static uint64_t kernel_offset(const struct boot_image *kernel)
@@ -79,12 +89,16 @@ static int check_header(const struct boot_request *request, struct error *error)
     unsigned version = (unsigned)get(kernel, VERSION, 2);
     if (version < OLDEST_VERSION)
         return error_set(error,
-            "%s: the kernel is too old: boot protocol %u.%02u, and 2.12 (Linux 3.8) is needed",
+            "%s: boot protocol %u.%02u is too old: before 2.08 (Linux 2.6.26) the 16-bit entry is "
+            "needed, whose BIOS calls are not there",
             kernel->name, version >> 8, version & 0xff);
-    if (!(get(kernel, EXTENDED_LOAD_FLAGS, 2) & HAS_64BIT_ENTRY) ||
-        !(get(kernel, LOAD_FLAGS, 1) & LOADED_HIGH))
-        return error_set(
-            error, "%s: the kernel has no 64-bit entry: a 32-bit kernel", kernel->name);
+    if (!(get(kernel, LOAD_FLAGS, 1) & LOADED_HIGH))
+        return error_set(error,
+            "%s: a zImage, loaded low: it needs the 16-bit entry, whose BIOS calls are not there",
+            kernel->name);
+    if (request->module_count > 1)
+        return error_set(error, "%s: Linux takes one initrd, and there are %u modules",
+            kernel->name, request->module_count);
     uint64_t offset = kernel_offset(kernel), size = get(kernel, SYSTEM_SIZE, 4) * 16;
     /* The size is rounded up to its unit. */
     if (offset + size > kernel->size + 15 || size < ENTRY_OFFSET || offset >= kernel->size)
@@ -98,17 +112,31 @@ static int check_header(const struct boot_request *request, struct error *error)
     return 0;
 }
 
+/* A kernel loaded elsewhere than it prefers would move itself there all the same. */
+static uint64_t load_address(const struct boot_image *kernel)
+{
+    if (get(kernel, VERSION, 2) >= VERSION_WITH_PREFERENCE)
+        return get(kernel, PREFERRED_ADDRESS, 8);
+    return get(kernel, ENTRY_32BIT, 4);
+}
+
+/* What it needs from there on to unpack itself; older headers do not say. */
+static uint64_t size_needed(const struct boot_image *kernel, uint64_t size)
+{
+    uint64_t needed =
+        get(kernel, VERSION, 2) >= VERSION_WITH_PREFERENCE ? get(kernel, INIT_SIZE, 4) : 4 * size;
+    return needed < size ? size : needed;
+}
+
 int boot_load_linux(struct memory *memory, const struct boot_request *request,
-    struct boot_layout *layout, struct error *error)
+    struct boot_choice *choice, struct boot_layout *layout, struct error *error)
 {
     const struct boot_image *kernel = &request->kernel;
     if (check_header(request, error) < 0)
         return -1;
-    /* A kernel loaded elsewhere would move itself to its preferred address all the same. */
-    uint64_t address = get(kernel, PREFERRED_ADDRESS, 8), needed = get(kernel, INIT_SIZE, 4);
+    uint64_t address = load_address(kernel);
     uint64_t offset = kernel_offset(kernel), size = kernel->size - offset;
-    if (needed < size)
-        needed = size;
+    uint64_t needed = size_needed(kernel, size);
     uint64_t low = memory->region[0].size;
     if (address < 0x100000 || address > MEMORY_HOLE)
         return error_set(error, "%s: the kernel wants to be loaded at %#llx, which is not memory",
@@ -121,8 +149,13 @@ int boot_load_linux(struct memory *memory, const struct boot_request *request,
     memory_write(memory, address, kernel->data + offset, size);
     layout->kernel_start = address;
     layout->kernel_end = address + needed;
-    layout->entry = address + ENTRY_OFFSET;
-    layout->initrd_limit = get(kernel, INITRD_MAX, 4) + 1;
+    bool has_64bit_entry = boot_linux_has_64bit_entry(kernel);
+    layout->entry = address + (has_64bit_entry ? ENTRY_OFFSET : 0);
+    layout->module_limit = get(kernel, INITRD_MAX, 4) + 1;
+    if (choice->protocol == BOOT_AUTO)
+        choice->reason = has_64bit_entry ? "the file has Linux's header, with the 64-bit entry"
+                                         : "the file has Linux's header, with the 32-bit entry";
+    choice->protocol = BOOT_LINUX;
     return 0;
 }
 
@@ -143,11 +176,11 @@ void boot_write_linux_params(
     memcpy(params + SETUP_SECTORS, kernel->data + SETUP_SECTORS, end - SETUP_SECTORS);
     put(params, LOADER_TYPE, 1, UNDEFINED_LOADER);
     put(params, VIDEO_MODE, 2, NORMAL_VIDEO);
-    put(params, INITRD_ADDRESS, 4, layout->initrd_start);
-    put(params, INITRD_SIZE, 4, layout->initrd_size);
-    put(params, COMMAND_LINE, 4, BOOT_STRING_AREA);
+    put(params, INITRD_ADDRESS, 4, layout->module[0].start);
+    put(params, INITRD_SIZE, 4, layout->module[0].size);
+    put(params, COMMAND_LINE, 4, layout->command_line);
     put(params, PARAMS_RSDP, 8, ACPI_RSDP);
-    struct boot_memory_range ranges[4];
+    struct boot_memory_range ranges[BOOT_MAP_MAX];
     unsigned count = boot_memory_map(memory, ranges);
     put(params, PARAMS_E820_ENTRIES, 1, count);
     for (unsigned i = 0; i < count; i++) {
@@ -156,5 +189,5 @@ void boot_write_linux_params(
         put(params, entry + 8, 8, ranges[i].size);
         put(params, entry + 16, 4, ranges[i].type);
     }
-    memory_write(memory, BOOT_PARAMS, params, sizeof params);
+    memory_write(memory, layout->area + BOOT_PARAMS, params, sizeof params);
 }

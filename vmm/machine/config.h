@@ -34,7 +34,9 @@
  *      the limit of CS ends a block that is fallen through;
  *      arrays update their superblocks in two steps and keep members that have bad sectors;
  *      on the software CPU an access of a device takes virtual time, and the TSC counts at 2 GHz;
- *      MSRs that kernels read unasked are there
+ *      MSRs that kernels read unasked are there;
+ *      a BIOS's data area, map and tables, fw_cfg; Multiboot before the ELF64 entry, with the
+ *      kernel's name in the command line
  */
 enum { MACHINE_VERSION = 4, MACHINE_VERSION_UNSAID = 1 };
 

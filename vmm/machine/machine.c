@@ -11,6 +11,9 @@
 
 #include "devices/pci.h"
 #include "vmm/boot/acpi.h"
+#include "vmm/boot/bios.h"
+#include "vmm/boot/mptable.h"
+#include "vmm/boot/smbios.h"
 #include "vmm/arch/digest.h"
 #include "vmm/machine/engines.h"
 #include "vmm/machine/platform.h"
@@ -106,21 +109,34 @@ static int clear_dirty_pages(struct machine *machine, struct error *error)
     return 0;
 }
 
+static int write_firmware(struct machine *machine, struct error *error)
+{
+    const bool has_pci = machine->pci != NULL;
+    const unsigned cpus = machine->config->cpus;
+    const struct bios_options bios = {.time = machine->config->start_time};
+    const struct acpi_options acpi = {.has_pci = has_pci, .cpus = cpus};
+    const struct mptable_options mptable = {.has_pci = has_pci, .cpus = cpus};
+    bios_write(&machine->memory, &bios);
+    if (acpi_write_tables(&machine->memory, &acpi, error) < 0 ||
+        mptable_write(&machine->memory, &mptable, error) < 0)
+        return -1;
+    return smbios_write(&machine->memory, cpus, error);
+}
+
 /* Puts in place what firmware and boot loader would. */
 static int load_guest(struct machine *machine, struct error *error)
 {
-    const struct acpi_options acpi = {
-        .has_pci = machine->pci != NULL, .cpus = machine->config->cpus};
     const struct boot_request request = {
         .protocol = machine->config->boot,
         .kernel = machine->kernel,
-        .initrd = machine->initrd,
+        .modules = machine->modules,
+        .module_count = machine->module_count,
         .command_line = machine->config->command_line,
     };
     struct vcpu_state state;
     vcpus_reset(machine);
-    if (acpi_write_tables(&machine->memory, &acpi, error) < 0 ||
-        boot_load(&machine->memory, &request, &state, error) < 0)
+    if (write_firmware(machine, error) < 0 ||
+        boot_load(&machine->memory, &request, &state, &machine->boot_choice, error) < 0)
         return -1;
     return engine_import_state(machine->engine, &state, error);
 }
@@ -169,8 +185,12 @@ static int build(
     if (platform_create(machine, options, error) < 0)
         return -1;
     machine->kernel = *options->kernel;
-    if (options->initrd)
-        machine->initrd = *options->initrd;
+    if (options->module_count > BOOT_MAX_MODULES)
+        return error_set(error, "there are %u modules; at most %d are possible",
+            options->module_count, BOOT_MAX_MODULES);
+    machine->module_count = options->module_count;
+    for (unsigned i = 0; i < options->module_count; i++)
+        machine->modules[i] = options->modules[i];
     if (load_guest(machine, error) < 0)
         return -1;
     return clear_dirty_pages(machine, error);

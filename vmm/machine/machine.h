@@ -130,7 +130,10 @@ struct machine_breakpoints {
 
 struct machine {
     const struct machine_config *config;
-    struct boot_image kernel, initrd; /* loaded again by a reset; initrd.data may be NULL */
+    struct boot_image kernel; /* loaded again by a reset, with the modules */
+    struct boot_image modules[BOOT_MAX_MODULES];
+    unsigned module_count;
+    struct boot_choice boot_choice; /* how the kernel was started */
     struct memory memory;
     struct engine *engine; /* what executes now */
     struct engine *home;   /* the engine asked for */
@@ -169,9 +172,11 @@ struct machine {
 
 struct machine_options {
     const struct machine_config *config;
-    const char *engine;                       /* "kvm" or "soft" */
-    bool time_from_inputs;                    /* replay of a trace whose engine does not count */
-    const struct boot_image *kernel, *initrd; /* initrd may be NULL */
+    const char *engine;    /* "kvm" or "soft" */
+    bool time_from_inputs; /* replay of a trace whose engine does not count */
+    const struct boot_image *kernel;
+    const struct boot_image *modules; /* module_count of them, the initrd first */
+    unsigned module_count;
     struct input_source *source;
     bool no_host;                   /* see struct services */
     struct byte_sink console;       /* serial port output */

@@ -8,6 +8,7 @@
 #include "devices/apic_bus.h"
 #include "devices/debug_console.h"
 #include "devices/debug_exit.h"
+#include "devices/fw_cfg.h"
 #include "devices/i8042.h"
 #include "devices/pci.h"
 #include "devices/ioapic.h"
@@ -19,6 +20,7 @@
 #include "devices/uart.h"
 #include "devices/virtio_rng.h"
 #include "vmm/boot/acpi.h"
+#include "vmm/boot/map.h"
 #include "vmm/machine/nic.h"
 #include "vmm/machine/panic.h"
 #include "vmm/machine/vcpus.h"
@@ -50,6 +52,7 @@ DESTROYER(rtc)
 DESTROYER(uart)
 DESTROYER(i8042)
 DESTROYER(debug_exit)
+DESTROYER(fw_cfg)
 DESTROYER(debug_console)
 DESTROYER(post)
 DESTROYER(port92)
@@ -290,6 +293,21 @@ static int create_debug_console(
     return debug_console_attach(console, &machine->ports, error);
 }
 
+static int create_fw_cfg(
+    struct machine *machine, const struct machine_options *options, struct error *error)
+{
+    struct fw_cfg_config config = {.ram_size = machine->memory.size, .cpus = options->config->cpus};
+    struct boot_memory_range ranges[BOOT_MAP_MAX];
+    config.range_count = boot_memory_map(&machine->memory, ranges);
+    for (unsigned i = 0; i < config.range_count; i++)
+        config.ranges[i] = (struct fw_cfg_range){ranges[i].start, ranges[i].size, ranges[i].type};
+    struct fw_cfg *fw_cfg = fw_cfg_create(&config, error);
+    if (!fw_cfg)
+        return -1;
+    add_device(machine, fw_cfg_device(fw_cfg), fw_cfg, destroy_fw_cfg);
+    return fw_cfg_attach(fw_cfg, &machine->ports, error);
+}
+
 static int create_post(
     struct machine *machine, const struct machine_options *options, struct error *error)
 {
@@ -461,6 +479,7 @@ static const create_function table[] = {
     create_keyboard,
     create_debug_exit,
     create_debug_console,
+    create_fw_cfg,
     create_post,
     create_port92,
     create_pci,

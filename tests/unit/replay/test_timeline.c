@@ -307,19 +307,19 @@ static void the_console_is_what_had_been_printed(void **state)
     size_t size;
     record("hello", "", UINT64_MAX);
     struct timeline *timeline = open_trace(0);
-    const struct timeline_condition text = {.kind = CONDITION_CONSOLE, .text = "hello"};
+    const struct timeline_condition text = {.kind = CONDITION_CONSOLE, .text = "hello,"};
     assert_int_equal(timeline_run(timeline, FORWARD, &text, 1, &stop, &error), 0);
     assert_int_equal(stop.why, TIMELINE_CONDITION);
     const uint8_t *printed = timeline_console(timeline, &size);
-    assert_int_equal(size, 5);
-    assert_memory_equal(printed, "hello", 5);
+    assert_int_equal(size, 6);
+    assert_memory_equal(printed, "hello,", 6);
     assert_int_equal(timeline_seek(timeline, POSITION_END, NULL, &error), 0);
     timeline_console(timeline, &size);
     assert_true(size > 12);
     assert_int_equal(timeline_run(timeline, BACKWARD, &text, 1, &stop, &error), 0);
     assert_int_equal(stop.why, TIMELINE_CONDITION);
     timeline_console(timeline, &size);
-    assert_int_equal(size, 4);
+    assert_int_equal(size, 5);
     timeline_close(timeline);
 }
 

@@ -17,6 +17,8 @@ struct fixture {
     struct memory memory;
     uint8_t image[IMAGE];
     uint8_t initrd[100];
+    struct boot_image module;
+    struct boot_choice choice;
     struct boot_request request;
     struct vcpu_state state;
     struct error error;
@@ -48,8 +50,10 @@ static int setup(void **state)
     put(image, 0x260, 4, 0x800000);
     memcpy(image + (SECTORS + 1) * 512, "start", 5);
     memset(f->initrd, 'i', sizeof f->initrd);
+    f->module = (struct boot_image){"initrd", f->initrd, sizeof f->initrd};
     f->request = (struct boot_request){.kernel = {"bzImage", image, IMAGE},
-        .initrd = {"initrd", f->initrd, sizeof f->initrd},
+        .modules = &f->module,
+        .module_count = 1,
         .command_line = "console=ttyS0"};
     *state = f;
     return 0;
@@ -65,7 +69,7 @@ static int teardown(void **state)
 
 static int load(struct fixture *f)
 {
-    return boot_load(&f->memory, &f->request, &f->state, &f->error);
+    return boot_load(&f->memory, &f->request, &f->state, &f->choice, &f->error);
 }
 
 static uint64_t word(struct fixture *f, uint64_t gpa, unsigned size)
@@ -95,13 +99,46 @@ static void the_64_bit_entry_is_taken(void **state)
     assert_memory_equal(memory_at(&f->memory, initrd, 100), f->initrd, 100);
     const char *line = (const char *)memory_at(&f->memory, word(f, params + 0x228, 4), 14);
     assert_string_equal(line, "console=ttyS0");
-    assert_true(word(f, params + 0x70, 8) == 0xe0000);
-    /* E820: RAM to the EBDA, reserved to 1 MiB, RAM to the end. */
-    assert_int_equal(word(f, params + 0x1e8, 1), 3);
-    uint64_t last = params + 0x2d0 + 2 * 20;
-    assert_true(word(f, last, 8) == 0x100000);
-    assert_true(word(f, last + 8, 8) == (63 << 20));
-    assert_int_equal(word(f, last + 16, 4), 1);
+    assert_true(word(f, params + 0x70, 8) == 0xf0000);
+    /* E820: RAM to the EBDA, that and the ROM reserved, a hole between them, RAM to the end. */
+    static const uint64_t map[][3] = {
+        {0, 0x9fc00, 1}, {0x9fc00, 0x400, 2}, {0xf0000, 0x10000, 2}, {0x100000, 63 << 20, 1}};
+    assert_int_equal(word(f, params + 0x1e8, 1), 4);
+    for (unsigned i = 0; i < 4; i++) {
+        uint64_t entry = params + 0x2d0 + i * 20;
+        assert_true(word(f, entry, 8) == map[i][0]);
+        assert_true(word(f, entry + 8, 8) == map[i][1]);
+        assert_int_equal(word(f, entry + 16, 4), map[i][2]);
+    }
+    assert_int_equal(f->choice.protocol, BOOT_LINUX);
+    assert_non_null(strstr(f->choice.reason, "64-bit entry"));
+}
+
+static void a_kernel_without_the_64_bit_entry_starts_in_protected_mode(void **state)
+{
+    struct fixture *f = *state;
+    put(f->image, 0x236, 2, 0);
+    f->request.protocol = BOOT_AUTO;
+    if (load(f) < 0)
+        fail_msg("%s", f->error.text);
+    assert_true(f->state.rip == 0x1000000);
+    assert_true(f->state.cr0 == (CR0_PE | CR0_ET));
+    assert_int_equal(f->state.efer, 0);
+    assert_int_equal(f->state.segment[SEG_CS].selector, 0x10);
+    assert_true(f->state.segment[SEG_CS].attributes & SEG_DB);
+    assert_true(f->state.segment[SEG_CS].limit == UINT32_MAX);
+    assert_int_equal(f->state.segment[SEG_SS].selector, 0x18);
+    assert_int_equal(f->state.gpr[RBX], 0);
+    assert_int_equal(f->state.gpr[RBP], 0);
+    assert_int_equal(f->state.gpr[RDI], 0);
+    assert_int_equal(word(f, f->state.gpr[RSI] + 0x202, 4), 0x53726448);
+    assert_non_null(strstr(f->choice.reason, "32-bit entry"));
+    /* Before version 2.10 it is loaded where its header has the 32-bit entry. */
+    put(f->image, 0x206, 2, 0x209);
+    put(f->image, 0x214, 4, 0x100000);
+    if (load(f) < 0)
+        fail_msg("%s", f->error.text);
+    assert_true(f->state.rip == 0x100000);
 }
 
 static void refused(struct fixture *f, const char *text)
@@ -119,22 +156,25 @@ static void what_cannot_boot_is_refused(void **state)
     f->request.kernel.size = 0x210;
     refused(f, "truncated");
     f->request.kernel.size = IMAGE;
-    put(f->image, 0x206, 2, 0x209);
-    refused(f, "too old");
+    put(f->image, 0x206, 2, 0x207);
+    refused(f, "16-bit entry is needed, whose BIOS calls are not there");
     put(f->image, 0x206, 2, 0x20f);
-    put(f->image, 0x236, 2, 0);
-    refused(f, "32-bit");
-    put(f->image, 0x236, 2, 1);
+    put(f->image, 0x211, 1, 0);
+    refused(f, "zImage");
+    put(f->image, 0x211, 1, 1);
+    f->request.module_count = 2;
+    refused(f, "one initrd");
+    f->request.module_count = 1;
     put(f->image, 0x238, 4, 10);
     refused(f, "this kernel takes 10");
     put(f->image, 0x238, 4, 2047);
     put(f->image, 0x260, 4, 49 << 20);
     refused(f, "at least 65 MiB");
     put(f->image, 0x260, 4, 0x800000);
-    f->request.initrd.size = 64 << 20;
-    f->request.initrd.data = memory_at(&f->memory, 0, 64 << 20);
+    f->module.size = 64 << 20;
+    f->module.data = memory_at(&f->memory, 0, 64 << 20);
     refused(f, "does not fit");
-    f->request.initrd = (struct boot_image){0};
+    f->request.module_count = 0;
     put(f->image, 0x258, 8, 0x100);
     refused(f, "not memory");
     f->image[0x203] = 0;
@@ -155,10 +195,10 @@ static void tables_are_found_from_the_rsdp(void **state)
     struct fixture *f = *state;
     const struct acpi_options options = {.has_pci = true};
     assert_int_equal(acpi_write_tables(&f->memory, &options, &f->error), 0);
-    assert_memory_equal(memory_at(&f->memory, 0xe0000, 8), "RSD PTR ", 8);
-    assert_int_equal(sum(f, 0xe0000, 20), 0);
-    assert_int_equal(sum(f, 0xe0000, 36), 0);
-    uint64_t xsdt = word(f, 0xe0000 + 24, 8);
+    assert_memory_equal(memory_at(&f->memory, 0xf0000, 8), "RSD PTR ", 8);
+    assert_int_equal(sum(f, 0xf0000, 20), 0);
+    assert_int_equal(sum(f, 0xf0000, 36), 0);
+    uint64_t xsdt = word(f, 0xf0000 + 24, 8);
     assert_memory_equal(memory_at(&f->memory, xsdt, 4), "XSDT", 4);
     uint64_t count = (word(f, xsdt + 4, 4) - 36) / 8;
     assert_int_equal(count, 2);
@@ -245,6 +285,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_64_bit_entry_is_taken, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_kernel_without_the_64_bit_entry_starts_in_protected_mode, setup, teardown),
         cmocka_unit_test_setup_teardown(what_cannot_boot_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(tables_are_found_from_the_rsdp, setup, teardown),
         cmocka_unit_test(a_panic_is_noticed_when_it_is_complete),
