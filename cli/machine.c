@@ -16,6 +16,7 @@
 #include "devices/uart.h"
 #include "vmm/storage/disk.h"
 #include "vmm/machine/panic.h"
+#include "vmm/machine/engines.h"
 #include "vmm/machine/probe.h"
 
 const char cli_machine_help[] =
@@ -335,8 +336,10 @@ static void choose_engine(struct cli_machine *setup)
     bool other_rules = setup->rules_given && config->personality.maker != own.maker;
     if (strcmp(setup->engine, "auto") == 0)
         setup->engine = other_rules || config->cpus > 1 ? "soft" : probe_auto_engine();
-    if (strcmp(setup->engine, "kvm") == 0 && !setup->rules_given)
+    bool on_kvm = strcmp(setup->engine, "kvm") == 0;
+    if (on_kvm && !setup->rules_given)
         config->personality = own;
+    config->tsc_is_input = on_kvm && engines_kvm_sees_tsc();
 }
 
 void cli_machine_roles(const struct cli_machine *setup, struct file_roles *roles)

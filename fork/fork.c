@@ -19,6 +19,11 @@ static uint64_t fork_clock(struct input_source *source, struct machine *machine)
     return current->ops->clock(current, machine);
 }
 
+static uint64_t fork_time_stamp(struct input_source *source, struct machine *machine)
+{
+    return input_time_stamp(((struct fork *)source)->current, machine);
+}
+
 static int fork_poll(struct input_source *source, struct machine *machine,
     struct delivery *delivery, struct error *error)
 {
@@ -76,6 +81,7 @@ static const struct input_source_ops fork_ops = {
     .name = "fork",
     .replays = false,
     .clock = fork_clock,
+    .time_stamp = fork_time_stamp,
     .poll = fork_poll,
     .wait = fork_wait,
     .plan = fork_plan,

@@ -54,17 +54,30 @@ static void write_async(
     write_scratch(recorder, kind, &at);
 }
 
+static uint64_t write_time(
+    struct recorder *recorder, enum input_kind kind, uint64_t now, uint64_t unit)
+{
+    uint64_t units = now < recorder->last_time ? 0 : (now - recorder->last_time) / unit;
+    buffer_clear(&recorder->scratch);
+    buffer_put_varint(&recorder->scratch, units);
+    write_scratch(recorder, kind, NULL);
+    recorder->last_time += units * unit;
+    return recorder->last_time;
+}
+
 static uint64_t record_clock(struct input_source *source, struct machine *machine)
 {
     struct recorder *recorder = (struct recorder *)source;
     uint64_t now = recorder->live->ops->clock(recorder->live, machine);
-    uint64_t units =
-        now < recorder->last_time ? 0 : (now - recorder->last_time) / recorder->clock_unit;
-    buffer_clear(&recorder->scratch);
-    buffer_put_varint(&recorder->scratch, units);
-    write_scratch(recorder, INPUT_CLOCK, NULL);
-    recorder->last_time += units * recorder->clock_unit;
-    return recorder->last_time;
+    return write_time(recorder, INPUT_CLOCK, now, recorder->clock_unit);
+}
+
+static uint64_t record_time_stamp(struct input_source *source, struct machine *machine)
+{
+    struct recorder *recorder = (struct recorder *)source;
+    const uint64_t unit = recorder->clock_unit;
+    uint64_t now = input_time_stamp(recorder->live, machine);
+    return write_time(recorder, INPUT_TSC, now, unit < CLOCK_UNIT_TSC ? unit : CLOCK_UNIT_TSC);
 }
 
 static void write_delivery(
@@ -181,6 +194,7 @@ static const struct input_source_ops record_ops = {
     .name = "record",
     .replays = false,
     .clock = record_clock,
+    .time_stamp = record_time_stamp,
     .poll = record_poll,
     .wait = record_wait,
     .plan = record_plan,

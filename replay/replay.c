@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "replay/source.h"
+#include "vmm/machine/engines.h"
 #include "vmm/machine/landing.h"
 
 enum { HISTORY = 10 };
@@ -208,14 +209,18 @@ static int check_note(void *context, struct machine *machine, uint8_t kind, cons
     return 1;
 }
 
-/* What recorded; KVM only on a processor that follows the trace's rules by itself. */
+/* What recorded; KVM only on a processor that follows the trace's rules by itself, and where it
+ * sees what the trace has as inputs. */
 static const char *engine_for(const struct replay *replay)
 {
     const char *recorded = trace_reader_setting(replay->reader, "engine");
     struct host_cpu host;
     host_cpu_identify(&host);
     bool same_rules = host_cpu_personality(&host).maker == replay->config.personality.maker;
-    return same_rules && recorded ? recorded : "soft";
+    if (!same_rules || !recorded)
+        return "soft";
+    bool needs_tsc = replay->config.tsc_is_input && strcmp(recorded, "kvm") == 0;
+    return needs_tsc && !engines_kvm_sees_tsc() ? "soft" : recorded;
 }
 
 static int load_modules(struct replay *replay, bool *damaged, struct error *error)

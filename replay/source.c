@@ -59,18 +59,19 @@ static int next_answer(struct replay_source *replay, enum input_kind kind,
     return 0;
 }
 
-static uint64_t replay_clock(struct input_source *source, struct machine *machine)
+/* Virtual time, answered by a record of `kind`. */
+static uint64_t replay_time(
+    struct replay_source *replay, struct machine *machine, enum input_kind kind, uint64_t unit)
 {
-    struct replay_source *replay = (struct replay_source *)source;
     struct trace_input input;
     struct error error;
-    if (next_answer(replay, INPUT_CLOCK, &input, &error) < 0) {
+    if (next_answer(replay, kind, &input, &error) < 0) {
         machine_fail(machine, &error);
         return replay->last_time;
     }
     struct reader reader;
     reader_init(&reader, input.payload, input.size);
-    if (advance(replay, &reader, replay->clock_unit) < 0) {
+    if (advance(replay, &reader, unit) < 0) {
         damaged(replay, machine, &error);
         machine_fail(machine, &error);
         return replay->last_time;
@@ -84,6 +85,19 @@ static uint64_t replay_clock(struct input_source *source, struct machine *machin
     if (!machine->counts_time)
         machine_set_time(machine, replay->last_time);
     return replay->last_time;
+}
+
+static uint64_t replay_clock(struct input_source *source, struct machine *machine)
+{
+    struct replay_source *replay = (struct replay_source *)source;
+    return replay_time(replay, machine, INPUT_CLOCK, replay->clock_unit);
+}
+
+static uint64_t replay_time_stamp(struct input_source *source, struct machine *machine)
+{
+    struct replay_source *replay = (struct replay_source *)source;
+    const uint64_t unit = replay->clock_unit;
+    return replay_time(replay, machine, INPUT_TSC, unit < CLOCK_UNIT_TSC ? unit : CLOCK_UNIT_TSC);
 }
 
 static int decode_delivery(struct replay_source *replay, struct machine *machine,
@@ -296,6 +310,7 @@ static const struct input_source_ops replay_ops = {
     .name = "replay",
     .replays = true,
     .clock = replay_clock,
+    .time_stamp = replay_time_stamp,
     .poll = replay_poll,
     .wait = replay_wait,
     .plan = replay_plan,

@@ -3,8 +3,8 @@
  * vmm/cpu (the software CPU). A machine can change engine at any exit: both work on the same host
  * mapping of RAM and exchange struct vcpu_state.
  *
- * Protocol. engine_run() executes until the first exit and describes it. For PIO_IN and MMIO_READ
- * the caller finds the value and gives it to engine_complete(); for every other exit
+ * Protocol. engine_run() executes until the first exit and describes it. For PIO_IN, MMIO_READ and
+ * TIME the caller finds the value and gives it to engine_complete(); for every other exit
  * engine_complete() is called with value 0. Only then is the exiting instruction finished and the
  * state exportable. When the instruction makes further accesses (string I/O, an access split in
  * pieces, a read-modify-write on MMIO), engine_complete() returns ENGINE_MORE and the next
@@ -16,8 +16,8 @@
  *  - MMIO (a physical address that is not RAM): naturally split pieces of at most 8 bytes, low
  * address first, never crossing a page; the value of a write is zero-extended;
  *  - HLT: state.halted is set and RIP is after the instruction;
- *  - CPUID, RDMSR, WRMSR, RDTSC, INVLPG, moves to control registers: handled by the engine, no
- * exit (but for EXIT_KICK).
+ *  - CPUID, RDMSR, WRMSR, INVLPG, moves to control registers: handled by the engine, no exit (but
+ * for EXIT_KICK). RDTSC and the TSC MSR, too, unless time_exits is set.
  */
 #ifndef VMM_ENGINE_H
 #define VMM_ENGINE_H
@@ -49,6 +49,7 @@ enum exit_kind {
     EXIT_SPACE,      /* BREAK_SPACE: CR3 has just been given another value */
     EXIT_MATCH,      /* request.match: the next boundary where these registers stand */
     EXIT_PAUSE,      /* request.stop_at_pause: a loop of PAUSEs */
+    EXIT_TIME,       /* time_exits: an instruction needs virtual time, in ns; as EXIT_PIO_IN */
     EXIT_UNEMULATED, /* kvm: the software CPU is to execute the instruction at RIP, of which nothing
                         is done: the host could not, or left the state uncertain at a kick, which
                         comes again behind it */
@@ -193,6 +194,9 @@ struct engine {
      * after it. The caller may set it to 0. */
     uint64_t delivered;
     uint64_t delivered_retired;
+    /* RDTSC, RDTSCP and accesses to the TSC MSR end the run with EXIT_TIME, whose answer takes the
+     * place of time_base. Set by the caller. */
+    bool time_exits;
     /* Which of the machine's vCPUs the state is of, and how many there are: what CPUID tells. Set
      * by the caller; a `vcpu_count` of 0 means one. */
     uint8_t vcpu, vcpu_count;

@@ -141,7 +141,7 @@ static inline uint16_t flags_from_rflags(uint64_t rflags)
 /* ---- The CPU -------------------------------------------------------------------------------- */
 
 /* What longjmp to cpu->escape carries. */
-enum { CPU_JUMP_FAULT = 1, CPU_JUMP_MMIO_READ, CPU_JUMP_PIO_READ, CPU_JUMP_STOP };
+enum { CPU_JUMP_FAULT = 1, CPU_JUMP_MMIO_READ, CPU_JUMP_PIO_READ, CPU_JUMP_TIME, CPU_JUMP_STOP };
 
 enum { CPU_MAX_ACCESSES = 72 }; /* FXSAVE to MMIO is 64 pieces of 8 bytes */
 
@@ -150,6 +150,7 @@ struct pending_access {
     uint64_t value;
     uint8_t size;
     bool is_port;
+    bool is_time; /* no address: virtual time (msr.c) */
 };
 
 /* What run_request.match asks for (match.c). */
@@ -328,8 +329,6 @@ uint64_t cpu_get_rflags(const struct cpu *cpu);        /* arithmetic flags joine
 void cpu_set_rflags(struct cpu *cpu, uint64_t rflags); /* all bits, unchecked */
 /* Transfers control inside the current code segment; checks CS limit or canonical form (#GP). */
 void cpu_jump(struct cpu *cpu, uint64_t rip);
-/* Guest TSC now, from retired instructions (engine.h). */
-uint64_t cpu_tsc(const struct cpu *cpu);
 
 /* ---- Memory (mmu.c; inline hit paths in access.h) ------------------------------------------- */
 

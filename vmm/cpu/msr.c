@@ -10,10 +10,21 @@
 #define APIC_BASE_ENABLE   (1ull << 11)
 #define EFER_WRITABLE      (EFER_SCE | EFER_LME | EFER_NXE)
 
-uint64_t cpu_tsc(const struct cpu *cpu)
+/* Where the caller is asked, the instruction is abandoned and executed again with the answer, as a
+ * port read is (io.c). */
+static uint64_t virtual_time(struct cpu *cpu)
 {
-    const struct engine *engine = &cpu->engine;
-    return vcpu_tsc(&cpu->s, engine->time_base + (engine->retired - engine->retired_base));
+    if (!cpu->engine.time_exits)
+        return cpu->engine.time_base + (cpu->engine.retired - cpu->engine.retired_base);
+    if (cpu->read_next < cpu->read_count)
+        return cpu->reads[cpu->read_next++].value;
+    cpu->reads[cpu->read_count++] = (struct pending_access){.size = 8, .is_time = true};
+    longjmp(*cpu->escape, CPU_JUMP_TIME);
+}
+
+static uint64_t time_stamp(struct cpu *cpu)
+{
+    return vcpu_tsc(&cpu->s, virtual_time(cpu));
 }
 
 static _Noreturn void general_protection(struct cpu *cpu)
@@ -27,7 +38,7 @@ static uint64_t read_msr(struct cpu *cpu, uint32_t index)
     const struct vcpu_state *s = &cpu->s;
     switch (index) {
     case MSR_TSC:
-        return cpu_tsc(cpu);
+        return time_stamp(cpu);
     case MSR_APIC_BASE:
         return s->apic_base;
     case MSR_SYSENTER_CS:
@@ -106,7 +117,7 @@ static void write_msr(struct cpu *cpu, const struct insn *insn, uint32_t index, 
     struct vcpu_state *s = &cpu->s;
     switch (index) {
     case MSR_TSC:
-        s->tsc_offset += value - cpu_tsc(cpu);
+        s->tsc_offset += value - time_stamp(cpu);
         break;
     case MSR_APIC_BASE:
         write_apic_base(cpu, insn, value);
@@ -186,14 +197,14 @@ void op_rdtsc(struct cpu *cpu, const struct insn *insn)
 {
     (void)insn;
     require_time_stamp(cpu);
-    set_edx_eax(cpu, cpu_tsc(cpu));
+    set_edx_eax(cpu, time_stamp(cpu));
 }
 
 void op_rdtscp(struct cpu *cpu, const struct insn *insn)
 {
     (void)insn;
     require_time_stamp(cpu);
-    set_edx_eax(cpu, cpu_tsc(cpu));
+    set_edx_eax(cpu, time_stamp(cpu));
     cpu->s.gpr[RCX] = (uint32_t)cpu->s.tsc_aux;
 }
 

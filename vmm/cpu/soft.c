@@ -54,7 +54,7 @@ bool cpu_report_access(struct cpu *cpu, struct vcpu_exit *exit)
     if (is_write)
         exit->kind = access->is_port ? EXIT_PIO_OUT : EXIT_MMIO_WRITE;
     else
-        exit->kind = access->is_port ? EXIT_PIO_IN : EXIT_MMIO_READ;
+        exit->kind = access->is_time ? EXIT_TIME : access->is_port ? EXIT_PIO_IN : EXIT_MMIO_READ;
     exit->size = access->size;
     exit->address = access->address;
     exit->value = is_write ? access->value : 0;

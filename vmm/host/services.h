@@ -32,6 +32,7 @@ enum input_kind {
     INPUT_PACKET = 10,    /* async: a network frame */
     INPUT_LINK = 11,      /* sync: the host link that a sent frame left by; which links live */
     INPUT_TURN = 13,      /* async: another vCPU runs; `device` says which */
+    INPUT_TSC = 14,       /* sync: virtual time for the time stamp counter, ns */
     INPUT_KIND_COUNT
 };
 

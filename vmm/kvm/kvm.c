@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "vmm/arch/msr.h"
@@ -184,6 +185,21 @@ static void report_access(struct kvm_engine *kvm, struct vcpu_exit *exit)
     }
 }
 
+/*
+ * KVM_RUN. A host that runs ring 3 of the guest in its own ring 3 may not look at the guest's
+ * CR4.TSD, but keeps a process from RDTSC that asks for it.
+ */
+static int enter_guest(const struct kvm_engine *kvm)
+{
+    if (!kvm->host_traps_tsc)
+        return ioctl(kvm->vcpu, KVM_RUN, 0);
+    prctl(PR_SET_TSC, PR_TSC_SIGSEGV);
+    int result = ioctl(kvm->vcpu, KVM_RUN, 0), reason = errno;
+    prctl(PR_SET_TSC, PR_TSC_ENABLE);
+    errno = reason;
+    return result;
+}
+
 /* Enters the guest once. 1: an exit is in kvm->run, 0: interrupted by a kick, -1: error. */
 static int enter(struct kvm_engine *kvm, struct error *error)
 {
@@ -191,7 +207,7 @@ static int enter(struct kvm_engine *kvm, struct error *error)
         kvm->run->immediate_exit = 0;
         if (atomic_load(&kvm->kicked))
             kvm->run->immediate_exit = 1;
-        if (ioctl(kvm->vcpu, KVM_RUN, 0) == 0)
+        if (enter_guest(kvm) == 0)
             return 1;
         if (errno != EINTR && errno != EAGAIN)
             return error_set_errno(error, "kvm: KVM_RUN failed");

@@ -28,6 +28,8 @@ struct kvm_engine {
     bool exit_waiting; /* completion already produced the next exit */
     uint64_t exit_rip; /* where the access was reported */
 
+    bool host_traps_tsc; /* the host's own ring 3 is kept from RDTSC while the guest runs */
+
     pthread_t thread; /* the one in run() */
     atomic_bool in_run;
     atomic_int kicked;

@@ -46,6 +46,7 @@ struct paired_engine {
     uint64_t trap;           /* on_kvm: LSTAR in KVM */
     uint64_t time_base;      /* that the software CPU was told last */
     bool int1_is_trap;       /* RIP is after it, not at it */
+    bool traps_tsc;          /* RDTSC can be made to leave ring 3 */
     uint64_t piece;          /* instructions between looks at whether KVM could go on */
     atomic_int kicked;
 };
@@ -121,14 +122,14 @@ static int move_to_kvm(struct paired_engine *pair, struct error *error)
     struct vcpu_state state;
     if (pair->soft->ops->export_state(pair->soft, &state, error) < 0)
         return -1;
-    if (!is_plain_user(&state) || !has_selectors_of_host(&state))
+    if (!is_plain_user(&state) || !has_selectors_of_host(&state) || !pair->traps_tsc)
         return 0;
     pair->trap = find_trap(pair, &state);
     if (!pair->trap)
         return 0;
     pair->guest = state;
     state.idt.limit = 0;
-    state.cr4 |= CR4_UMIP;
+    state.cr4 |= CR4_UMIP | CR4_TSD;
     state.tr.limit = 0; /* no permission map */
     state.lstar = pair->trap;
     state.sfmask = FLAG_IF;
@@ -290,6 +291,7 @@ static void tell_time(struct paired_engine *pair)
         pair->soft->retired_base = pair->soft->retired;
     }
     pair->soft->time_base = pair->time_base;
+    pair->soft->time_exits = pair->engine.time_exits;
 }
 
 /* A lowered CR8 ends the run as on KVM. */
@@ -464,27 +466,45 @@ static const struct engine_ops paired_ops = {
     .set_personality = paired_set_personality,
 };
 
-/* A #DB in ring 3 that the debug registers have no part in. */
-static int find_out_int1(struct paired_engine *pair, struct error *error)
+/* Executes an instruction in ring 3 as the guest's would be, and tells where RIP is when it has
+ * left ring 3; 0: it has not. */
+static int try_in_ring_3(
+    struct trial *trial, const uint8_t *code, size_t size, uint64_t *rip, struct error *error)
 {
-    static const uint8_t code[] = {OPCODE_INT1};
-    struct trial trial;
+    struct engine *engine = trial->engine;
     struct vcpu_state state;
     struct vcpu_exit exit;
+    trial_state(trial, &state, 3);
+    state.rflags = FLAG_ONE | FLAG_IF;
+    state.cr4 |= CR4_TSD;
+    state.idt.limit = 0;
+    memory_write(&trial->memory, state.rip, code, size);
+    if (engine->ops->import_state(engine, &state, error) < 0 ||
+        trial_run(trial, &exit, error) < 0 || engine->ops->export_state(engine, &state, error) < 0)
+        return -1;
+    *rip = exit.kind == EXIT_SHUTDOWN ? state.rip : 0;
+    return 0;
+}
+
+/* What differs from host to host and is to be known in advance. */
+static int find_out(struct paired_engine *pair, struct error *error)
+{
+    static const uint8_t int1[] = {OPCODE_INT1}, rdtsc[] = {0x0f, 0x31, 0x0f, 0x0b};
+    struct trial trial;
+    uint64_t rip;
     if (!trial_open(&trial, error))
         return -1;
-    struct engine *engine = trial.engine;
-    trial_state(&trial, &state, 3);
-    state.rflags = FLAG_ONE | FLAG_IF;
-    state.idt.limit = 0;
-    int result = -1;
-    if (memory_write(&trial.memory, state.rip, code, sizeof code) &&
-        engine->ops->import_state(engine, &state, error) == 0 &&
-        trial_run(&trial, &exit, error) == 0)
-        result = engine->ops->export_state(engine, &state, error);
-    if (result == 0 && exit.kind != EXIT_SHUTDOWN)
+    int result = try_in_ring_3(&trial, int1, sizeof int1, &rip, error);
+    if (result == 0 && !rip)
         result = error_set(error, "kvm: INT1 in ring 3 does not leave it: use --engine soft");
-    pair->int1_is_trap = state.rip == TRIAL_CODE + INT1_LENGTH;
+    pair->int1_is_trap = rip == TRIAL_CODE + INT1_LENGTH;
+    bool *const host_traps[] = {&((struct kvm_engine *)trial.engine)->host_traps_tsc,
+        &((struct kvm_engine *)pair->kvm)->host_traps_tsc};
+    for (unsigned i = 0; i < 2 && result == 0 && !pair->traps_tsc; i++) {
+        *host_traps[0] = *host_traps[1] = i;
+        result = try_in_ring_3(&trial, rdtsc, sizeof rdtsc, &rip, error);
+        pair->traps_tsc = rip == TRIAL_CODE;
+    }
     trial_close(&trial);
     return result;
 }
@@ -502,7 +522,7 @@ struct engine *paired_create(
     pair->piece = options->eager_kvm ? 1 : PIECE;
     pair->kvm = kvm_create(memory, error);
     pair->soft = pair->kvm ? soft_create(memory, options, error) : NULL;
-    if (!pair->soft || find_out_int1(pair, error) < 0) {
+    if (!pair->soft || find_out(pair, error) < 0) {
         paired_destroy(&pair->engine);
         return NULL;
     }

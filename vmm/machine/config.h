@@ -36,7 +36,8 @@
  *      on the software CPU an access of a device takes virtual time, and the TSC counts at 2 GHz;
  *      MSRs that kernels read unasked are there;
  *      a BIOS's data area, map and tables, fw_cfg; Multiboot before the ELF64 entry, with the
- *      kernel's name in the command line
+ *      kernel's name in the command line;
+ *      beside KVM reads of the time stamp counter are events
  */
 enum { MACHINE_VERSION = 4, MACHINE_VERSION_UNSAID = 1 };
 
@@ -64,6 +65,7 @@ struct machine_config {
     unsigned net_fault_count;
     bool reboot;                    /* a reset starts the guest again; off: it ends the run */
     bool panic_exit;                /* a kernel panic on the serial console ends the run */
+    bool tsc_is_input;              /* reads of the time stamp counter are events (EVENT_TSC) */
     int64_t start_time;             /* the RTC's time at power-on, seconds since 1970 UTC */
     struct personality personality; /* whose rules the CPU follows */
     struct host_cpu host;           /* where it was recorded; vendor "": the trace does not say */

@@ -37,8 +37,18 @@ struct engine *engines_paired(struct memory *memory, struct error *error)
     return paired_create(memory, &wanted, error);
 }
 
-struct engine *engines_kvm(
-    struct memory *memory, const struct personality *personality, struct error *error)
+static bool kvm_is_alone(void)
+{
+    return environment_has("HINDSIGHT_KVM", "alone") || probe_ring0_exact();
+}
+
+bool engines_kvm_sees_tsc(void)
+{
+    return !kvm_is_alone();
+}
+
+struct engine *engines_kvm(struct memory *memory, const struct personality *personality,
+    bool tsc_is_input, struct error *error)
 {
     struct host_cpu host;
     host_cpu_identify(&host);
@@ -51,7 +61,12 @@ struct engine *engines_kvm(
             text, host.vendor);
         return NULL;
     }
-    bool alone = environment_has("HINDSIGHT_KVM", "alone") || probe_ring0_exact();
+    const bool alone = kvm_is_alone();
+    if (alone && tsc_is_input) {
+        error_set(error, "kvm: the guest reads the time stamp counter as an input, which this "
+                         "host's KVM cannot stop it at: use --engine soft");
+        return NULL;
+    }
     struct engine *engine = alone ? kvm_create(memory, error) : engines_paired(memory, error);
     if (engine)
         engine_set_personality(engine, *personality);

@@ -1,7 +1,7 @@
 /*
  * Which engine a machine gets. The only place that knows all of them, and the only one below cli/
- * that reads the environment; what stands there never changes a guest's run, only how it is
- * executed:
+ * that reads the environment; what stands there changes how a guest is executed, and its run only
+ * in what the trace says (whether reads of the time stamp counter are inputs):
  *
  *   HINDSIGHT_NATIVE=eager|off   translate every block into host code, or none
  *   HINDSIGHT_KVM=alone          KVM runs everything it can, however well
@@ -15,9 +15,12 @@
 /* The software CPU. */
 struct engine *engines_soft(struct memory *memory, struct error *error);
 /* KVM: with the software CPU for ring 0, unless this host's KVM executes that exactly. Refuses the
- * rules of another maker's CPU. */
-struct engine *engines_kvm(
-    struct memory *memory, const struct personality *personality, struct error *error);
+ * rules of another maker's CPU, and reads of the time stamp counter as inputs where it does not see
+ * them. */
+struct engine *engines_kvm(struct memory *memory, const struct personality *personality,
+    bool tsc_is_input, struct error *error);
+/* Does engines_kvm() see every read of the time stamp counter? */
+bool engines_kvm_sees_tsc(void);
 /* KVM with the software CPU for ring 0, on every host. */
 struct engine *engines_paired(struct memory *memory, struct error *error);
 

@@ -20,6 +20,7 @@ const char *event_kind_name(enum event_kind kind)
         [EVENT_PACKET] = "packet",
         [EVENT_TURN] = "turn",
         [EVENT_NMI] = "nmi",
+        [EVENT_TSC] = "tsc",
     };
     const char *name = kind < EVENT_KIND_COUNT ? names[kind] : 0;
     return name ? name : "?";
@@ -40,6 +41,7 @@ const char *input_kind_name(enum input_kind kind)
         [INPUT_PACKET] = "packet",
         [INPUT_LINK] = "link",
         [INPUT_TURN] = "turn",
+        [INPUT_TSC] = "tsc",
     };
     const char *name = kind < INPUT_KIND_COUNT ? names[kind] : 0;
     return name ? name : "?";

@@ -25,6 +25,7 @@ enum event_kind {
     EVENT_PACKET = 13,  /* address = NIC; value = digest of the frame */
     EVENT_TURN = 14,    /* value = the vCPU that runs from here on */
     EVENT_NMI = 15,     /* delivered */
+    EVENT_TSC = 16,     /* value = virtual time, ns, that RDTSC or the TSC MSR is to show */
     EVENT_KIND_COUNT
 };
 

@@ -34,6 +34,8 @@ const char *input_kind_name(enum input_kind kind); /* "clock", ...; "?" out of r
 /* A clock sample is written in these units, ns: an engine that counts has exact time; the host's
  * clock is sampled no finer than an exit takes. */
 enum { CLOCK_UNIT_COUNTED = 1, CLOCK_UNIT_HOST = 256 };
+/* ... and for the time stamp counter in these, where they are finer. */
+enum { CLOCK_UNIT_TSC = 16 };
 
 enum { DELIVERY_MAX = 2048 };
 
@@ -89,6 +91,8 @@ struct input_source_ops {
      * replay that finds no answer marks the machine as diverged (machine_fail) and returns the
      * last. */
     uint64_t (*clock)(struct input_source *source, struct machine *machine);
+    /* The same for the time stamp counter, in finer units. NULL: as clock(). */
+    uint64_t (*time_stamp)(struct input_source *source, struct machine *machine);
 
     /* Async input due now, at the current event: 1 filled, 0 none, -1 error. */
     int (*poll)(struct input_source *source, struct machine *machine, struct delivery *delivery,
@@ -126,5 +130,11 @@ struct input_source_ops {
 struct input_source {
     const struct input_source_ops *ops;
 };
+
+static inline uint64_t input_time_stamp(struct input_source *source, struct machine *machine)
+{
+    const struct input_source_ops *ops = source->ops;
+    return ops->time_stamp ? ops->time_stamp(source, machine) : ops->clock(source, machine);
+}
 
 #endif

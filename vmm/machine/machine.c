@@ -59,6 +59,8 @@ const char *stop_reason_name(enum stop_reason reason)
 static uint64_t sample_clock(void *context)
 {
     struct machine *machine = context;
+    if (machine->run.reads_tsc)
+        return input_time_stamp(machine->source, machine);
     return machine->source->ops->clock(machine->source, machine);
 }
 
@@ -78,6 +80,7 @@ struct engine *machine_soft(struct machine *machine, struct error *error)
         engine_set_personality(machine->soft, machine->config->personality);
         machine->soft->vcpu_count = (uint8_t)machine->config->cpus;
         machine->soft->vcpu = (uint8_t)machine->current;
+        machine->soft->time_exits = machine->config->tsc_is_input;
     }
     return machine->soft;
 }
@@ -91,11 +94,15 @@ static int create_engine(struct machine *machine, const char *name, struct error
     if (strcmp(name, "soft") == 0)
         machine->home = machine_soft(machine, error);
     else if (strcmp(name, "kvm") == 0)
-        machine->home = engines_kvm(&machine->memory, &machine->config->personality, error);
+        machine->home = engines_kvm(
+            &machine->memory, &machine->config->personality, machine->config->tsc_is_input, error);
     else
         return error_set(error, "'%s' is not an engine: kvm or soft", name);
     machine->engine = machine->home;
-    return machine->home ? 0 : -1;
+    if (!machine->home)
+        return -1;
+    machine->home->time_exits = machine->config->tsc_is_input;
+    return 0;
 }
 
 /* Clears KVM's log of what the loader and the creation wrote. */

@@ -110,6 +110,7 @@ struct machine_run {
     struct vcpu_exit hit;      /* of STOP_BREAKPOINT: `hits` by index in the breakpoints' list */
     uint64_t retired_limit;    /* see machine_limit() */
     struct timer limit;        /* --max-time */
+    bool reads_tsc;            /* the clock is being sampled for the time stamp counter */
     bool pending_more;         /* the exiting instruction has further accesses to make */
     bool assisted;             /* the software CPU helped KVM out since the last event */
     bool reset_requested;      /* by a device: done when the exiting instruction is complete */

@@ -280,6 +280,21 @@ static int serve_access(struct machine *machine, struct error *error)
     return resets ? machine_reset(machine, error) : 0;
 }
 
+static int serve_time(struct machine *machine, struct error *error)
+{
+    struct engine *engine = machine->engine;
+    machine->run.reads_tsc = true;
+    struct machine_event event = {.kind = EVENT_TSC, .value = clock_now(&machine->clock)};
+    machine->run.reads_tsc = false;
+    if (engine->ops->complete(engine, event.value, error) < 0)
+        return -1;
+    if (machine->run.device_failed) {
+        *error = machine->run.device_error;
+        return -1;
+    }
+    return emit(machine, &event, true, error);
+}
+
 static int serve_halt(struct machine *machine, struct error *error)
 {
     struct engine *engine = machine->engine;
@@ -366,6 +381,8 @@ static int serve(struct machine *machine, const struct run_plan *plan, struct po
     case EXIT_MMIO_READ:
     case EXIT_MMIO_WRITE:
         return serve_access(machine, error);
+    case EXIT_TIME:
+        return serve_time(machine, error);
     case EXIT_HLT:
         return serve_halt(machine, error);
     case EXIT_SHUTDOWN:

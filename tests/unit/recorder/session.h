@@ -15,6 +15,7 @@
 
 #include "recorder/recorder.h"
 #include "replay/replay.h"
+#include "vmm/machine/engines.h"
 #include "vmm/machine/live.h"
 #include "vmm/machine/probe.h"
 
@@ -78,6 +79,7 @@ static inline void session_start_with(struct session *session, const char *engin
     session->config.pace = PACE_FAST;
     session->config.start_time = 1000000000;
     strcpy(session->config.command_line, command_line);
+    session->config.tsc_is_input = strcmp(engine, "kvm") == 0 && engines_kvm_sees_tsc();
     if (configure)
         configure(&session->config);
     load_guest(guest, &session->kernel);

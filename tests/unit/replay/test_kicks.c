@@ -189,6 +189,22 @@ static void on_kvm(void **state)
     check_all("kvm");
 }
 
+/* Where flags between iterations and RF are at stake. ROUNDS in the environment: how often. */
+static void repetitions_and_single_steps_on_kvm(void **state)
+{
+    const char *wanted = getenv("ROUNDS");
+    const long rounds = wanted ? strtol(wanted, NULL, 10) : 2;
+    (void)state;
+    if (!kvm_is_usable()) {
+        printf("skipped: no usable /dev/kvm\n");
+        skip();
+    }
+    for (long i = 0; i < rounds; i++) {
+        check("kvm", "repeat", "rounds=2 user=20 count=3000");
+        check("kvm", "cpu_step", "");
+    }
+}
+
 static int keep_kind(
     void *context, struct machine *machine, const struct machine_event *event, struct error *error)
 {
@@ -241,6 +257,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(on_the_software_cpu),
         cmocka_unit_test(on_kvm),
+        cmocka_unit_test(repetitions_and_single_steps_on_kvm),
         cmocka_unit_test(an_interrupt_may_be_the_last_event),
         cmocka_unit_test(landings_of_the_software_cpu_on_kvm),
     };
