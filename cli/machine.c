@@ -47,6 +47,8 @@ const char cli_machine_help[] =
     "  --turn LEAST..MOST     instructions that one runs before another may (1K..100K)\n"
     "  --cpu-rules amd|intel  whose undefined results the guest gets: with --engine soft AMD's by\n"
     "                         default, with kvm always those of the host\n"
+    "  --store-buffers        with --cpus: stores become visible to other vCPUs later, so that a\n"
+    "                         missing fence shows; slower\n"
     "  --seed N               seed for what the machine chooses at random\n"
     "  --no-reboot            a reset ends the run instead of starting the guest again\n"
     "  --panic-exit on|off    a Linux kernel panic on the serial port ends the run with status 1\n"
@@ -269,6 +271,9 @@ int cli_machine_option(
     case CLI_CPU_RULES:
         result = set_cpu_rules(setup, value, error);
         break;
+    case CLI_STORE_BUFFERS:
+        setup->config.store_buffers = true;
+        break;
     case CLI_SEED:
         result = parse_integer("--seed", value, &setup->config.seed, error);
         break;
@@ -363,6 +368,8 @@ int cli_machine_load(struct cli_machine *setup, struct error *error)
 {
     if (!setup->kernel_path)
         return error_set(error, "no kernel: give one with --kernel FILE");
+    if (setup->config.store_buffers && setup->config.cpus == 1)
+        return error_set(error, "--store-buffers is for several vCPUs: give --cpus N");
     if (setup->config.memory_count == 0 && add_memory(setup, "128M", error) < 0)
         return -1;
     if (!setup->pace_given)

@@ -48,6 +48,7 @@ struct cli_machine {
         {"pace", required_argument, NULL, CLI_PACE},                                              \
         {"max-time", required_argument, NULL, CLI_MAX_TIME},                                      \
         {"cpus", required_argument, NULL, CLI_CPUS}, {"turn", required_argument, NULL, CLI_TURN}, \
+        {"store-buffers", no_argument, NULL, CLI_STORE_BUFFERS},                                  \
         {"start-time", required_argument, NULL, CLI_START_TIME},                                  \
         {"cpu-rules", required_argument, NULL, CLI_CPU_RULES},                                    \
         {"disk", required_argument, NULL, CLI_DISK},                                              \
@@ -71,6 +72,7 @@ enum {
     CLI_MAX_TIME,
     CLI_CPUS,
     CLI_TURN,
+    CLI_STORE_BUFFERS,
     CLI_START_TIME,
     CLI_SEED,
     CLI_DISK,

@@ -46,6 +46,24 @@ cmp <(turns "$work/race.hst") <(turns "$work/again.hst") || fail "the same seed 
 [ "$(turns "$work/race.hst" | wc -l)" -gt 20 ] || fail "there are no turns to compare"
 echo "seed $lost loses an update, each time"
 
-hindsight record "${on[@]}" --cpus 2 --kernel "$GUESTS/race.elf" --append 'bug=1 rounds=2000' -o "$work/t.hst"
-[ "$status" -eq 0 ] || fail "turns alone reorder no store: status $status"
+# race BUG STATUS ARGUMENT...: the race guest ends with this status, and its replay is identical.
+race()
+{
+    local bug=$1 wanted=$2
+    shift 2
+    hindsight record "${on[@]}" --cpus 2 --kernel "$GUESTS/race.elf" --append "bug=$bug rounds=500" \
+        -o "$work/t.hst" "$@"
+    [ "$status" -eq "$wanted" ] || fail "bug $bug, $*: status $status, not $wanted"
+    identical "$work/t.hst"
+}
+for seed in 1 2 3; do
+    race 1 0 --seed $seed
+    race 1 19 --seed $seed --store-buffers
+    race 2 0 --seed $seed --store-buffers
+done
+"$BUILD/bin/timeline_walk" "$work/t.hst" 100 1 >"$work/out" || fail "a walk with store buffers"
+hindsight record "${on[@]}" --cpus 4 --store-buffers --kernel "$GUESTS/smp.elf" -o "$work/t.hst"
+grep -q 'counter with a lock 8000' "$work/out" || fail "locks do not hold with store buffers"
 identical "$work/t.hst"
+refused 1 'several vCPUs' run "${on[@]}" --store-buffers --kernel "$GUESTS/hello.elf"
+echo "a missing fence shows with store buffers, and never without them or with the fence"

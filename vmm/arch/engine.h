@@ -172,6 +172,11 @@ struct engine_ops {
     /* Another engine ran in the meantime: decoded code is dropped. What that engine wrote is in its
      * own list of written pages, not in this one's. NULL: nothing is decoded. */
     void (*forget_code)(struct engine *engine);
+    /* With store buffers: the running vCPU's turn ends; what a checkpoint needs beside states. May
+     * be NULL. */
+    void (*end_turn)(struct engine *engine);
+    void (*save_stores)(const struct engine *engine, struct buffer *out);
+    void (*restore_stores)(struct engine *engine, struct reader *in);
     /* Whose rules it follows from now on, that of the model before the first call. The caller has
      * checked the personality. NULL: an engine that runs on the host's own CPU alone. */
     void (*set_personality)(struct engine *engine, struct personality personality);
@@ -309,6 +314,9 @@ struct engine_options {
     enum native_use { NATIVE_WARM, NATIVE_EAGER, NATIVE_NEVER } native;
     /* Paired KVM enters ring 3 wherever it may, however short the stay. */
     bool eager_kvm;
+    /* The software CPU keeps stores back from other vCPUs, as a generator with this seed says. */
+    bool store_buffers;
+    uint64_t seed;
 };
 
 #endif

@@ -235,6 +235,7 @@ struct cpu {
 
     uint8_t *written; /* a bit for each page of RAM, by host offset: written since it was taken */
 
+    struct stores *stores; /* store buffers (stores.h); NULL: none */
     struct block_cache *blocks;
     struct simd_code *simd;
     struct native *native; /* NULL: blocks are only interpreted */

@@ -2,6 +2,7 @@
 
 #include "vmm/cpu/descriptor.h"
 #include "vmm/cpu/task.h"
+#include "vmm/cpu/stores.h"
 
 #define DR7_GD (1ull << 13)
 enum { ERROR_EXTERNAL = 1, ERROR_IDT = 2 };
@@ -210,6 +211,8 @@ static void enter_protected_mode(struct cpu *cpu, const struct interrupt *interr
 
 void interrupt_enter(struct cpu *cpu, const struct interrupt *interrupt)
 {
+    if (cpu->stores)
+        stores_drain(cpu);
     if (cpu->s.rflags & FLAG_VM)
         cpu_stop_unimplemented(cpu, NULL, "interrupt in virtual-8086 mode");
     if (cpu->s.cr0 & CR0_PE)

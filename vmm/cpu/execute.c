@@ -1,5 +1,6 @@
 /* The dispatcher: boundaries between instructions, and how blocks and single steps are run. */
 #include "vmm/cpu/execute.h"
+#include "vmm/cpu/stores.h"
 
 #include <string.h>
 
@@ -33,12 +34,23 @@ void op_too_long(struct cpu *cpu, const struct insn *insn)
 
 /* ---- Forms for any instruction -------------------------------------------------------------- */
 
+/* Where stores wait in buffers, some instructions find them empty and leave them so. */
+static inline void call_handler(struct cpu *cpu, const struct insn *insn)
+{
+    bool ordered = UNLIKELY(cpu->stores != NULL) && stores_are_ordered_by(insn);
+    if (ordered)
+        stores_drain(cpu);
+    insn->handler(cpu, insn);
+    if (ordered)
+        stores_drain(cpu);
+}
+
 static inline void run_handler(struct cpu *cpu, const struct op *op)
 {
     cpu->current = op;
     cpu->s.rip = cpu->block_rip + op->offset;
     cpu->engine.retired = cpu->slice_end - (uint64_t)cpu->countdown - op->remaining;
-    op->insn.handler(cpu, &op->insn);
+    call_handler(cpu, &op->insn);
 }
 
 bool exec_handler(struct cpu *cpu, const struct op *op)
@@ -292,11 +304,15 @@ static void fetch_instruction(struct cpu *cpu, struct insn *insn)
     linear = code_linear(cpu, cpu->s.rip);
     unsigned offset = (unsigned)(linear % PAGE_SIZE), first = (unsigned)PAGE_SIZE - offset;
     const uint8_t *host = fetch_page(cpu, linear, &gpa);
+    if (cpu->stores)
+        stores_before_fetch(cpu, gpa);
     if (insn_decode(host + offset, first, cpu->code64, cpu->code_size, cpu_is_intel(cpu), insn) ==
         DECODE_MORE) {
         memcpy(bytes, host + offset, first);
         linear = code_linear(cpu, cpu->s.rip + first);
         host = fetch_page(cpu, linear, &gpa);
+        if (cpu->stores)
+            stores_before_fetch(cpu, gpa);
         memcpy(bytes + first, host, INSN_MAX_LENGTH);
         insn_decode(
             bytes, first + INSN_MAX_LENGTH, cpu->code64, cpu->code_size, cpu_is_intel(cpu), insn);
@@ -370,7 +386,7 @@ void cpu_step(struct cpu *cpu)
     cpu->countdown = 0;
     cpu->current = &one;
     cpu->read_next = 0;
-    insn.handler(cpu, &insn);
+    call_handler(cpu, &insn);
     bool jumped = cpu->jumped;
     if (!jumped)
         cpu->s.rip += insn.length;
@@ -420,6 +436,8 @@ static struct block *find_block(struct cpu *cpu, unsigned mode)
     else
         fetch_page(cpu, linear, &gpa);
     gpa |= linear % PAGE_SIZE;
+    if (cpu->stores)
+        stores_before_fetch(cpu, gpa);
     struct block *block = block_find(cpu->blocks, gpa << 8 | mode);
     if (block)
         return block;

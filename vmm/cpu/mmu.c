@@ -2,6 +2,7 @@
 
 #include "vmm/cpu/access.h"
 #include "vmm/cpu/paging.h"
+#include "vmm/cpu/stores.h"
 
 /* tlb_entry.flags */
 enum {
@@ -164,7 +165,7 @@ static __attribute__((noinline)) const struct tlb_entry *fill(
     }
     flags |= entry->flags & ENTRY_LOGGED;
     const uint8_t *host = memory_at(cpu->memory, translation.gpa, PAGE_SIZE);
-    bool slow = !host;
+    bool slow = !host || (cpu->stores && kind != ACCESS_EXECUTE);
     if (host)
         flags |= ENTRY_RAM;
     if (kind != ACCESS_EXECUTE && (cpu->watching || (cpu->s.dr7 & 0xff)) &&
@@ -251,8 +252,12 @@ static void load_piece(
         watch_access(cpu, linear, gpa, size, false);
     if (entry->flags & ENTRY_RAM) {
         memcpy(data, (const uint8_t *)(uintptr_t)(linear + entry->addend), size);
+        if (cpu->stores)
+            stores_forward(cpu, gpa, data, size);
         return;
     }
+    if (cpu->stores)
+        stores_drain(cpu);
     while (size) {
         unsigned piece = piece_size(size);
         uint64_t value = mmio_read(cpu, gpa, piece);
@@ -271,6 +276,12 @@ static void store_piece(struct cpu *cpu, const struct tlb_entry *entry, uint64_t
     bool slow = entry->page != (linear & PAGE_MASK);
     if (entry->flags & ENTRY_WATCHED)
         watch_access(cpu, linear, gpa, size, true);
+    if (cpu->stores && (entry->flags & ENTRY_RAM)) {
+        stores_put(cpu, gpa, data, size);
+        return;
+    }
+    if (cpu->stores)
+        stores_drain(cpu);
     if (entry->flags & ENTRY_RAM) {
         memcpy((uint8_t *)(uintptr_t)(linear + entry->addend), data, size);
         if (slow)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "vmm/arch/cpuid.h"
+#include "vmm/cpu/stores.h"
 
 enum {
     PTE_P = 1 << 0,
@@ -31,6 +32,8 @@ static uint64_t read_entry(const struct cpu *cpu, uint64_t gpa, unsigned size)
     if (!host)
         return size == 4 ? UINT32_MAX : UINT64_MAX;
     memcpy(&entry, host, size);
+    if (cpu->stores)
+        stores_forward(cpu, gpa, (uint8_t *)&entry, size);
     return entry;
 }
 

@@ -8,6 +8,7 @@
 #include "vmm/cpu/dispatch.h"
 #include "vmm/cpu/native/native.h"
 #include "vmm/cpu/soft.h"
+#include "vmm/cpu/stores.h"
 
 static struct cpu *cpu_of(struct engine *engine)
 {
@@ -24,6 +25,7 @@ static void soft_destroy(struct engine *engine)
     native_destroy(cpu->native);
     free(cpu->breakpoints);
     free(cpu->written);
+    stores_destroy(cpu->stores);
     free(cpu);
 }
 
@@ -258,6 +260,27 @@ static void soft_memory_changed(struct engine *engine, uint64_t gpa, uint64_t si
     }
 }
 
+static void soft_end_turn(struct engine *engine)
+{
+    struct cpu *cpu = cpu_of(engine);
+    if (cpu->stores)
+        stores_end_turn(cpu);
+}
+
+static void soft_save_stores(const struct engine *engine, struct buffer *out)
+{
+    const struct cpu *cpu = (const struct cpu *)engine;
+    if (cpu->stores)
+        stores_save(cpu->stores, out);
+}
+
+static void soft_restore_stores(struct engine *engine, struct reader *in)
+{
+    struct cpu *cpu = cpu_of(engine);
+    if (cpu->stores)
+        stores_restore(cpu->stores, in);
+}
+
 static void soft_forget_code(struct engine *engine)
 {
     blocks_flush(cpu_of(engine));
@@ -329,6 +352,9 @@ static const struct engine_ops soft_ops = {
     .take_dirty_pages = soft_take_dirty_pages,
     .memory_changed = soft_memory_changed,
     .forget_code = soft_forget_code,
+    .end_turn = soft_end_turn,
+    .save_stores = soft_save_stores,
+    .restore_stores = soft_restore_stores,
     .set_personality = soft_set_personality,
 };
 
@@ -353,13 +379,21 @@ struct engine *soft_create(
     cpu->personality = PERSONALITY_OF_MODEL;
     cpu->blocks = blocks_create(memory, error);
     cpu->simd = cpu->blocks ? simd_create(error) : NULL;
-    cpu->native = native_create(options->native);
+    if (options->store_buffers) {
+        cpu->stores = stores_create();
+        if (cpu->stores)
+            stores_seed(cpu->stores, options->seed);
+        else
+            error_set(error, "no memory for store buffers");
+    }
+    cpu->native = native_create(options->store_buffers ? NATIVE_NEVER : options->native);
     cpu->targets = cpu->native ? cpu->native->targets : NULL;
     cpu->written = calloc(1, (memory->size / PAGE_SIZE + 7) / 8);
     vcpu_reset(&reset);
     if (!cpu->written)
         error_set(error, "no memory for the software CPU");
-    if (!cpu->simd || !cpu->written || soft_import_state(&cpu->engine, &reset, error)) {
+    if (!cpu->simd || !cpu->written || !cpu->stores != !options->store_buffers ||
+        soft_import_state(&cpu->engine, &reset, error)) {
         soft_destroy(&cpu->engine);
         return NULL;
     }

@@ -75,6 +75,8 @@ void config_write(const struct machine_config *config, struct buffer *out)
     if (config->cpus > 1) {
         buffer_printf(out, "cpus=%u\n", config->cpus);
         buffer_printf(out, "turn=%u..%u\n", config->turn[0], config->turn[1]);
+        if (config->store_buffers)
+            buffer_printf(out, "store-buffers=on\n");
     }
     buffer_printf(out, "pace=%s\n", pace_names[config->pace]);
     buffer_printf(out, "max-time=%llu\n", (unsigned long long)config->max_time);
@@ -188,6 +190,10 @@ static bool parse_entry(struct machine_config *config, const char *key, char *va
     }
     if (strcmp(key, "cpus") == 0)
         return parse_cpus(config, value);
+    if (strcmp(key, "store-buffers") == 0) {
+        config->store_buffers = true;
+        return strcmp(value, "on") == 0;
+    }
     if (strcmp(key, "turn") == 0)
         return config_parse_turn(value, config->turn, NULL) == 0;
     if (strcmp(key, "max-time") == 0)

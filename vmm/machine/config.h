@@ -48,8 +48,9 @@ enum { CONFIG_MAX_NICS = 4, CONFIG_MAX_DISKS = 4, CONFIG_MAX_CPUS = 16 };
 struct machine_config {
     struct memory_backend memory[MEMORY_MAX_BACKENDS]; /* paths point into the caller's strings */
     unsigned memory_count;
-    unsigned cpus;    /* 1 to CONFIG_MAX_CPUS */
-    uint32_t turn[2]; /* instructions that a vCPU runs before another may: least, most */
+    unsigned cpus;      /* 1 to CONFIG_MAX_CPUS */
+    bool store_buffers; /* stores become visible to other vCPUs later, as the seed says */
+    uint32_t turn[2];   /* instructions that a vCPU runs before another may: least, most */
     enum boot_protocol boot;
     char command_line[BOOT_COMMAND_LINE_MAX + 1];
     enum pace pace;

@@ -27,7 +27,15 @@ static struct engine_options options(void)
 
 struct engine *engines_soft(struct memory *memory, struct error *error)
 {
-    const struct engine_options wanted = options();
+    return engines_soft_buffered(memory, false, 0, error);
+}
+
+struct engine *engines_soft_buffered(
+    struct memory *memory, bool store_buffers, uint64_t seed, struct error *error)
+{
+    struct engine_options wanted = options();
+    wanted.store_buffers = store_buffers;
+    wanted.seed = seed;
     return soft_create(memory, &wanted, error);
 }
 

@@ -14,6 +14,9 @@
 
 /* The software CPU. */
 struct engine *engines_soft(struct memory *memory, struct error *error);
+/* With store buffers, whose generator `seed` starts, if so wanted. */
+struct engine *engines_soft_buffered(
+    struct memory *memory, bool store_buffers, uint64_t seed, struct error *error);
 /* KVM: with the software CPU for ring 0, unless this host's KVM executes that exactly. Refuses the
  * rules of another maker's CPU, and reads of the time stamp counter as inputs where it does not see
  * them. */

@@ -75,7 +75,8 @@ struct engine *machine_soft(struct machine *machine, struct error *error)
 {
     if (machine->soft)
         return machine->soft;
-    machine->soft = engines_soft(&machine->memory, error);
+    machine->soft = engines_soft_buffered(
+        &machine->memory, machine->config->store_buffers, machine->config->seed, error);
     if (machine->soft) {
         engine_set_personality(machine->soft, machine->config->personality);
         machine->soft->vcpu_count = (uint8_t)machine->config->cpus;

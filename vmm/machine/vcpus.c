@@ -119,6 +119,8 @@ int vcpus_switch(struct machine *machine, unsigned index, struct error *error)
         return 0;
     if (park(machine, error) < 0)
         return -1;
+    if (machine->engine->ops->end_turn)
+        machine->engine->ops->end_turn(machine->engine);
     select_vcpu(machine, index);
     const struct vcpu_state *state = &machine->vcpu[index].state;
     machine->position.halted = state->halted;
@@ -194,6 +196,8 @@ void vcpus_save(const struct machine *machine, struct buffer *out)
 {
     if (machine->config->cpus == 1)
         return;
+    if (machine->engine->ops->save_stores)
+        machine->engine->ops->save_stores(machine->engine, out);
     buffer_put_u8(out, (uint8_t)machine->current);
     for (unsigned i = 0; i < machine->config->cpus; i++) {
         const struct machine_vcpu *vcpu = &machine->vcpu[i];
@@ -209,6 +213,8 @@ void vcpus_restore(struct machine *machine, struct reader *in)
 {
     if (machine->config->cpus == 1)
         return;
+    if (machine->engine->ops->restore_stores)
+        machine->engine->ops->restore_stores(machine->engine, in);
     unsigned current = reader_get_u8(in);
     if (current >= machine->config->cpus) {
         in->failed = true;
