@@ -1,8 +1,10 @@
 /* hindsight: finds the subcommand and runs it. */
 #include "cli/cli.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 struct command {
     const char *name;
@@ -35,7 +37,29 @@ static void print_help(FILE *out)
     fputs("\n'hindsight COMMAND --help' tells more; so does the manual page hindsight(1).\n", out);
 }
 
-int main(int argc, char **argv)
+/*
+ * A closed standard descriptor would be the number of the next file opened, which then got what is
+ * printed. In its place comes one that has no input, and takes no output.
+ */
+static bool fill_closed_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) != fd)
+            return false;
+    }
+    return true;
+}
+
+/* What was printed has arrived, or the status says that it has not. */
+static int finish(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    perror("hindsight: standard output");
+    return status == STATUS_OK ? STATUS_ERROR : status;
+}
+
+static int run(int argc, char **argv)
 {
     if (argc < 2) {
         print_help(stderr);
@@ -56,4 +80,9 @@ int main(int argc, char **argv)
     }
     fprintf(stderr, "hindsight: '%s' is not a command (see 'hindsight --help')\n", name);
     return STATUS_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    return fill_closed_descriptors() ? finish(run(argc, argv)) : STATUS_ERROR;
 }

@@ -16,7 +16,7 @@ static const char help[] =
     "Usage: hindsight replay TRACE.hst [--engine kvm|soft] [--until POSITION] [--console]\n"
     "Run the trace again and compare every event with the recording.\n"
     "Exit status: 0 identical, 3 diverged, 4 damaged trace, 5 trace of another\n"
-    "machine version, 2 usage, 1 other.\n\n"
+    "machine version, 2 usage, 128 + N ended by signal N, 1 other.\n\n"
     "  --engine kvm|soft      what executes; by default the engine that recorded\n"
     "  --until POSITION       stop there: EVENT, EVENT.INSN, end, 50%, t=2.5s\n"
     "  --console              print what the guest prints\n"
@@ -26,10 +26,11 @@ static const char help[] =
 enum { OPTION_ENGINE = 1, OPTION_UNTIL, OPTION_CONSOLE, OPTION_NO_VERIFY, OPTION_ANY_VERSION };
 
 static struct machine *volatile running;
+static volatile sig_atomic_t caught_signal;
 
 static void on_signal(int number)
 {
-    (void)number;
+    caught_signal = number;
     if (running)
         machine_request_stop(running);
 }
@@ -63,6 +64,11 @@ static int report(struct replay *replay, enum replay_outcome outcome)
         cli_print(&text);
         buffer_free(&text);
         return STATUS_DIVERGED;
+    }
+    if (machine_stopped(machine) == STOP_INTERRUPTED) {
+        fprintf(stderr, "hindsight: interrupted at %" PRIu64 ".%" PRIu64 "%s\n", at.event, at.insn,
+            outcome == REPLAY_UNCHECKED ? "" : ", identical so far");
+        return caught_signal ? 128 + caught_signal : STATUS_ERROR;
     }
     if (outcome == REPLAY_STOPPED) {
         printf("stopped at %" PRIu64 ".%" PRIu64 ", identical so far\n", at.event, at.insn);
@@ -101,6 +107,7 @@ static int replay_trace_file(
     running = machine;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
     enum replay_outcome outcome;
     int result = replay_run(replay, position, &outcome, &damaged, &error);
     running = NULL;

@@ -11,6 +11,7 @@ enum { LCR_BREAK = 0x40, LCR_DLAB = 0x80 };
 enum { MCR_DTR = 1, MCR_RTS = 2, MCR_OUT1 = 4, MCR_OUT2 = 8, MCR_LOOP = 16 };
 enum { LSR_DR = 1, LSR_ERRORS = 0x1e, LSR_THRE = 0x20, LSR_TEMT = 0x40, LSR_FIFO_ERROR = 0x80 };
 enum { MSR_TERI = 4, MSR_CTS = 0x10, MSR_DSR = 0x20, MSR_RI = 0x40, MSR_DCD = 0x80 };
+enum { POLLS = 2 };
 enum { FIFO_SIZE = 16, POWER_ON_DIVISOR = 12, CHARACTER_ERRORS = 0x1c };
 
 struct uart {
@@ -23,6 +24,7 @@ struct uart {
     uint8_t deltas;       /* MSR bits 0-3 */
     uint16_t divisor;
     bool thre_pending, timeout_pending;
+    uint8_t polls;            /* reads of LSR in a row, of RBR among them; up to POLLS */
     uint8_t count;            /* bytes waiting; at most 1 without FIFO */
     uint8_t last;             /* what RBR reads when empty */
     uint8_t fifo[FIFO_SIZE];  /* oldest first, zeros after `count` */
@@ -219,6 +221,11 @@ unsigned uart_receive_room(const struct uart *uart)
     return (has_fifo(uart) ? FIFO_SIZE : 1u) - uart->count;
 }
 
+bool uart_listens(const struct uart *uart)
+{
+    return (uart->ier & IER_RDA) || uart->polls >= POLLS;
+}
+
 void uart_receive(struct uart *uart, const uint8_t *bytes, size_t count)
 {
     if (uart->mcr & MCR_LOOP)
@@ -315,6 +322,10 @@ static uint64_t uart_read(void *device, uint64_t address, unsigned size)
     if (size > 1)
         return bus_read_bytes(uart_read, device, address, size);
     bool dlab = uart->lcr & LCR_DLAB;
+    if (address == LSR)
+        uart->polls = uart->polls < POLLS ? (uint8_t)(uart->polls + 1) : POLLS;
+    else if (address != RBR_THR)
+        uart->polls = 0;
     switch (address) {
     case RBR_THR:
         return dlab ? (uint8_t)uart->divisor : pop(uart);
@@ -338,6 +349,7 @@ static uint64_t uart_read(void *device, uint64_t address, unsigned size)
 static void write_register(struct uart *uart, uint64_t address, uint8_t value)
 {
     bool dlab = uart->lcr & LCR_DLAB;
+    uart->polls = 0;
     if (dlab && address <= IER) {
         uart->divisor = (uint16_t)(address == IER ? value << 8 | (uart->divisor & 0xff)
                                                   : (uart->divisor & 0xff00) | value);
@@ -385,6 +397,7 @@ static void uart_reset(void *device)
 {
     struct uart *uart = device;
     uart->ier = uart->fcr = uart->lcr = uart->mcr = 0;
+    uart->polls = 0;
     uart->errors = uart->deltas = 0;
     uart->thre_pending = false;
     clear_receiver(uart);

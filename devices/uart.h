@@ -62,6 +62,13 @@ struct device uart_device(struct uart *uart);
 
 /* How many bytes uart_receive takes without loss: 0 in loopback mode, at most 16. */
 unsigned uart_receive_room(const struct uart *uart);
+/*
+ * Somebody looks for bytes from the wire: the receive interrupt is enabled, or LSR was read again
+ * with no use for what it said before but to see whether a byte has come (the transmitter is always
+ * empty). What arrives earlier is often lost, for a driver clears the FIFO while it sets the port
+ * up; a back end that can wait does. Not part of the state: a question for whoever is live.
+ */
+bool uart_listens(const struct uart *uart);
 /* Bytes from the wire. In loopback mode the wire is disconnected and they are lost. */
 void uart_receive(struct uart *uart, const uint8_t *bytes, size_t count);
 /* One byte with any of LSR's PE, FE and BI; a break is byte 0 with BI and FE. */

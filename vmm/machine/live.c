@@ -132,17 +132,10 @@ static uint64_t live_clock(struct input_source *source, struct machine *machine)
     return host_ns() - live->start + live->skipped;
 }
 
-/*
- * A port as power-on left it, 5 data bits and DTR off, is not being listened to yet: what arrived
- * now would be cut to 5 bits and cleared when the guest sets the port up. It waits outside.
- */
+/* What nobody looks for yet would be lost when the guest sets the port up. It waits outside. */
 static size_t input_room(const struct machine *machine)
 {
-    struct uart_line line;
-    uart_get_line(machine->uart, &line);
-    if (line.data_bits == 5 && !line.dtr)
-        return 0;
-    return uart_receive_room(machine->uart);
+    return uart_listens(machine->uart) ? uart_receive_room(machine->uart) : 0;
 }
 
 static void look_through_input(struct live *live)

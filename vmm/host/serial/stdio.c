@@ -52,7 +52,11 @@ int serial_stdio_open(struct serial_backend *backend, const char *argument, stru
     /* The descriptions behind 0 and 1 are shared with the shell: their flags stay as they are. */
     backend->blocking = true;
     int in_fd = fcntl(STDIN_FILENO, F_GETFD) < 0 ? -1 : STDIN_FILENO;
-    int out_fd = fcntl(STDOUT_FILENO, F_GETFD) < 0 ? -1 : STDOUT_FILENO;
+    int out_flags = fcntl(STDOUT_FILENO, F_GETFL);
+    if (out_flags < 0 || (out_flags & O_ACCMODE) == O_RDONLY)
+        return error_set(error, "serial stdio: standard output is closed, or not for writing; "
+                                "--serial null wants none");
+    int out_fd = STDOUT_FILENO;
     if (in_fd >= 0 && isatty(in_fd)) {
         /*
          * In the background the terminal is someone else's: reading it would stop the process. One
@@ -72,6 +76,5 @@ int serial_stdio_open(struct serial_backend *backend, const char *argument, stru
         }
     }
     backend->input_ended = in_fd < 0;
-    backend->output_gone = out_fd < 0;
     return stream_attach(backend, in_fd, out_fd, error);
 }
