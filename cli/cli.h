@@ -34,6 +34,8 @@ int cli_verify(int argc, char **argv);
 
 /* "hindsight: TEXT" on standard error; returns `status`. */
 int cli_fail(int status, const struct error *error);
+/* The same for what is no failure. */
+void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* As cli_fail, for a trace that could not be opened to be replayed; returns which status it is. */
 int cli_fail_open(const char *path, bool any_version, bool damaged, const struct error *error);
 /* A usage error: the text, and where to find help. Returns STATUS_USAGE. */

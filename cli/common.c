@@ -4,11 +4,24 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/visible.h"
 #include "replay/replay.h"
+
+void cli_say(const char *format, ...)
+{
+    struct error shown;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(shown.text, sizeof shown.text, format, arguments);
+    va_end(arguments);
+    cli_fail(STATUS_OK, &shown);
+}
 
 int cli_fail(int status, const struct error *error)
 {
-    fprintf(stderr, "hindsight: %s\n", error->text);
+    struct error shown = *error;
+    text_make_visible(shown.text, sizeof shown.text);
+    fprintf(stderr, "hindsight: %s\n", shown.text);
     return status;
 }
 
@@ -62,8 +75,16 @@ bool cli_print(const struct buffer *text)
         fprintf(stderr, "hindsight: out of memory\n");
         return false;
     }
-    if (text->size)
-        fwrite(text->data, 1, text->size, stdout);
+    struct buffer shown = {0};
+    buffer_put_visible(&shown, text->data, text->size);
+    if (shown.failed)
+        fprintf(stderr, "hindsight: out of memory\n");
+    else if (shown.size)
+        fwrite(shown.data, 1, shown.size, stdout);
+    bool failed = shown.failed;
+    buffer_free(&shown);
+    if (failed)
+        return false;
     if (fflush(stdout) == 0)
         return true;
     perror("hindsight: standard output");

@@ -12,6 +12,7 @@
 #include <readline/history.h>
 #include <readline/readline.h>
 
+#include "base/visible.h"
 #include "debugger/debugger.h"
 #include "base/parse.h"
 
@@ -75,6 +76,7 @@ static int execute(struct debugger *debugger, const struct script *script)
     running = NULL;
     write_out(NULL, debugger_output(debugger));
     if (result < 0) {
+        text_make_visible(error.text, sizeof error.text);
         fprintf(stderr, "%s\n", error.text);
         fflush(stderr);
     }
@@ -219,8 +221,10 @@ static int run(const char *path, const struct debugger_options *options,
         interact(debugger);
         result = 0;
     }
-    if (debugger_keep_cache(debugger, &error) < 0)
+    if (debugger_keep_cache(debugger, &error) < 0) {
+        text_make_visible(error.text, sizeof error.text);
         fprintf(stderr, "%s\n", error.text);
+    }
     debugger_close(debugger);
     return result < 0 ? STATUS_ERROR : STATUS_OK;
 }

@@ -21,10 +21,11 @@
 
 static const char help[] =
     "Usage: hindsight gdb TRACE.hst [--listen HOST:PORT|unix:PATH] [--once] [--cache SIZE]\n"
-    "Let gdb attach to a recorded run: (gdb) target remote :1234\n"
+    "Let gdb attach to a recorded run: (gdb) target remote TRACE.hst.gdb\n"
     "gdb's reverse-step, reverse-continue and the like work; 'monitor COMMAND' reaches\n"
     "hindsight's own commands ('monitor help').\n\n"
-    "  --listen HOST:PORT|unix:PATH  127.0.0.1:1234 by default; port 0 takes a free one\n"
+    "  --listen unix:PATH|HOST:PORT  the socket TRACE.hst.gdb by default, for this user alone;\n"
+    "                                over TCP (port 0 takes a free one) for whoever reaches it\n"
     "  --once                        end when the first gdb has gone\n"
     "  --cache SIZE                  memory for checkpoints, 512M by default\n"
     "  --any-version                 also when another version of the machine made the trace\n";
@@ -42,18 +43,41 @@ static void on_signal(int number)
         gdbstub_stop(serving);
 }
 
+/* A socket that an earlier run left behind and nobody listens at; nothing else is removed. */
+static void remove_stale(const struct sockaddr_un *address)
+{
+    struct stat status;
+    if (lstat(address->sun_path, &status) < 0 || !S_ISSOCK(status.st_mode))
+        return;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    if (connect(fd, (const struct sockaddr *)address, sizeof *address) < 0 && errno == ECONNREFUSED)
+        unlink(address->sun_path);
+    close(fd);
+}
+
+static bool is_loopback(const struct sockaddr_storage *address)
+{
+    if (address->ss_family == AF_INET6)
+        return IN6_IS_ADDR_LOOPBACK(
+            &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr);
+    const struct sockaddr_in *four = (const struct sockaddr_in *)(const void *)address;
+    return ntohl(four->sin_addr.s_addr) >> 24 == 127;
+}
+
 static int listen_unix(const char *path, struct error *error)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct stat status;
     if (strlen(path) >= sizeof address.sun_path)
         return error_set(error, "--listen unix:%.100s...: the path is too long", path);
     strcpy(address.sun_path, path);
-    /* A socket left behind by an earlier run; nothing else is removed. */
-    if (stat(path, &status) == 0 && S_ISSOCK(status.st_mode))
-        unlink(path);
+    remove_stale(&address);
+    mode_t mask = umask(0177);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 1) < 0) {
+    int bound = fd < 0 ? -1 : bind(fd, (struct sockaddr *)&address, sizeof address);
+    umask(mask);
+    if (bound < 0 || listen(fd, 1) < 0) {
         error_set_errno(error, "--listen unix:%s", path);
         if (fd >= 0)
             close(fd);
@@ -71,10 +95,11 @@ static int listen_tcp(const char *text, struct error *error)
     struct sockaddr_storage bound;
     socklen_t size = sizeof bound;
     int on = 1;
-    if (!colon || colon - text >= (ptrdiff_t)sizeof host || !colon[1])
-        return error_set(error, "--listen %.200s: give HOST:PORT or unix:PATH", text);
+    if (!colon || colon == text || colon - text >= (ptrdiff_t)sizeof host || !colon[1])
+        return error_set(error,
+            "--listen %.200s: give the address and the port (127.0.0.1:1234), or unix:PATH", text);
     snprintf(host, sizeof host, "%.*s", (int)(colon - text), text);
-    int code = getaddrinfo(*host ? host : "127.0.0.1", colon + 1, &hints, &found);
+    int code = getaddrinfo(host, colon + 1, &hints, &found);
     if (code)
         return error_set(error, "--listen %s: %s", text, gai_strerror(code));
     int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -91,7 +116,10 @@ static int listen_tcp(const char *text, struct error *error)
     unsigned port =
         ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)(void *)&bound)->sin6_port
                                           : ((struct sockaddr_in *)(void *)&bound)->sin_port);
-    printf("waiting for gdb: target remote %s:%u\n", *host ? host : "127.0.0.1", port);
+    printf("waiting for gdb: target remote %s:%u\n", host, port);
+    if (!is_loopback(&bound))
+        fprintf(
+            stderr, "hindsight: whoever reaches port %u can read all of the recorded run\n", port);
     return fd;
 }
 
@@ -105,7 +133,7 @@ static int serve(struct gdbstub *stub, int listener, bool once, struct error *er
         if (fd < 0)
             return error_set_errno(error, "waiting for gdb");
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        int result = gdbstub_serve(stub, fd, error);
+        int result = gdbstub_serve(stub, fd, once ? -1 : listener, error);
         close(fd);
         if (result < 0)
             fprintf(stderr, "hindsight: %s\n", error->text);
@@ -155,7 +183,8 @@ int cli_gdb(int argc, char **argv)
         {"any-version", no_argument, NULL, OPTION_ANY_VERSION},
         {0},
     };
-    const char *where = "127.0.0.1:1234";
+    const char *where = NULL;
+    char beside[4096];
     struct debugger_options debug = {0};
     bool once = false;
     struct error error;
@@ -176,5 +205,10 @@ int cli_gdb(int argc, char **argv)
     }
     if (optind + 1 != argc)
         return cli_usage("gdb", "give one trace");
+    if (!where) {
+        if (snprintf(beside, sizeof beside, "unix:%s.gdb", argv[optind]) >= (int)sizeof beside)
+            return cli_usage("gdb", "the name of the trace is too long; give --listen");
+        where = beside;
+    }
     return run(argv[optind], where, &debug, once);
 }

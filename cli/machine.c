@@ -502,7 +502,7 @@ static void tell_boot(const struct cli_machine *setup)
 {
     const struct boot_choice *choice = &setup->machine->boot_choice;
     if (setup->config.boot == BOOT_AUTO)
-        fprintf(stderr, "hindsight: %s: started by --boot %s: %s\n", setup->kernel.name,
+        cli_say("%s: started by --boot %s: %s", setup->kernel.name,
             boot_protocol_name(choice->protocol), choice->reason);
 }
 
@@ -580,6 +580,7 @@ void cli_machine_close(struct cli_machine *setup)
 int cli_machine_status(const struct cli_machine *setup)
 {
     const struct machine *machine = setup->machine;
+    struct error panic;
     switch (machine_stopped(machine)) {
     case STOP_DEBUG_EXIT:
         return (int)(machine->run.status & 0xff);
@@ -588,10 +589,9 @@ int cli_machine_status(const struct cli_machine *setup)
             (unsigned long long)machine->position.event);
         return caught_signal ? 128 + caught_signal : STATUS_OK;
     case STOP_PANIC:
-        fprintf(stderr, "hindsight: %s at event %llu: %s\n",
-            stop_reason_name(machine_stopped(machine)), (unsigned long long)machine->position.event,
-            panic_watch_text(machine->panic));
-        return STATUS_ERROR;
+        error_set(&panic, "%s at event %llu: %s", stop_reason_name(machine_stopped(machine)),
+            (unsigned long long)machine->position.event, panic_watch_text(machine->panic));
+        return cli_fail(STATUS_ERROR, &panic);
     case STOP_SHUTDOWN:
         fprintf(stderr, "hindsight: %s at event %llu\n", stop_reason_name(machine_stopped(machine)),
             (unsigned long long)machine->position.event);

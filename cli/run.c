@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "base/visible.h"
+
 static const char help[] = "Usage: hindsight run [MACHINE]\n"
                            "Run a guest live, without a trace. The exit status is the guest's own "
                            "(debug-exit port), else 0.\n\n";
@@ -13,8 +15,11 @@ void cli_describe_failure(struct machine *machine)
 {
     struct buffer text = {0};
     machine_describe(machine, &text);
-    if (!text.failed)
-        fwrite(text.data, 1, text.size, stderr);
+    struct buffer shown = {0};
+    buffer_put_visible(&shown, text.data, text.size);
+    if (!text.failed && !shown.failed)
+        fwrite(shown.data, 1, shown.size, stderr);
+    buffer_free(&shown);
     buffer_free(&text);
 }
 

@@ -113,6 +113,7 @@ COMMAND(turns)
 
 COMMAND(console)
 {
+    struct buffer shown = {0};
     uint64_t lines = 0;
     size_t size, start = 0;
     if (*arguments && session_number(debugger, arguments, &lines, error) < 0)
@@ -124,11 +125,11 @@ COMMAND(console)
     }
     for (size_t i = start; i < size; i++) {
         /* Control characters other than line ends would play with the terminal. */
-        if (text[i] == '\n' || text[i] == '\t' || text[i] >= 0x20)
-            buffer_put_u8(&debugger->out, text[i]);
-        else if (text[i] != '\r')
-            print(debugger, "^%c", text[i] ^ 0x40);
+        if (text[i] != '\r')
+            buffer_put_u8(&shown, text[i]);
     }
+    print_text(debugger, &shown);
+    buffer_free(&shown);
     if (size && text[size - 1] != '\n')
         print(debugger, "\n");
     if (size == 0)

@@ -41,6 +41,9 @@ void debugger_close(struct debugger *debugger);
  * command failed; the session goes on. An empty line does nothing (repeating is the front end's).
  */
 int debugger_execute(struct debugger *debugger, const char *line, struct error *error);
+/* The same for whoever speaks gdb's protocol: commands that read or write files of the host are
+ * refused. */
+int debugger_execute_remote(struct debugger *debugger, const char *line, struct error *error);
 /* Executes a file's lines; stops at the first that fails. */
 int debugger_source(struct debugger *debugger, const char *path, struct error *error);
 /* What was printed since the caller last cleared it. */

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "debugger/packet.h"
@@ -17,6 +19,8 @@
 #include "debugger/view.h"
 #include "vmm/arch/translate.h"
 
+/* How long silence is tolerated while somebody else waits, and how long a send may take. */
+enum { FIRST_PACKET_MS = 2000, NEXT_PACKET_MS = 60000, SEND_SECONDS = 10 };
 enum { MAX_BREAKPOINTS = TIMELINE_MAX_CONDITIONS, NAG_MS = 50, MAX_OUTPUT = 6000 };
 
 /* gdb's numbers of breakpoint types. */
@@ -39,6 +43,8 @@ struct gdbstub {
     struct packet_reader reader;
     unsigned thread; /* whose registers and memory gdb asks for */
     bool no_ack, closing;
+    bool spoken;       /* a packet of this connection was good */
+    uint64_t heard_at; /* host ms of the last one, or of the beginning */
     int fd;
     atomic_bool stopping;
 
@@ -46,6 +52,7 @@ struct gdbstub {
     int wake[2];
     struct buffer early; /* bytes that came meanwhile, except the interrupt */
     bool interrupted, hung_up;
+    struct error refusal; /* why a connection was not served; empty: no reason */
 };
 
 struct gdbstub *gdbstub_create(struct debugger *debugger, struct error *error)
@@ -354,10 +361,12 @@ static void monitor(struct gdbstub *stub, const struct request *request)
     struct error error = {""};
     size_t size = packet_get_hex(request->text, line, sizeof line - 1);
     line[size] = '\0';
-    int result = debugger_execute(stub->debugger, line, &error);
+    int result = debugger_execute_remote(stub->debugger, line, &error);
     struct buffer *output = debugger_output(stub->debugger);
     if (result < 0)
         buffer_printf(output, "%s\n", error.text);
+    if (output->failed)
+        buffer_printf(output, "out of memory\n");
     if (send_console(stub, output) < 0)
         stub->closing = true;
     buffer_clear(output);
@@ -470,6 +479,7 @@ static int take_byte(struct gdbstub *stub, uint8_t byte)
 {
     switch (packet_feed(&stub->reader, byte)) {
     case PACKET_READY:
+        stub->spoken = true;
         if (!stub->no_ack && send_all(stub, (const uint8_t *)"+", 1) < 0)
             return -1;
         return handle(stub);
@@ -477,6 +487,9 @@ static int take_byte(struct gdbstub *stub, uint8_t byte)
         return stub->no_ack ? 0 : send_all(stub, (const uint8_t *)"-", 1);
     case PACKET_REFUSED:
         return stub->no_ack ? 0 : send_all(stub, stub->sent.data, stub->sent.size);
+    case PACKET_FOREIGN:
+        error_set(&stub->refusal, "a connection was closed: what came is not gdb's protocol");
+        return -1;
     default: /* an interrupt finds nothing that runs */
         return 0;
     }
@@ -501,10 +514,43 @@ static int take_early(struct gdbstub *stub)
     return result;
 }
 
-int gdbstub_serve(struct gdbstub *stub, int fd, struct error *error)
+static uint64_t host_ms(void)
 {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Until the client says something: true. Silent for too long while another one waits: false. */
+static bool wait_for_client(struct gdbstub *stub, int listener)
+{
+    while (!atomic_load(&stub->stopping)) {
+        uint64_t silent = host_ms() - stub->heard_at;
+        uint64_t most = stub->spoken ? NEXT_PACKET_MS : FIRST_PACKET_MS;
+        bool patient = silent < most;
+        struct pollfd polled[] = {
+            {.fd = stub->fd, .events = POLLIN}, {.fd = listener, .events = POLLIN}};
+        /* Someone who waits is of interest only when the patience is over. */
+        int count = poll(polled, patient ? 1 : 2, patient ? (int)(most - silent) : -1);
+        if (count > 0 && polled[0].revents)
+            return true;
+        if (count > 0 && !patient && polled[1].revents) {
+            error_set(&stub->refusal, "a silent connection was closed for the next one");
+            return false;
+        }
+    }
+    return false;
+}
+
+int gdbstub_serve(struct gdbstub *stub, int fd, int listener, struct error *error)
+{
+    const struct timeval limit = {.tv_sec = SEND_SECONDS};
     uint8_t bytes[4096];
     int result = 0;
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    stub->spoken = false;
+    stub->heard_at = host_ms();
+    stub->refusal.text[0] = '\0';
     stub->fd = fd;
     stub->reader = (struct packet_reader){0};
     stub->no_ack = stub->closing = stub->hung_up = false;
@@ -512,6 +558,8 @@ int gdbstub_serve(struct gdbstub *stub, int fd, struct error *error)
     buffer_clear(&stub->sent);
     buffer_clear(&stub->early);
     while (result == 0 && !stub->closing && !atomic_load(&stub->stopping)) {
+        if (!wait_for_client(stub, listener))
+            break;
         ssize_t got = recv(fd, bytes, sizeof bytes, 0);
         if (got < 0 && errno == EINTR)
             continue;
@@ -520,6 +568,7 @@ int gdbstub_serve(struct gdbstub *stub, int fd, struct error *error)
         if (got <= 0)
             break;
         result = take_bytes(stub, bytes, (size_t)got);
+        stub->heard_at = host_ms();
         while (result == 0 && stub->early.size && !stub->closing)
             result = take_early(stub);
         if (result < 0) {
@@ -529,5 +578,7 @@ int gdbstub_serve(struct gdbstub *stub, int fd, struct error *error)
         }
     }
     stub->fd = -1;
+    if (result == 0 && stub->refusal.text[0])
+        result = error_set(error, "%s", stub->refusal.text);
     return result;
 }

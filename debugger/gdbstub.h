@@ -14,9 +14,11 @@ void gdbstub_destroy(struct gdbstub *gdbstub);
 
 /*
  * Serves one connection until gdb detaches, kills or goes away; the timeline stays where it is, for
- * the next connection. 0, or -1 when the connection failed.
+ * the next connection. A byte that is not the protocol's ends it, as does silence when somebody
+ * else waits at `listener` (-1: nobody can): two seconds without a first packet, a minute without a
+ * further one. 0, or -1 when the connection failed.
  */
-int gdbstub_serve(struct gdbstub *gdbstub, int fd, struct error *error);
+int gdbstub_serve(struct gdbstub *gdbstub, int fd, int listener, struct error *error);
 
 /* From a signal handler: what runs stops, and the connection ends. */
 void gdbstub_stop(struct gdbstub *gdbstub);

@@ -246,14 +246,16 @@ static void print_record(struct debugger *debugger, const struct log *log, uint6
     uint64_t offset = begin / log->size == next / log->size ? begin % log->size : 0;
     if (length > log->size - offset - 8)
         return;
+    struct buffer text = {0};
     print(debugger, "[%5" PRIu64 ".%06" PRIu64 "] ", time / 1000000000, time / 1000 % 1000000);
     for (uint64_t i = 0; i < length; i++) {
         char byte;
         if (!view_read(view, log->data + offset + 8 + i, &byte, 1))
             break;
-        buffer_put_u8(&debugger->out,
-            byte == '\n' || byte == '\t' || (unsigned char)byte >= 0x20 ? (uint8_t)byte : '?');
+        buffer_put_u8(&text, (uint8_t)byte);
     }
+    print_text(debugger, &text);
+    buffer_free(&text);
     print(debugger, "\n");
 }
 

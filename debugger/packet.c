@@ -29,9 +29,19 @@ static void keep(struct packet_reader *reader, uint8_t byte)
 
 static enum packet_event outside(struct packet_reader *reader, uint8_t byte)
 {
-    if (byte == '$')
+    switch (byte) {
+    case '$':
         start(reader);
-    return byte == 0x03 ? PACKET_INTERRUPT : byte == '-' ? PACKET_REFUSED : PACKET_NOTHING;
+        return PACKET_NOTHING;
+    case '+':
+        return PACKET_NOTHING;
+    case '-':
+        return PACKET_REFUSED;
+    case 0x03:
+        return PACKET_INTERRUPT;
+    default:
+        return PACKET_FOREIGN;
+    }
 }
 
 static enum packet_event inside(struct packet_reader *reader, uint8_t byte)

@@ -18,6 +18,7 @@ enum packet_event {
     PACKET_READY,     /* a whole packet with a good checksum is in `data` */
     PACKET_BAD,       /* one with a wrong checksum, or too long: to be refused with '-' */
     PACKET_INTERRUPT, /* the byte 0x03 between packets */
+    PACKET_FOREIGN,   /* a byte that the protocol does not have: this is not gdb */
     PACKET_REFUSED,   /* the other side did not understand: send again */
 };
 

@@ -1,7 +1,9 @@
 /* Opening and closing a session, looking at where it stands, executing a line. */
 #include "debugger/session.h"
 #include "debugger/threads.h"
+#include "base/visible.h"
 #include "debugger/command.h"
+#include "debugger/hostfile.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -10,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 void print(struct debugger *debugger, const char *format, ...)
 {
@@ -18,17 +21,26 @@ void print(struct debugger *debugger, const char *format, ...)
     va_copy(again, arguments);
     int length = vsnprintf(NULL, 0, format, arguments);
     va_end(arguments);
-    uint8_t *space = length < 0 ? NULL : buffer_extend(&debugger->out, (size_t)length + 1);
+    struct buffer text = {0};
+    uint8_t *space = length < 0 ? NULL : buffer_extend(&text, (size_t)length + 1);
     if (space) {
         vsnprintf((char *)space, (size_t)length + 1, format, again);
-        debugger->out.size--;
+        text.size--;
     }
     va_end(again);
+    print_text(debugger, &text);
+    buffer_free(&text);
 }
 
 void print_text(struct debugger *debugger, const struct buffer *text)
 {
-    buffer_put(&debugger->out, text->data, text->size);
+    buffer_put_visible(&debugger->out, text->data, text->size);
+    debugger->out.failed |= text->failed;
+}
+
+void print_raw(struct debugger *debugger, const char *text)
+{
+    buffer_put(&debugger->out, text, strlen(text));
 }
 
 void session_flush(struct debugger *debugger)
@@ -347,7 +359,33 @@ int debugger_execute(struct debugger *debugger, const char *line, struct error *
         return error_set(error, "'%.40s' is not a command (see 'help')", text);
     snprintf(word, sizeof word, "%.*s", (int)length, text);
     const struct command *command = commands_find(word, error);
-    return command ? command->run(debugger, skip_spaces(text + length), error) : -1;
+    if (!command)
+        return -1;
+    if (debugger->remote && command->completion == COMPLETE_FILE)
+        return error_set(error,
+            "%s reads or writes files of the host: it is not to be had over gdb's protocol",
+            command->name);
+    return command->run(debugger, skip_spaces(text + length), error);
+}
+
+int debugger_execute_remote(struct debugger *debugger, const char *line, struct error *error)
+{
+    debugger->remote = true;
+    int result = debugger_execute(debugger, line, error);
+    debugger->remote = false;
+    return result;
+}
+
+/* A file, or a pipe that a shell made for it. */
+static FILE *open_script(const char *path, struct error *error)
+{
+    struct stat status;
+    if (stat(path, &status) < 0 || !S_ISFIFO(status.st_mode))
+        return hostfile_open(path, error);
+    FILE *file = fopen(path, "re");
+    if (!file)
+        error_set_errno(error, "%s", path);
+    return file;
 }
 
 int debugger_source(struct debugger *debugger, const char *path, struct error *error)
@@ -357,14 +395,19 @@ int debugger_source(struct debugger *debugger, const char *path, struct error *e
     int result = 0;
     if (debugger->source_depth == MAX_SOURCE_DEPTH)
         return error_set(error, "%s: files source each other too deeply", path);
-    FILE *file = fopen(path, "re");
+    FILE *file = open_script(path, error);
     if (!file)
-        return error_set_errno(error, "%s", path);
+        return -1;
     debugger->source_depth++;
     while (result == 0 && !debugger->finished && fgets(line, sizeof line, file)) {
         number++;
-        line[strcspn(line, "\n")] = '\0';
-        result = debugger_execute(debugger, line, error);
+        size_t length = strcspn(line, "\n");
+        if (!line[length] && !feof(file))
+            result = error_set(
+                error, "no line of text, or one of more than %d characters", MAX_LINE - 1);
+        line[length] = '\0';
+        if (result == 0)
+            result = debugger_execute(debugger, line, error);
         session_flush(debugger);
     }
     debugger->source_depth--;

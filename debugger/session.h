@@ -33,6 +33,7 @@ struct debugger {
     struct symbols symbols;
     struct follow follow;
     struct buffer out;
+    bool remote; /* the command at hand came over gdb's protocol */
     void (*flush)(void *context, struct buffer *output);
     void *flush_context;
     bool color, finished;
@@ -74,6 +75,8 @@ struct debugger {
 void print(struct debugger *debugger, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void print_text(struct debugger *debugger, const struct buffer *text);
+/* What the debugger itself says to the terminal: colors. All else is made visible. */
+void print_raw(struct debugger *debugger, const char *text);
 /* Hands what was printed so far to the front end. */
 void session_flush(struct debugger *debugger);
 /* Brings view and frame up to date. */

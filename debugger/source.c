@@ -1,7 +1,11 @@
 /* Frames and source lines as they are shown. */
+#include "debugger/hostfile.h"
 #include "debugger/session.h"
 #include "debugger/source.h"
 #include "debugger/threads.h"
+
+#include <libgen.h>
+#include <limits.h>
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,9 +28,10 @@ const char *base_name(const char *path)
 static void colored(struct debugger *debugger, const char *color, const char *text)
 {
     if (debugger->color)
-        print(debugger, "%s%s" COLOR_END, color, text);
-    else
-        print(debugger, "%s", text);
+        print_raw(debugger, color);
+    print(debugger, "%s", text);
+    if (debugger->color)
+        print_raw(debugger, COLOR_END);
 }
 
 struct arguments {
@@ -99,16 +104,19 @@ void print_frame(struct debugger *debugger, const struct frame *frame, bool brie
         print(debugger, " (by frame pointer: a guess)");
 }
 
+/* Names from debugging information: under what the user named, and nowhere else. */
 static FILE *open_source(const struct debugger *debugger, const char *file)
 {
-    char path[4096];
-    FILE *source = fopen(file, "re");
-    /* Under the directory given, with ever fewer leading folders. */
-    for (const char *tail = file; !source && debugger->directory && tail;
-         tail = strchr(tail, '/')) {
-        tail += *tail == '/';
-        if (snprintf(path, sizeof path, "%s/%s", debugger->directory, tail) < (int)sizeof path)
-            source = fopen(path, "re");
+    const struct symbols *symbols = &debugger->symbols;
+    FILE *source = NULL;
+    if (debugger->directory)
+        source = hostfile_open_under(debugger->directory, file);
+    /* The first module is the kernel in the trace; the others are files. */
+    for (unsigned i = 1; !source && i < symbols->module_count; i++) {
+        char folder[PATH_MAX];
+        if (snprintf(folder, sizeof folder, "%s", symbols->modules[i]->name) >= (int)sizeof folder)
+            continue;
+        source = hostfile_open_under(dirname(folder), file);
     }
     return source;
 }
@@ -125,8 +133,10 @@ bool print_source(struct debugger *debugger, const char *file, int first, int la
         number++;
         if (number >= first) {
             text[strcspn(text, "\r\n")] = '\0';
-            print(debugger, "%s%d\t%s%s\n", debugger->color && number == current ? "\033[1m" : "",
-                number, text, debugger->color && number == current ? COLOR_END : "");
+            bool bold = debugger->color && number == current;
+            print_raw(debugger, bold ? "\033[1m" : "");
+            print(debugger, "%d\t%s", number, text);
+            print_raw(debugger, bold ? COLOR_END "\n" : "\n");
         }
         while (!whole && fgets(text, sizeof text, source))
             whole = strchr(text, '\n') != NULL;

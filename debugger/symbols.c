@@ -1,4 +1,5 @@
 #include "debugger/symbols.h"
+#include "debugger/hostfile.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -334,16 +335,13 @@ static int map_file(
     const char *path, void **image, size_t *size, bool *is_copy, struct error *error)
 {
     struct stat status;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return error_set_errno(error, "%s", path);
-    if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {
-        close(fd);
-        return error_set(error, "%s: not a regular file", path);
-    }
-    *size = (size_t)status.st_size;
-    void *map = *size ? mmap(NULL, *size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0) : MAP_FAILED;
-    close(fd);
+    FILE *file = hostfile_open(path, error);
+    if (!file)
+        return -1;
+    *size = fstat(fileno(file), &status) < 0 ? 0 : (size_t)status.st_size;
+    void *map = *size ? mmap(NULL, *size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fileno(file), 0)
+                      : MAP_FAILED;
+    fclose(file);
     if (map == MAP_FAILED)
         return error_set(error, "%s: %s", path, *size ? "cannot be mapped" : "empty");
     const Elf64_Ehdr *header = map;
@@ -375,7 +373,7 @@ int symbols_add_file(struct symbols *symbols, const char *path, uint64_t bias, s
 bool symbols_is_relocatable(const char *path)
 {
     Elf64_Ehdr header;
-    FILE *file = fopen(path, "rbe");
+    FILE *file = hostfile_open(path, NULL);
     bool is = file && fread(&header, sizeof header, 1, file) == 1 &&
               is_elf(&header, sizeof header) && header.e_type == ET_REL;
     if (file)

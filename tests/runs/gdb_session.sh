@@ -170,9 +170,12 @@ print("seed", seed)
 random.seed(seed)
 # Garbage of bytes, and of well-framed nonsense.
 s = connect()
-s.sendall(bytes(random.randrange(256) for _ in range(20000)).replace(b"\x03", b""))
-s.sendall(b"+" * 10 + b"#00")
-time.sleep(0.2)
+try:
+    s.sendall(bytes(random.randrange(256) for _ in range(20000)).replace(b"\x03", b""))
+    while s.recv(1000):
+        pass
+except OSError:
+    pass  # what is not the protocol is hung up on
 s.close()
 s = connect()
 # Nothing here that kills or detaches, and that is a proper end.

@@ -34,7 +34,7 @@ static void test_framing(void **state)
     assert_int_equal(feed(&reader, "$g#67"), PACKET_READY);
     assert_int_equal(feed(&reader, "$g#68"), PACKET_BAD);
     assert_int_equal(feed(&reader, "$g#zz"), PACKET_BAD);
-    assert_int_equal(feed(&reader, "z$m0,$g#67"), PACKET_READY); /* a packet cut off */
+    assert_int_equal(feed(&reader, "$m0,$g#67"), PACKET_READY); /* a packet cut off */
     assert_string_equal(reader.data, "g");
     assert_int_equal(feed(&reader, "\003"), PACKET_INTERRUPT);
     assert_int_equal(feed(&reader, "-"), PACKET_REFUSED);
@@ -42,6 +42,18 @@ static void test_framing(void **state)
     assert_int_equal(feed(&reader, "$X}\003#d8"), PACKET_READY);
     assert_int_equal(reader.size, 2);
     assert_memory_equal(reader.data, "X#", 3);
+}
+
+/* A browser, a shell, a port scanner: nothing between packets is anybody else's. */
+static void test_foreign(void **state)
+{
+    (void)state;
+    for (unsigned byte = 0; byte < 256; byte++) {
+        struct packet_reader reader = {0};
+        enum packet_event event = packet_feed(&reader, (uint8_t)byte);
+        bool known = byte == '$' || byte == '+' || byte == '-' || byte == 0x03;
+        assert_int_equal(event == PACKET_FOREIGN, !known);
+    }
 }
 
 static void test_longest(void **state)
@@ -191,6 +203,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_framing),
+        cmocka_unit_test(test_foreign),
         cmocka_unit_test(test_longest),
         cmocka_unit_test(test_frame_escapes),
         cmocka_unit_test(test_requests),
