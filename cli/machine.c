@@ -47,6 +47,8 @@ const char cli_machine_help[] =
     "  --turn LEAST..MOST     instructions that one runs before another may (1K..100K)\n"
     "  --cpu-rules amd|intel  whose undefined results the guest gets: with --engine soft AMD's by\n"
     "                         default, with kvm always those of the host\n"
+    "  --schedule S           who runs when: random (default), pct:DEPTH[,LENGTH],\n"
+    "                         every-access:[phys:]ADDRESS+SIZE\n"
     "  --store-buffers        with --cpus: stores become visible to other vCPUs later, so that a\n"
     "                         missing fence shows; slower\n"
     "  --seed N               seed for what the machine chooses at random\n"
@@ -270,6 +272,9 @@ int cli_machine_option(
         break;
     case CLI_CPU_RULES:
         result = set_cpu_rules(setup, value, error);
+        break;
+    case CLI_SCHEDULE:
+        result = config_set_schedule(&setup->config, value, error);
         break;
     case CLI_STORE_BUFFERS:
         setup->config.store_buffers = true;

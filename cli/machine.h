@@ -49,6 +49,7 @@ struct cli_machine {
         {"max-time", required_argument, NULL, CLI_MAX_TIME},                                      \
         {"cpus", required_argument, NULL, CLI_CPUS}, {"turn", required_argument, NULL, CLI_TURN}, \
         {"store-buffers", no_argument, NULL, CLI_STORE_BUFFERS},                                  \
+        {"schedule", required_argument, NULL, CLI_SCHEDULE},                                      \
         {"start-time", required_argument, NULL, CLI_START_TIME},                                  \
         {"cpu-rules", required_argument, NULL, CLI_CPU_RULES},                                    \
         {"disk", required_argument, NULL, CLI_DISK},                                              \
@@ -73,6 +74,7 @@ enum {
     CLI_CPUS,
     CLI_TURN,
     CLI_STORE_BUFFERS,
+    CLI_SCHEDULE,
     CLI_START_TIME,
     CLI_SEED,
     CLI_DISK,

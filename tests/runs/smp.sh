@@ -46,6 +46,27 @@ cmp <(turns "$work/race.hst") <(turns "$work/again.hst") || fail "the same seed 
 [ "$(turns "$work/race.hst" | wc -l)" -gt 20 ] || fail "there are no turns to compare"
 echo "seed $lost loses an update, each time"
 
+# Other schedules: the lost update shows where every access to the counter may end a turn, and by PCT.
+counter=$(nm "$GUESTS/race.elf" | sed -n 's/^0*\([0-9a-f]*\) [bB] counter$/0x\1/p')
+for schedule in "every-access:$counter+8" "every-access:phys:$counter+8"; do
+    hindsight record "${on[@]}" --cpus 2 --schedule "$schedule" --kernel "$GUESTS/race.elf" \
+        --append rounds=50 -o "$work/t.hst"
+    [ "$status" -eq 19 ] || fail "$schedule: status $status"
+    identical "$work/t.hst"
+done
+for seed in 1 2 3; do
+    for cpus in 2 4; do
+        hindsight record "${on[@]}" --cpus $cpus --schedule pct:3,1000000 --seed $seed \
+            --kernel "$GUESTS/smp.elf" -o "$work/t.hst"
+        grep -q "counter with a lock $((cpus * 2000))" "$work/out" || fail "pct on $cpus: wrong counter"
+        identical "$work/t.hst"
+    done
+done
+for schedule in pct pct:0 pct:17 pct:3, every-access: every-access:0x1000 every-access:0x1000+0 nothing; do
+    refused 2 'is no schedule' run "${on[@]}" --cpus 2 --schedule "$schedule" --kernel "$GUESTS/smp.elf"
+done
+echo "schedules by priorities and by accesses"
+
 # race BUG STATUS ARGUMENT...: the race guest ends with this status, and its replay is identical.
 race()
 {

@@ -1,5 +1,6 @@
 /* The machine's configuration as text: what the trace's header keeps. */
 #include "vmm/machine/config.h"
+#include "vmm/machine/schedule.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -14,6 +15,7 @@ void config_defaults(struct machine_config *config)
         .memory = {{.size = 128ull << 20}},
         .memory_count = 1,
         .cpus = 1,
+        .schedule = "random",
         .turn = {CONFIG_TURN_LEAST, CONFIG_TURN_MOST},
         .pace = PACE_REAL,
         .max_time = UINT64_MAX,
@@ -75,6 +77,8 @@ void config_write(const struct machine_config *config, struct buffer *out)
     if (config->cpus > 1) {
         buffer_printf(out, "cpus=%u\n", config->cpus);
         buffer_printf(out, "turn=%u..%u\n", config->turn[0], config->turn[1]);
+        if (strcmp(config->schedule, "random") != 0)
+            buffer_printf(out, "schedule=%s\n", config->schedule);
         if (config->store_buffers)
             buffer_printf(out, "store-buffers=on\n");
     }
@@ -168,6 +172,17 @@ int config_parse_turn(const char *text, uint32_t turn[2], struct error *error)
     return 0;
 }
 
+int config_set_schedule(struct machine_config *config, const char *text, struct error *error)
+{
+    struct schedule schedule;
+    if (schedule_parse(text, &schedule, error) < 0)
+        return -1;
+    if (strlen(text) >= sizeof config->schedule)
+        return error_set(error, "'%s' is too long for a schedule", text);
+    strcpy(config->schedule, text);
+    return 0;
+}
+
 static bool parse_cpus(struct machine_config *config, const char *value)
 {
     uint64_t count;
@@ -190,6 +205,8 @@ static bool parse_entry(struct machine_config *config, const char *key, char *va
     }
     if (strcmp(key, "cpus") == 0)
         return parse_cpus(config, value);
+    if (strcmp(key, "schedule") == 0)
+        return config_set_schedule(config, value, NULL) == 0;
     if (strcmp(key, "store-buffers") == 0) {
         config->store_buffers = true;
         return strcmp(value, "on") == 0;

@@ -43,12 +43,13 @@ enum { MACHINE_VERSION = 4, MACHINE_VERSION_UNSAID = 1 };
 
 enum pace { PACE_REAL, PACE_FAST };
 
-enum { CONFIG_MAX_NICS = 4, CONFIG_MAX_DISKS = 4, CONFIG_MAX_CPUS = 16 };
+enum { CONFIG_MAX_NICS = 4, CONFIG_MAX_DISKS = 4, CONFIG_MAX_CPUS = 16, CONFIG_SCHEDULE_MAX = 64 };
 
 struct machine_config {
     struct memory_backend memory[MEMORY_MAX_BACKENDS]; /* paths point into the caller's strings */
     unsigned memory_count;
-    unsigned cpus;      /* 1 to CONFIG_MAX_CPUS */
+    unsigned cpus;                      /* 1 to CONFIG_MAX_CPUS */
+    char schedule[CONFIG_SCHEDULE_MAX]; /* as in vmm/machine/schedule.h */
     bool store_buffers; /* stores become visible to other vCPUs later, as the seed says */
     uint32_t turn[2];   /* instructions that a vCPU runs before another may: least, most */
     enum boot_protocol boot;
@@ -85,6 +86,8 @@ void config_defaults(struct machine_config *config);
 void config_write(const struct machine_config *config, struct buffer *out);
 int config_parse(struct machine_config *config, const char *text, size_t size, struct error *error);
 
+/* The text of a schedule, checked (vmm/machine/schedule.h). */
+int config_set_schedule(struct machine_config *config, const char *text, struct error *error);
 /* "1K..100K", "5000": instructions, least and most; K and M are powers of 1000. */
 int config_parse_turn(const char *text, uint32_t turn[2], struct error *error);
 /* "SIZE" or "file=PATH,size=SIZE"; *storage receives a malloc'ed path when there is one. */

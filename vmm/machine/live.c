@@ -372,6 +372,8 @@ static int live_landing(struct input_source *source, struct machine *machine,
         look_through_input(live);
     bool input =
         (atomic_load(&live->input_ready) && input_room(machine) > 0) || packet_is_due(machine);
+    if (exit->kind == EXIT_WATCHPOINT && !schedule_accessed(&live->schedule, machine))
+        return 0;
     if (exit->kind == EXIT_PAUSE)
         schedule_yield(&live->schedule, machine);
     if (machine->counts_time)
@@ -454,7 +456,8 @@ struct input_source *live_source(struct live *live)
 int live_attach(struct live *live, struct machine *machine, struct error *error)
 {
     live->machine = machine;
-    schedule_init(&live->schedule, machine->config->seed);
+    if (schedule_begin(&live->schedule, machine, error) < 0)
+        return -1;
     live->start = host_ns();
     int failed = pthread_create(&live->thread, NULL, watch, live);
     if (failed) {

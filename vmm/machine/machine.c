@@ -305,6 +305,16 @@ int machine_set_breakpoints(
     machine->breakpoints.list = copy;
     machine->breakpoints.count = count;
     machine->breakpoints.changed = true;
+    machine->breakpoints.end_turns = false;
+    return 0;
+}
+
+int machine_end_turns_at(
+    struct machine *machine, const struct breakpoint *range, struct error *error)
+{
+    if (machine_set_breakpoints(machine, range, 1, error) < 0)
+        return -1;
+    machine->breakpoints.end_turns = true;
     return 0;
 }
 

@@ -126,7 +126,8 @@ struct machine_run {
 struct machine_breakpoints {
     struct breakpoint *list;
     unsigned count;
-    bool changed; /* the engine does not hold them yet */
+    bool changed;   /* the engine does not hold them yet */
+    bool end_turns; /* a hit is the schedule's, and does not stop the run */
 };
 
 struct machine {
@@ -241,6 +242,9 @@ void machine_set_time(struct machine *machine, uint64_t now);
 /* Replaces the debugger's breakpoints (soft only); copied. */
 int machine_set_breakpoints(
     struct machine *machine, const struct breakpoint *list, unsigned count, struct error *error);
+/* Tells the source of every access to a range instead, by landing(): for schedules. */
+int machine_end_turns_at(
+    struct machine *machine, const struct breakpoint *range, struct error *error);
 
 /* Moves the machine to the other engine, or back: both hold the same state afterwards. */
 int machine_switch_engine(struct machine *machine, struct engine *engine, struct error *error);

@@ -73,7 +73,8 @@ static void take_hit(struct machine *machine)
 {
     struct engine *engine = machine->engine;
     if (machine->breakpoints.count && !machine->run.pending_more &&
-        engine_take_hit(engine, &machine->run.hit) && machine_stopped(machine) == STOP_NONE)
+        engine_take_hit(engine, &machine->run.hit) && !machine->breakpoints.end_turns &&
+        machine_stopped(machine) == STOP_NONE)
         machine_stop(machine, STOP_BREAKPOINT);
 }
 
@@ -393,6 +394,8 @@ static int serve(struct machine *machine, const struct run_plan *plan, struct po
     case EXIT_EXCEPTION:
     case EXIT_MODE:
     case EXIT_SPACE:
+        if (machine->breakpoints.end_turns)
+            break;
         serve_breakpoint(machine);
         return 0;
     case EXIT_MATCH:
