@@ -1,15 +1,16 @@
 /* Translates a block: its frame, and what every instruction needs. */
 #include "vmm/cpu/native/compile.h"
 
-#include <sys/mman.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "vmm/cpu/execute.h"
 #include "vmm/cpu/flags.h"
 #include "vmm/cpu/integer.h"
 
 enum { ROOM_PER_OP = 384, ROOM_PER_BLOCK = 512 }; /* bytes of host code at most */
-#define CODE_SIZE ((size_t)48 << 20)
+#define CODE_SIZE EMIT_WRITABLE
 
 /* Encodings want RDX where MUL and DIV put it, and no guest register that is often a base in RSP or
  * RBP; the rest is chance. */
@@ -520,10 +521,30 @@ void native_drop(struct block *block)
         return;
     struct emitter e = {.at = block->native};
     emit_jump(&e, block->native_refuse);
+    emit_settle();
 }
 
 /* ---- Memory for code ---------------------------------------------------------------------------
  */
+
+/* One memory object, mapped twice: to be executed, and behind that to be written. */
+static void *map_code(void)
+{
+    int fd = memfd_create("hindsight-code", MFD_CLOEXEC);
+    if (fd < 0)
+        return NULL;
+    uint8_t *memory = mmap(NULL, CODE_SIZE + EMIT_WRITABLE, PROT_NONE,
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    bool mapped =
+        memory != MAP_FAILED && ftruncate(fd, (off_t)CODE_SIZE) == 0 &&
+        mmap(memory, CODE_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, fd, 0) == memory &&
+        mmap(memory + EMIT_WRITABLE, CODE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+            0) == memory + EMIT_WRITABLE;
+    close(fd);
+    if (!mapped && memory != MAP_FAILED)
+        munmap(memory, CODE_SIZE + EMIT_WRITABLE);
+    return mapped ? memory : NULL;
+}
 
 struct native *native_create(enum native_use use)
 {
@@ -532,9 +553,8 @@ struct native *native_create(enum native_use use)
     struct native *native = calloc(1, sizeof *native);
     if (!native)
         return NULL;
-    void *memory = mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC,
-        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) {
+    void *memory = map_code();
+    if (!memory) {
         free(native);
         return NULL;
     }
@@ -551,7 +571,7 @@ void native_destroy(struct native *native)
 {
     if (!native)
         return;
-    munmap(native->memory, native->size);
+    munmap(native->memory, native->size + EMIT_WRITABLE);
     free(native);
 }
 

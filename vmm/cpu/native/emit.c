@@ -113,7 +113,7 @@ void emit_lea(struct emitter *e, unsigned size, unsigned reg, struct place place
 void emit_aim(uint8_t *displacement, const uint8_t *target)
 {
     int32_t distance = (int32_t)(target - (displacement + 4));
-    memcpy(displacement, &distance, sizeof distance);
+    memcpy(displacement + EMIT_WRITABLE, &distance, sizeof distance);
 }
 
 static uint8_t *emit_distance(struct emitter *e, const uint8_t *target)

@@ -28,6 +28,12 @@ enum host_register {
     HOST_R15,
 };
 
+/*
+ * Code is never writable where it is executed: the same memory is mapped a second time, this many
+ * bytes further, for writing. `at` and all addresses are those where the code runs.
+ */
+#define EMIT_WRITABLE ((size_t)48 << 20)
+
 struct emitter {
     uint8_t *at;
 };
@@ -78,24 +84,25 @@ static inline bool place_is_register(struct place place)
 
 static inline void emit_8(struct emitter *e, unsigned value)
 {
-    *e->at++ = (uint8_t)value;
+    e->at[EMIT_WRITABLE] = (uint8_t)value;
+    e->at++;
 }
 
 static inline void emit_16(struct emitter *e, uint16_t value)
 {
-    memcpy(e->at, &value, sizeof value);
+    memcpy(e->at + EMIT_WRITABLE, &value, sizeof value);
     e->at += sizeof value;
 }
 
 static inline void emit_32(struct emitter *e, uint32_t value)
 {
-    memcpy(e->at, &value, sizeof value);
+    memcpy(e->at + EMIT_WRITABLE, &value, sizeof value);
     e->at += sizeof value;
 }
 
 static inline void emit_64(struct emitter *e, uint64_t value)
 {
-    memcpy(e->at, &value, sizeof value);
+    memcpy(e->at + EMIT_WRITABLE, &value, sizeof value);
     e->at += sizeof value;
 }
 
@@ -142,5 +149,29 @@ uint8_t *emit_call(struct emitter *e, const uint8_t *target);
 uint8_t *emit_jump_if(struct emitter *e, unsigned condition, const uint8_t *target);
 /* Aims an emitted jump, by the place of its displacement. */
 void emit_aim(uint8_t *displacement, const uint8_t *target);
+/*
+ * After a change of code that has run: the processor may have fetched it by the other address, and
+ * is only sure to see the change after a serializing instruction (SDM volume 3, 9.1.3; APM volume
+ * 2, 7.6.1). IRET is one that needs no privilege and that no virtual machine intercepts.
+ */
+static inline void emit_settle(void)
+{
+    uint64_t stack, scratch;
+    __asm__ volatile("mov %%rsp, %[stack]\n\t"
+                     "lea -128(%%rsp), %%rsp\n\t" /* the red zone */
+                     "mov %%ss, %k[scratch]\n\t"
+                     "push %[scratch]\n\t"
+                     "push %[stack]\n\t"
+                     "pushf\n\t"
+                     "mov %%cs, %k[scratch]\n\t"
+                     "push %[scratch]\n\t"
+                     "lea 1f(%%rip), %[scratch]\n\t"
+                     "push %[scratch]\n\t"
+                     "iretq\n"
+                     "1:"
+                     : [stack] "=&r"(stack), [scratch] "=&r"(scratch)
+                     :
+                     : "memory", "cc");
+}
 
 #endif

@@ -22,8 +22,9 @@
  * everything else goes by the TLB entry of the target's page and a table by physical address, as
  * the dispatcher goes by its hash. A dropped block's entry is overwritten with a way out.
  *
- * Host code needs memory that is writable and executable. Where the host refuses it there is no
- * native code, and nothing else changes.
+ * Host code is executed at one address and written at another, of the same memory object: no page
+ * is writable and executable at once. Where the host refuses even that there is no native code, and
+ * nothing else changes.
  */
 #ifndef VMM_CPU_NATIVE_NATIVE_H
 #define VMM_CPU_NATIVE_NATIVE_H

@@ -42,8 +42,10 @@ static uint64_t call_match(struct cpu *cpu, const struct op *op, struct block *b
     leave_native(cpu, block);
     if (match_stops(cpu, op))
         return true;
-    if (cpu->match.telling != telling)
+    if (cpu->match.telling != telling) {
         native_match_tell(cpu, block);
+        emit_settle();
+    }
     return false;
 }
 
@@ -95,8 +97,11 @@ static struct onward follow_link(
         cpu->s.rip = target;
         return (struct onward){0};
     }
-    if (next->native && !block->dropped)
+    if (next->native && !block->dropped) {
         emit_aim(block->native_links[which], next->native);
+        emit_settle();
+    }
+    emit_settle();
     return go_to(cpu, next, target);
 }
 
