@@ -48,6 +48,10 @@ bool cli_wants_help(int argc, char **argv);
 /* Writes the text to standard output; false (and a message) when that fails. */
 bool cli_print(const struct buffer *text);
 
+struct confine;
+/* Confines the process, its files being open. Where the host cannot, a line says so. */
+void cli_confine(const struct confine *confine);
+
 struct machine;
 /* Registers and code of a guest that went wrong, on standard error. */
 void cli_describe_failure(struct machine *machine);

@@ -6,6 +6,7 @@
 
 #include "base/visible.h"
 #include "replay/replay.h"
+#include "vmm/host/confine.h"
 
 void cli_say(const char *format, ...)
 {
@@ -89,6 +90,13 @@ bool cli_print(const struct buffer *text)
         return true;
     perror("hindsight: standard output");
     return false;
+}
+
+void cli_confine(const struct confine *confine)
+{
+    struct error error;
+    if (confine_process(confine, &error) < 0)
+        fprintf(stderr, "hindsight: not confined: %s\n", error.text);
 }
 
 void json_string(struct buffer *out, const char *text)

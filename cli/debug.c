@@ -2,7 +2,10 @@
 #include "cli/cli.h"
 #include "cli/roles.h"
 
+#include <fcntl.h>
 #include <getopt.h>
+#include <libgen.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +17,7 @@
 
 #include "base/visible.h"
 #include "debugger/debugger.h"
+#include "vmm/host/confine.h"
 #include "base/parse.h"
 
 static const char help[] =
@@ -26,6 +30,8 @@ static const char help[] =
     "  --cache SIZE                 memory for checkpoints, 512M by default\n"
     "  --warm                       keep checkpoints in TRACE.hst.cache for the next session\n"
     "  --cache-file FILE            keep them in this file\n"
+    "  --memory-limit SIZE    RAM that the trace may ask for; three quarters of the host's by\n"
+    "                         default\n"
     "  --any-version                also when another version of the machine made the trace\n";
 
 enum {
@@ -35,7 +41,8 @@ enum {
     OPTION_CACHE,
     OPTION_WARM,
     OPTION_CACHE_FILE,
-    OPTION_ANY_VERSION
+    OPTION_ANY_VERSION,
+    OPTION_MEMORY_LIMIT
 };
 enum { MAX_SCRIPTS = 256 };
 
@@ -124,18 +131,38 @@ static char **complete(const char *text, int start, int end)
     return completion.count ? rl_completion_matches(text, next_candidate) : NULL;
 }
 
-static void start_readline(struct debugger *debugger, char *history, size_t size)
+static bool history_path(char path[PATH_MAX])
 {
     const char *home = getenv("HOME");
+    return home && snprintf(path, PATH_MAX, "%s/.hindsight_history", home) < PATH_MAX;
+}
+
+/* In place: readline's own way makes other files beside it, which confinement does not allow. */
+static void save_history(const char *path)
+{
+    FILE *file = fopen(path, "we");
+    if (!file)
+        return;
+    for (int i = 0; i < history_length; i++) {
+        const HIST_ENTRY *entry = history_get(history_base + i);
+        if (entry)
+            fprintf(file, "%s\n", entry->line);
+    }
+    fclose(file);
+}
+
+static void start_readline(struct debugger *debugger, char history[PATH_MAX])
+{
     completion.debugger = debugger;
     rl_readline_name = "hindsight";
     rl_attempted_completion_function = complete;
     rl_basic_word_break_characters = " \t\n\"'`@><=;|&{(+-*/,!~?:[";
     using_history();
     stifle_history(1000);
-    history[0] = '\0';
-    if (home && snprintf(history, size, "%s/.hindsight_history", home) < (int)size)
+    if (history_path(history))
         read_history(history);
+    else
+        history[0] = '\0';
 }
 
 static char *read_line(struct debugger *debugger, bool terminal)
@@ -165,9 +192,9 @@ static void remember(const char *line)
 static void interact(struct debugger *debugger)
 {
     bool terminal = isatty(STDIN_FILENO);
-    char history[4096] = "", *last = NULL, *line;
+    char history[PATH_MAX] = "", *last = NULL, *line;
     if (terminal)
-        start_readline(debugger, history, sizeof history);
+        start_readline(debugger, history);
     while (!debugger_finished(debugger) && (line = read_line(debugger, terminal))) {
         if (terminal && *line)
             remember(line);
@@ -187,12 +214,41 @@ static void interact(struct debugger *debugger)
     if (terminal && !debugger_finished(debugger))
         putchar('\n');
     if (terminal && *history)
-        write_history(history);
+        save_history(history);
     free(last);
     free(completion.list);
 }
 
 /* ---- The command ---- */
+
+static void folder_of(const char *path, char folder[PATH_MAX], struct confine *confine)
+{
+    if (path && strlen(path) < PATH_MAX) {
+        strcpy(folder, path);
+        confine->writable[confine->writable_count++] = dirname(folder);
+    }
+}
+
+/*
+ * The user may name any file to be read. `save` and the checkpoints for next time are written to
+ * the folder one is in, the trace's or the cache's, or for the time being.
+ */
+static void confine(const char *path, const struct debugger_options *options)
+{
+    char trace[PATH_MAX], cache[PATH_MAX], history[PATH_MAX];
+    struct confine confine = {.read_everything = true, .writable = {".", "/tmp"}};
+    confine.writable_count = 2;
+    folder_of(path, trace, &confine);
+    folder_of(options->cache_path, cache, &confine);
+    if (isatty(STDIN_FILENO) && history_path(history)) {
+        /* The file itself; it has to be there to be named. */
+        int fd = open(history, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd >= 0)
+            close(fd);
+        confine.writable[confine.writable_count++] = history;
+    }
+    cli_confine(&confine);
+}
 
 static int run(const char *path, const struct debugger_options *options,
     const struct script *scripts, unsigned count, bool batch)
@@ -204,6 +260,7 @@ static int run(const char *path, const struct debugger_options *options,
         return cli_fail_open(path, options->any_version, damaged, &error);
     if (*debugger_cache_message(debugger))
         fprintf(stderr, "%s\n", debugger_cache_message(debugger));
+    confine(path, options);
     debugger_set_flush(debugger, write_out, NULL);
     struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
     sigaction(SIGINT, &action, NULL);
@@ -241,6 +298,7 @@ int cli_debug(int argc, char **argv)
         {"warm", no_argument, NULL, OPTION_WARM},
         {"cache-file", required_argument, NULL, OPTION_CACHE_FILE},
         {"any-version", no_argument, NULL, OPTION_ANY_VERSION},
+        {"memory-limit", required_argument, NULL, OPTION_MEMORY_LIMIT},
         {0},
     };
     struct script scripts[MAX_SCRIPTS];
@@ -272,6 +330,10 @@ int cli_debug(int argc, char **argv)
             break;
         case OPTION_CACHE_FILE:
             debug.cache_path = optarg;
+            break;
+        case OPTION_MEMORY_LIMIT:
+            if (parse_size(optarg, &debug.memory_limit, &error) < 0)
+                return cli_usage("debug", "--memory-limit: %s", error.text);
             break;
         case OPTION_ANY_VERSION:
             debug.any_version = true;

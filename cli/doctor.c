@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <string.h>
 
+#include "vmm/host/confine.h"
 #include "vmm/arch/personality.h"
 #include "vmm/machine/probe.h"
 
@@ -25,7 +26,10 @@ static void print_text(
     const struct probe *probe, const char *host, const char *rules, struct buffer *out)
 {
     buffer_printf(out, "host CPU               %s\n", host);
+    char confinement[64];
+    confine_describe(confinement);
     buffer_printf(out, "CPU rules on kvm       %s\n", rules);
+    buffer_printf(out, "confinement            %s\n", confinement);
     if (!probe->usable) {
         buffer_printf(out, "kvm                    not usable: %s\n", probe->why.text);
     } else {

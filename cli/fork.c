@@ -24,12 +24,22 @@ static const char help[] =
     "  --pace real|fast       as for record\n"
     "  --no-checks            inputs alone\n"
     "  --show                 show what had been printed before the position as well\n"
+    "  --memory-limit SIZE    RAM that the trace may ask for; three quarters of the host's by\n"
+    "                         default\n"
     "  --any-version          also when another version of the machine made the trace\n";
 
-enum { OPTION_AT = 1, OPTION_NO_CHECKS, OPTION_SHOW, OPTION_ANY_VERSION, OPTION_MAX_SIZE };
+enum {
+    OPTION_AT = 1,
+    OPTION_NO_CHECKS,
+    OPTION_SHOW,
+    OPTION_ANY_VERSION,
+    OPTION_MAX_SIZE,
+    OPTION_MEMORY_LIMIT
+};
 
 struct request {
     const char *trace, *output, *at;
+    uint64_t memory_limit;
     bool include_checks, show, any_version;
 };
 
@@ -101,6 +111,7 @@ static int run_fork(struct cli_machine *setup, const struct request *request)
     cli_machine_roles(setup, &roles);
     roles_add(&roles, "TRACE.hst", request->trace, false);
     roles_add(&roles, "-o", request->output, true);
+    setup->trace_path = request->output;
     if (roles_check(&roles, &error) < 0)
         return cli_fail(STATUS_USAGE, &error);
     if (!setup->pace_given)
@@ -115,6 +126,7 @@ static int run_fork(struct cli_machine *setup, const struct request *request)
         .live = live_source(setup->live),
         .include_checks = request->include_checks,
         .max_size = setup->max_size,
+        .memory_limit = request->memory_limit,
         .any_version = request->any_version,
         .console = {.put = put_console, .target = &gate},
         .pace = setup->config.pace,
@@ -134,6 +146,7 @@ int cli_fork(int argc, char **argv)
         {"no-checks", no_argument, NULL, OPTION_NO_CHECKS},
         {"show", no_argument, NULL, OPTION_SHOW},
         {"any-version", no_argument, NULL, OPTION_ANY_VERSION},
+        {"memory-limit", required_argument, NULL, OPTION_MEMORY_LIMIT},
         {"max-size", required_argument, NULL, OPTION_MAX_SIZE},
         {0},
     };
@@ -155,6 +168,11 @@ int cli_fork(int argc, char **argv)
             request.show = true;
         else if (option == OPTION_ANY_VERSION)
             request.any_version = true;
+        else if (option == OPTION_MEMORY_LIMIT &&
+                 parse_size(optarg, &request.memory_limit, &error) < 0)
+            status = cli_usage("fork", "--memory-limit: %s", error.text);
+        else if (option == OPTION_MEMORY_LIMIT)
+            continue;
         else if (option == OPTION_MAX_SIZE && parse_size(optarg, &setup.max_size, &error) < 0)
             status = cli_usage("fork", "--max-size: %s", error.text);
         else if (option == OPTION_MAX_SIZE)

@@ -4,6 +4,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
+#include <libgen.h>
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -18,6 +20,7 @@
 
 #include "debugger/gdbstub.h"
 #include "base/parse.h"
+#include "vmm/host/confine.h"
 
 static const char help[] =
     "Usage: hindsight gdb TRACE.hst [--listen HOST:PORT|unix:PATH] [--once] [--cache SIZE]\n"
@@ -28,9 +31,11 @@ static const char help[] =
     "                                over TCP (port 0 takes a free one) for whoever reaches it\n"
     "  --once                        end when the first gdb has gone\n"
     "  --cache SIZE                  memory for checkpoints, 512M by default\n"
+    "  --memory-limit SIZE    RAM that the trace may ask for; three quarters of the host's by\n"
+    "                         default\n"
     "  --any-version                 also when another version of the machine made the trace\n";
 
-enum { OPTION_LISTEN = 1, OPTION_ONCE, OPTION_CACHE, OPTION_ANY_VERSION };
+enum { OPTION_LISTEN = 1, OPTION_ONCE, OPTION_CACHE, OPTION_ANY_VERSION, OPTION_MEMORY_LIMIT };
 
 static struct gdbstub *volatile serving;
 static volatile sig_atomic_t stopping;
@@ -143,6 +148,15 @@ static int serve(struct gdbstub *stub, int listener, bool once, struct error *er
     return 0;
 }
 
+static void confine(const char *where)
+{
+    char folder[PATH_MAX] = "";
+    bool is_unix = strncmp(where, "unix:", 5) == 0 && strlen(where) < sizeof folder;
+    if (is_unix)
+        strcpy(folder, where + 5);
+    cli_confine(&(struct confine){.removes = is_unix ? dirname(folder) : NULL});
+}
+
 static int run(
     const char *path, const char *where, const struct debugger_options *options, bool once)
 {
@@ -159,6 +173,7 @@ static int run(
     int result = listener < 0 ? -1 : 0;
     if (result == 0) {
         struct sigaction action = {.sa_handler = on_signal};
+        confine(where);
         fflush(stdout);
         serving = stub;
         sigaction(SIGINT, &action, NULL);
@@ -181,6 +196,7 @@ int cli_gdb(int argc, char **argv)
         {"once", no_argument, NULL, OPTION_ONCE},
         {"cache", required_argument, NULL, OPTION_CACHE},
         {"any-version", no_argument, NULL, OPTION_ANY_VERSION},
+        {"memory-limit", required_argument, NULL, OPTION_MEMORY_LIMIT},
         {0},
     };
     const char *where = NULL;
@@ -196,6 +212,11 @@ int cli_gdb(int argc, char **argv)
             where = optarg;
         else if (option == OPTION_ONCE)
             once = true;
+        else if (option == OPTION_MEMORY_LIMIT &&
+                 parse_size(optarg, &debug.memory_limit, &error) < 0)
+            return cli_usage("gdb", "--memory-limit: %s", error.text);
+        else if (option == OPTION_MEMORY_LIMIT)
+            continue;
         else if (option == OPTION_ANY_VERSION)
             debug.any_version = true;
         else if (option != OPTION_CACHE)

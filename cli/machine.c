@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +17,7 @@
 #include "devices/raid/raid.h"
 #include "devices/uart.h"
 #include "vmm/storage/disk.h"
+#include "vmm/host/confine.h"
 #include "vmm/machine/panic.h"
 #include "vmm/machine/engines.h"
 #include "vmm/machine/probe.h"
@@ -546,6 +549,28 @@ static void on_signal(int number)
         machine_request_stop(signalled_machine);
 }
 
+/* All is open: what the back ends may still need is left. */
+static void confine(const struct cli_machine *setup)
+{
+    char folder[PATH_MAX] = "", socket[PATH_MAX] = "";
+    struct confine wanted = {
+        .reopens = strncmp(setup->serial, "dev:", 4) == 0 || strstr(setup->serial, ",server"),
+        .child = strncmp(setup->serial, "exec:", 5) == 0,
+    };
+    if (strncmp(setup->serial, "unix:", 5) == 0 && strstr(setup->serial, ",server")) {
+        snprintf(socket, sizeof socket, "%s", setup->serial + 5);
+        *strchrnul(socket, ',') = '\0';
+        wanted.removes = dirname(socket);
+    }
+    if (setup->trace_path && strlen(setup->trace_path) < sizeof folder) {
+        char *real = realpath(setup->trace_path, NULL);
+        snprintf(folder, sizeof folder, "%s", real ? real : setup->trace_path);
+        free(real);
+        wanted.writable[wanted.writable_count++] = dirname(folder);
+    }
+    cli_confine(&wanted);
+}
+
 int cli_machine_run(struct cli_machine *setup, int *signal_number, struct error *error)
 {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
@@ -554,6 +579,7 @@ int cli_machine_run(struct cli_machine *setup, int *signal_number, struct error 
     signalled_machine = setup->machine;
     for (unsigned i = 0; i < 3; i++)
         sigaction(signals[i], &action, &old[i]);
+    confine(setup);
     int result = machine_run(setup->machine, POSITION_END, error);
     live_detach(setup->live);
     close_console(setup);

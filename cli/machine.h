@@ -25,7 +25,8 @@ struct cli_machine {
     char *memory_paths[MEMORY_MAX_BACKENDS];
     bool rules_given;
 
-    uint64_t max_size; /* bytes of the trace; 0: no limit */
+    const char *trace_path; /* recording: what is written; else NULL */
+    uint64_t max_size;      /* bytes of the trace; 0: no limit */
 
     struct boot_image kernel, modules[BOOT_MAX_MODULES];
     struct serial_backend *console;

@@ -45,6 +45,7 @@ static int record(struct cli_machine *setup, const char *path, bool include_chec
     struct file_roles roles = {0};
     cli_machine_roles(setup, &roles);
     roles_add(&roles, "-o", path, true);
+    setup->trace_path = path;
     if (roles_check(&roles, &error) < 0)
         return cli_fail(STATUS_USAGE, &error);
     if (cli_machine_load(setup, &error) < 0 || cli_machine_open(setup, &error) < 0)

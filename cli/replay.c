@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #include "cli/position.h"
+#include "base/parse.h"
 #include "replay/replay.h"
+#include "vmm/host/confine.h"
 
 static const char help[] =
     "Usage: hindsight replay TRACE.hst [--engine kvm|soft] [--until POSITION] [--console]\n"
@@ -21,9 +23,18 @@ static const char help[] =
     "  --until POSITION       stop there: EVENT, EVENT.INSN, end, 50%, t=2.5s\n"
     "  --console              print what the guest prints\n"
     "  --no-verify            do not compare\n"
+    "  --memory-limit SIZE    RAM that the trace may ask for; three quarters of the host's by\n"
+    "                         default\n"
     "  --any-version          also when another version of the machine made the trace\n";
 
-enum { OPTION_ENGINE = 1, OPTION_UNTIL, OPTION_CONSOLE, OPTION_NO_VERIFY, OPTION_ANY_VERSION };
+enum {
+    OPTION_ENGINE = 1,
+    OPTION_UNTIL,
+    OPTION_CONSOLE,
+    OPTION_NO_VERIFY,
+    OPTION_ANY_VERSION,
+    OPTION_MEMORY_LIMIT
+};
 
 static struct machine *volatile running;
 static volatile sig_atomic_t caught_signal;
@@ -103,6 +114,7 @@ static int replay_trace_file(
         const struct machine_observer observer = {.event = show_progress, .context = &info};
         machine_observe(machine, &observer, &error);
     }
+    cli_confine(&(struct confine){0});
     struct sigaction action = {.sa_handler = on_signal};
     running = machine;
     sigaction(SIGINT, &action, NULL);
@@ -132,10 +144,12 @@ int cli_replay(int argc, char **argv)
         {"console", no_argument, NULL, OPTION_CONSOLE},
         {"no-verify", no_argument, NULL, OPTION_NO_VERIFY},
         {"any-version", no_argument, NULL, OPTION_ANY_VERSION},
+        {"memory-limit", required_argument, NULL, OPTION_MEMORY_LIMIT},
         {0},
     };
     struct replay_options replay = {.verify = true};
     const char *until = NULL;
+    struct error error;
     int option;
     if (cli_wants_help(argc, argv))
         return cli_help(help);
@@ -154,6 +168,10 @@ int cli_replay(int argc, char **argv)
             break;
         case OPTION_NO_VERIFY:
             replay.verify = false;
+            break;
+        case OPTION_MEMORY_LIMIT:
+            if (parse_size(optarg, &replay.memory_limit, &error) < 0)
+                return cli_usage("replay", "--memory-limit: %s", error.text);
             break;
         case OPTION_ANY_VERSION:
             replay.any_version = true;

@@ -19,6 +19,7 @@ struct symbols;
 struct debugger_options {
     uint64_t cache_bytes;   /* for checkpoints; 0: the timeline's default */
     const char *cache_path; /* a file to keep them in from session to session; NULL: none */
+    uint64_t memory_limit;  /* likewise */
     bool any_version;       /* as in struct replay_options */
     bool color;             /* escape sequences in the output */
 };

@@ -132,6 +132,7 @@ struct fork *fork_open(const struct fork_options *options, bool *damaged, struct
     fork->live = options->live;
     const struct replay_options replay = {
         .engine = "soft",
+        .memory_limit = options->memory_limit,
         .any_version = options->any_version,
         .console = options->console,
         .wrap = wrap,

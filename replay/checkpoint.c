@@ -386,10 +386,14 @@ static int take_pages(
     /* At the start RAM holds what the loader put there; disk images what assembly wrote, in the
      * log. */
     if (checkpoint->pinned) {
-        for (uint64_t i = 0; i < checkpoints->ram_pages; i++) {
-            if (!is_zero(page_host(checkpoints, i)))
-                mark_dirty(checkpoints, i);
+        struct memory_walk walk;
+        uint64_t offset;
+        memory_walk_begin(&walk, &checkpoints->machine->memory);
+        while (memory_walk_next(&walk, &offset)) {
+            if (!is_zero(checkpoints->machine->memory.host + offset))
+                mark_dirty(checkpoints, offset / PAGE_SIZE);
         }
+        memory_walk_end(&walk);
     }
     each_dirty(checkpoints, take_page, &take);
     return take.failed ? error_set(error, "out of memory for a checkpoint") : 0;

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <unistd.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -126,6 +127,24 @@ static bool is_description(const char *key)
             return true;
     }
     return false;
+}
+
+/* Memory is only taken as the guest writes to it, but a hostile trace's guest may. */
+static int check_memory(const struct replay *replay, uint64_t limit, struct error *error)
+{
+    uint64_t wanted = 0;
+    for (unsigned i = 0; i < replay->config.memory_count; i++)
+        wanted += replay->config.memory[i].size;
+    bool is_default = limit == 0;
+    if (is_default)
+        limit = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 4 * 3;
+    if (wanted <= limit)
+        return 0;
+    return error_set(error,
+        "the trace asks for %" PRIu64 " MiB of RAM; %s is %" PRIu64 " MiB: --memory-limit %" PRIu64
+        "M allows it",
+        wanted >> 20, is_default ? "three quarters of this host's" : "the limit", limit >> 20,
+        wanted >> 20);
 }
 
 static int read_config(struct replay *replay, struct error *error)
@@ -319,7 +338,8 @@ struct replay *replay_open(
         return NULL;
     }
     replay_source_init(&replay->source, replay->inputs, &replay->info);
-    if (read_config(replay, error) < 0 || create_machine(replay, options, damaged, error) < 0) {
+    if (read_config(replay, error) < 0 || check_memory(replay, options->memory_limit, error) < 0 ||
+        create_machine(replay, options, damaged, error) < 0) {
         error_prefix(error, "%s", path);
         replay_close(replay);
         return NULL;

@@ -15,8 +15,9 @@ struct replay_options {
         engine; /* "kvm", "soft", or NULL: the one that recorded, soft on a host of another maker */
     struct byte_sink console; /* what the guest prints again */
     struct byte_sink debug_console;
-    bool verify;      /* compare with the checks where there are some */
-    bool any_version; /* also of a trace that another version of the machine made */
+    bool verify;           /* compare with the checks where there are some */
+    uint64_t memory_limit; /* RAM that the trace may ask for; 0: three quarters of the host's */
+    bool any_version;      /* also of a trace that another version of the machine made */
     /*
      * Puts a source between the machine and the replaying one (replay_inputs), before the machine
      * is made; NULL with the error set when it cannot. May be NULL.

@@ -483,6 +483,7 @@ struct timeline *timeline_open(
     }
     const struct replay_options replay = {.engine = "soft",
         .console = {.put = log_console, .target = timeline},
+        .memory_limit = options ? options->memory_limit : 0,
         .any_version = options && options->any_version};
     timeline->replay = replay_open(path, &replay, damaged, error);
     if (!timeline->replay) {

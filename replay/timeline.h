@@ -27,6 +27,7 @@ struct timeline_options {
      * twice what the guest's RAM compresses to. */
     uint64_t cache_bytes;
     const char *cache_path; /* a file to keep them in from session to session; NULL: none */
+    uint64_t memory_limit;  /* likewise */
     bool any_version;       /* as in struct replay_options */
 };
 

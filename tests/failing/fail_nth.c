@@ -11,6 +11,7 @@
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <link.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -25,6 +26,7 @@ enum kind { NONE, MALLOC, WRITE, PWRITE, FSYNC, MMAP };
 
 static long at, calls, blocks;
 static bool on;
+static int count_fd = -1;
 static enum kind chosen;
 
 /* Code whose calls do not fail. */
@@ -69,6 +71,9 @@ __attribute__((constructor)) static void start(void)
     for (unsigned i = 0; kind && i < sizeof names / sizeof *names; i++)
         if (strcmp(kind, names[i]) == 0)
             chosen = (enum kind)i;
+    /* Opened now: a confined process could not later. */
+    const char *path = getenv("FAIL_COUNT");
+    count_fd = path ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
     on = getenv("FAIL_ON") != NULL;
     at = number ? atol(number) : 0;
     calls = 0;
@@ -76,14 +81,10 @@ __attribute__((constructor)) static void start(void)
 
 __attribute__((destructor)) static void end(void)
 {
-    const char *path = getenv("FAIL_COUNT");
     long count = calls, left = blocks;
     chosen = NONE;
-    FILE *file = path ? fopen(path, "w") : NULL;
-    if (file) {
-        fprintf(file, "%ld %ld\n", count, left);
-        fclose(file);
-    }
+    if (count_fd >= 0)
+        dprintf(count_fd, "%ld %ld\n", count, left);
 }
 
 static bool fails_for(const void *caller, enum kind kind, int number)

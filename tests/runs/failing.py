@@ -45,7 +45,7 @@ class Run:
         try:
             with open(self.count) as file:
                 self.calls, self.left = map(int, file.read().split())
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
             self.calls = self.left = None
         return self
 

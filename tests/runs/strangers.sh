@@ -200,3 +200,58 @@ shown "an error about a file"
 hindsight info "$work/${esc}none"
 shown "an error about a trace"
 echo "control characters are made visible"
+
+# Every process that runs what strangers made is confined.
+# confined NAME: the child is, by what the kernel says of it
+confined()
+{
+    wait_for grep -q '^Seccomp:.*2' "/proc/$1/status"
+    grep -q '^NoNewPrivs:.*1' "/proc/$1/status" || fail "$2 may gain privileges"
+    case $(sed -n 's/^CapEff:\s*//p' "/proc/$1/status") in
+    0000000000000000 | 0000000000000002) ;;
+    *) fail "$2 keeps capabilities" ;;
+    esac
+    kill -INT "$1"
+    wait "$1" || true
+    children=()
+}
+if "$HINDSIGHT" doctor | grep -q 'confinement  *seccomp' && [ -z "${ASAN_OPTIONS:-}" ]; then
+    "$HINDSIGHT" record --engine "$engine" --pace fast --serial null --kernel "$GUESTS/spin.elf" \
+        --append loops=1000000000000 -o "$work/spin.hst" 2>"$work/err" </dev/null &
+    children=($!)
+    confined $! record
+    "$HINDSIGHT" record --engine soft --pace fast --serial null --kernel "$GUESTS/spin.elf" \
+        --append loops=1000000000000 --max-time 5s -o "$work/spin.hst" 2>"$work/err" </dev/null
+    HINDSIGHT_NATIVE=off "$HINDSIGHT" replay "$work/spin.hst" >"$work/out" 2>"$work/err" &
+    children=($!)
+    confined $! replay
+    HINDSIGHT_NATIVE=off "$HINDSIGHT" debug "$work/spin.hst" --batch -ex 'seek end' >"$work/out" 2>&1 &
+    children=($!)
+    confined $! debug
+    "$HINDSIGHT" gdb "$work/t.hst" >"$work/out" 2>&1 &
+    children=($!)
+    confined $! gdb
+    echo "record, replay, debug and gdb are confined"
+else
+    echo "no seccomp here: not confined"
+fi
+
+# A trace that declares more RAM than there is: asked about first; then untouched RAM costs nothing.
+hindsight record --engine soft --pace fast --serial null --kernel "$GUESTS/hello.elf" --memory 64G \
+    -o "$work/big.hst"
+if [ "$status" -eq 0 ]; then
+    refused 1 '--memory-limit' replay "$work/big.hst" --memory-limit 1G
+    refused 1 '--memory-limit' debug "$work/big.hst" --memory-limit 1G --batch
+    refused 1 '--memory-limit' gdb "$work/big.hst" --memory-limit 1G
+    refused 1 '--memory-limit' fork "$work/big.hst" --memory-limit 1G --at 5 -o "$work/f.hst" --serial null
+    pages=$(/usr/bin/env bash -c 'ulimit -v unlimited; exec python3 - "$@"' - "$HINDSIGHT" "$work/big.hst" <<'PYTHON'
+import resource
+import subprocess
+import sys
+subprocess.run([sys.argv[1], "replay", sys.argv[2], "--memory-limit", "64G"], check=True, stdout=2)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt)
+PYTHON
+    )
+    [ "$pages" -lt 200000 ] || fail "untouched memory costs $pages faults"
+    echo "a trace asks before it takes RAM; untouched RAM costs nothing"
+fi

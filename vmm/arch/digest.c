@@ -133,16 +133,17 @@ int digest_memory(const struct memory *memory, const struct vcpu_state *state, u
         return -1;
     XXH3_state_t hash;
     XXH3_64bits_reset(&hash);
-    for (unsigned r = 0; r < 2; r++) {
-        const struct memory_region *region = &memory->region[r];
-        for (uint64_t at = 0; at < region->size; at += PAGE_SIZE) {
-            if (is_zero(region->host + at))
-                continue;
-            uint64_t gpa = region->gpa + at;
-            XXH3_64bits_update(&hash, &gpa, sizeof gpa);
-            hash_page(&hash, state, &tables, gpa, region->host + at);
-        }
+    struct memory_walk walk;
+    uint64_t offset;
+    memory_walk_begin(&walk, memory);
+    while (memory_walk_next(&walk, &offset)) {
+        if (is_zero(memory->host + offset))
+            continue;
+        uint64_t gpa = memory_gpa(memory, offset);
+        XXH3_64bits_update(&hash, &gpa, sizeof gpa);
+        hash_page(&hash, state, &tables, gpa, memory->host + offset);
     }
+    memory_walk_end(&walk);
     *digest = XXH3_64bits_digest(&hash);
     free(tables.pages);
     return 0;

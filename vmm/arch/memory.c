@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -225,49 +226,123 @@ static bool page_is_zero(const uint8_t *page)
     return true;
 }
 
-enum { PAGEMAP_BATCH = 512 };
+/* ---- Which pages were ever touched ---- */
+
+enum { PAGEMAP_BATCH = 512, SCAN_PRESENT = 1 << 3, SCAN_SWAPPED = 1 << 4 };
 #define PAGEMAP_PRESENT (1ull << 63)
 #define PAGEMAP_SWAPPED (1ull << 62)
 
-/*
- * Which of `count` pages at `host` the kernel holds at all. A private anonymous page that is
- * neither present nor swapped out was never touched: it is zero, and reading it to find that out
- * would cost a fault.
- */
-static void find_touched(int pagemap, const uint8_t *host, unsigned count, uint64_t *entries)
+/* struct pm_scan_arg of <linux/fs.h>, which older headers do not have. */
+struct scan_request {
+    uint64_t size, flags, start, end, walk_end, ranges, range_count, max_pages;
+    uint64_t inverted, all_of, any_of, wanted;
+};
+struct scan_range {
+    uint64_t start, end, categories;
+};
+#define SCAN_REQUEST _IOWR('f', 16, struct scan_request)
+
+uint64_t memory_gpa(const struct memory *memory, uint64_t offset)
 {
-    size_t wanted = count * sizeof *entries;
-    if (pagemap >= 0) {
-        off_t at = (off_t)((uintptr_t)host / PAGE_SIZE * sizeof *entries);
-        if (pread(pagemap, entries, wanted, at) == (ssize_t)wanted)
-            return;
-    }
-    for (unsigned i = 0; i < count; i++)
-        entries[i] = PAGEMAP_PRESENT;
+    const struct memory_region *low = &memory->region[0], *high = &memory->region[1];
+    return offset < low->size ? low->gpa + offset : high->gpa + (offset - low->size);
+}
+
+void memory_walk_begin(struct memory_walk *walk, const struct memory *memory)
+{
+    *walk = (struct memory_walk){.memory = memory, .pagemap = -1, .scans = true};
+    if (memory->anonymous)
+        walk->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+}
+
+void memory_walk_end(struct memory_walk *walk)
+{
+    if (walk->pagemap >= 0)
+        close(walk->pagemap);
+}
+
+/* The next range that the kernel holds pages in; false: it cannot tell. */
+static bool scan_range(struct memory_walk *walk)
+{
+    const struct memory *memory = walk->memory;
+    uint64_t host = (uintptr_t)memory->host;
+    struct scan_range range;
+    struct scan_request request = {.size = sizeof request,
+        .start = host + walk->searched,
+        .end = host + memory->size,
+        .ranges = (uintptr_t)&range,
+        .range_count = 1,
+        .any_of = SCAN_PRESENT | SCAN_SWAPPED,
+        .wanted = SCAN_PRESENT | SCAN_SWAPPED};
+    int found = ioctl(walk->pagemap, SCAN_REQUEST, &request);
+    if (found < 0)
+        return false;
+    walk->next = found ? range.start - host : memory->size;
+    walk->end = walk->searched = found ? range.end - host : memory->size;
+    return true;
 }
 
 /*
- * A chain over the RAM size and (page number, digest of the page) of every page that is not zero:
- * zero pages cost a scan and pages never touched cost nothing.
+ * The same from the map of every page: a private anonymous one that is neither present nor swapped
+ * out was never touched, and reading it to find that out would cost a fault.
+ */
+static void read_batch(struct memory_walk *walk)
+{
+    const struct memory *memory = walk->memory;
+    uint64_t entries[PAGEMAP_BATCH];
+    while (walk->searched < memory->size) {
+        uint64_t left = (memory->size - walk->searched) / PAGE_SIZE;
+        size_t count = left < PAGEMAP_BATCH ? (size_t)left : PAGEMAP_BATCH;
+        uint64_t first = ((uintptr_t)memory->host + walk->searched) / PAGE_SIZE;
+        size_t wanted = count * sizeof *entries;
+        if (pread(walk->pagemap, entries, wanted, (off_t)(first * sizeof *entries)) !=
+            (ssize_t)wanted)
+            entries[0] = PAGEMAP_PRESENT, count = 1;
+        size_t start = 0;
+        while (start < count && !(entries[start] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)))
+            start++;
+        size_t end = start;
+        while (end < count && (entries[end] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)))
+            end++;
+        walk->next = walk->searched + start * PAGE_SIZE;
+        walk->end = walk->searched + end * PAGE_SIZE;
+        walk->searched += end * PAGE_SIZE;
+        if (start < count)
+            return;
+    }
+}
+
+bool memory_walk_next(struct memory_walk *walk, uint64_t *offset)
+{
+    if (walk->next == walk->end && walk->searched < walk->memory->size) {
+        if (walk->pagemap < 0) {
+            walk->next = 0;
+            walk->end = walk->searched = walk->memory->size;
+        } else if (!walk->scans || !(walk->scans = scan_range(walk))) {
+            read_batch(walk);
+        }
+    }
+    if (walk->next >= walk->end)
+        return false;
+    *offset = walk->next;
+    walk->next += PAGE_SIZE;
+    return true;
+}
+
+/* A chain over the RAM size and (page number, digest of the page) of every page that is not zero.
  */
 uint64_t memory_digest(const struct memory *memory)
 {
-    uint64_t digest = XXH3_64bits(&memory->size, sizeof memory->size);
-    int pagemap = memory->anonymous ? open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC) : -1;
-    uint64_t pages = memory->size / PAGE_SIZE;
-    for (uint64_t first = 0; first < pages; first += PAGEMAP_BATCH) {
-        uint64_t entries[PAGEMAP_BATCH];
-        unsigned count = (unsigned)(pages - first < PAGEMAP_BATCH ? pages - first : PAGEMAP_BATCH);
-        find_touched(pagemap, memory->host + first * PAGE_SIZE, count, entries);
-        for (unsigned i = 0; i < count; i++) {
-            const uint8_t *page = memory->host + (first + i) * PAGE_SIZE;
-            if (!(entries[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)) || page_is_zero(page))
-                continue;
-            uint64_t link[3] = {digest, first + i, XXH3_64bits(page, PAGE_SIZE)};
-            digest = XXH3_64bits(link, sizeof link);
-        }
+    uint64_t digest = XXH3_64bits(&memory->size, sizeof memory->size), offset;
+    struct memory_walk walk;
+    memory_walk_begin(&walk, memory);
+    while (memory_walk_next(&walk, &offset)) {
+        const uint8_t *page = memory->host + offset;
+        if (page_is_zero(page))
+            continue;
+        uint64_t link[3] = {digest, offset / PAGE_SIZE, XXH3_64bits(page, PAGE_SIZE)};
+        digest = XXH3_64bits(link, sizeof link);
     }
-    if (pagemap >= 0)
-        close(pagemap);
+    memory_walk_end(&walk);
     return digest;
 }

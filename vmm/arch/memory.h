@@ -69,6 +69,25 @@ static inline uint8_t *memory_at(const struct memory *memory, uint64_t gpa, uint
 bool memory_read(const struct memory *memory, uint64_t gpa, void *data, uint64_t size);
 bool memory_write(struct memory *memory, uint64_t gpa, const void *data, uint64_t size);
 
+/*
+ * Walks the pages that may hold something else than zeros, in ascending order. Pages that were
+ * never touched are passed over, by the kernel's own page tables where it can (PAGEMAP_SCAN,
+ * Linux 6.7): 64 GiB that nobody wrote to cost nothing.
+ */
+struct memory_walk {
+    const struct memory *memory;
+    int pagemap;        /* descriptor; -1: every page is given */
+    bool scans;         /* PAGEMAP_SCAN works */
+    uint64_t next, end; /* offsets in `host` of what is known to be touched */
+    uint64_t searched;  /* up to there */
+};
+void memory_walk_begin(struct memory_walk *walk, const struct memory *memory);
+/* The offset in memory->host of the next such page; false after the last. */
+bool memory_walk_next(struct memory_walk *walk, uint64_t *offset);
+void memory_walk_end(struct memory_walk *walk);
+/* The guest-physical address of an offset in memory->host. */
+uint64_t memory_gpa(const struct memory *memory, uint64_t offset);
+
 /* XXH3-64 over all of RAM, in GPA order. All-zero pages are cheap. */
 uint64_t memory_digest(const struct memory *memory);
 
