@@ -47,6 +47,8 @@ bool cli_wants_help(int argc, char **argv);
 
 /* Writes the text to standard output; false (and a message) when that fails. */
 bool cli_print(const struct buffer *text);
+/* The same for text that was made visible already, and may have colors. */
+bool cli_print_shown(const struct buffer *text);
 
 struct confine;
 /* Confines the process, its files being open. Where the host cannot, a line says so. */

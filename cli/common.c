@@ -78,14 +78,19 @@ bool cli_print(const struct buffer *text)
     }
     struct buffer shown = {0};
     buffer_put_visible(&shown, text->data, text->size);
-    if (shown.failed)
-        fprintf(stderr, "hindsight: out of memory\n");
-    else if (shown.size)
-        fwrite(shown.data, 1, shown.size, stdout);
-    bool failed = shown.failed;
+    bool printed = cli_print_shown(&shown);
     buffer_free(&shown);
-    if (failed)
+    return printed;
+}
+
+bool cli_print_shown(const struct buffer *text)
+{
+    if (text->failed) {
+        fprintf(stderr, "hindsight: out of memory\n");
         return false;
+    }
+    if (text->size)
+        fwrite(text->data, 1, text->size, stdout);
     if (fflush(stdout) == 0)
         return true;
     perror("hindsight: standard output");

@@ -69,7 +69,7 @@ static void on_interrupt(int number)
 static void write_out(void *context, struct buffer *output)
 {
     (void)context;
-    cli_print(output);
+    cli_print_shown(output);
     buffer_clear(output);
 }
 
