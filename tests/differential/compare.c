@@ -11,7 +11,8 @@
 
 void compare_print_exclusions(void)
 {
-    puts("  FOP, FIP, FDP, also where FXSAVE, FNSAVE, FNSTENV store them: kept 0 by vcpu.h\n"
+    puts("  FOP, FIP, FDP, also where FXSAVE, FNSAVE, FNSTENV store them: lost on AMD at a switch "
+         "of tasks\n"
          "  MXCSR_MASK, also where FXSAVE stores it; bytes 464-511 of its image: not written\n"
          "  results with MXCSR bit 17 (MM, misaligned SSE): an AMD extension hs64-v1 lacks\n"
          "  which byte of the operand CR2 names for FXSAVE, FXRSTOR and x87 environments\n"

@@ -180,6 +180,8 @@ struct engine_ops {
     /* Whose rules it follows from now on, that of the model before the first call. The caller has
      * checked the personality. NULL: an engine that runs on the host's own CPU alone. */
     void (*set_personality)(struct engine *engine, struct personality personality);
+    /* At each event: the x87 state leaves the processor (fpu_put_aside). NULL: it has. */
+    void (*put_aside)(struct engine *engine);
 };
 
 struct engine {
@@ -299,6 +301,12 @@ static inline void engine_set_personality(struct engine *engine, struct personal
 {
     if (engine->ops->set_personality)
         engine->ops->set_personality(engine, personality);
+}
+
+static inline void engine_put_aside(struct engine *engine)
+{
+    if (engine->ops->put_aside)
+        engine->ops->put_aside(engine);
 }
 
 /* NULL is fine. */

@@ -17,6 +17,7 @@
 
 enum {
     DR6_CHANGES = 0xe00f, /* B0-B3, BD, BS, BT */
+    FOP_DEFINED = 0x7ff,
     FCW_DEFINED = 0x1f3f,
     FCW_ONE = 0x40,
     FSW_ERRORS = 0x3f,
@@ -261,6 +262,15 @@ static void canonicalize_system_segment(struct segment *segment)
     segment->base = 0;
 }
 
+void fpu_put_aside(struct fpu_state *fpu, struct personality personality)
+{
+    if (personality.maker == MAKER_INTEL || (fpu->status & FSW_ES))
+        return;
+    fpu->opcode = 0;
+    fpu->instruction = 0;
+    fpu->data = 0;
+}
+
 static void canonicalize_fpu(struct fpu_state *fpu)
 {
     fpu->control = (fpu->control & FCW_DEFINED) | FCW_ONE;
@@ -268,9 +278,7 @@ static void canonicalize_fpu(struct fpu_state *fpu)
     if (fpu->status & ~fpu->control & FSW_ERRORS)
         fpu->status |= FSW_ES | FSW_BUSY;
     fpu->reserved0 = 0;
-    fpu->opcode = 0;
-    fpu->instruction = 0;
-    fpu->data = 0;
+    fpu->opcode &= FOP_DEFINED;
     fpu->mxcsr &= MXCSR_DEFINED;
     fpu->mxcsr_mask = MXCSR_DEFINED;
     for (unsigned i = 0; i < 8; i++)

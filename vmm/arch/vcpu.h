@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/buffer.h"
+#include "vmm/arch/personality.h"
 
 /* General-purpose registers in instruction encoding order. */
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, GPR_COUNT };
@@ -148,9 +149,9 @@ struct fpu_state {
     uint16_t status;      /* FSW, TOP in bits 11-13 */
     uint8_t tag;          /* abridged: bit i set = physical register i holds something */
     uint8_t reserved0;    /* 0 */
-    uint16_t opcode;      /* FOP  \                                                        */
-    uint64_t instruction; /* FIP   > kept as 0: see docs/determinism.md                    */
-    uint64_t data;        /* FDP  /                                                        */
+    uint16_t opcode;      /* FOP: low 3 bits of the opcode, ModRM */
+    uint64_t instruction; /* FIP; FCS and FDS are 0 in this model */
+    uint64_t data;        /* FDP */
     uint32_t mxcsr;
     uint32_t mxcsr_mask; /* 0xffff on hs64-v1 */
     uint8_t st[8][16];   /* ST(0)..ST(7), 80 bits each, upper 48 bits 0 */
@@ -204,6 +205,13 @@ void vcpu_reset(struct vcpu_state *state);
 void vcpu_canonicalize(struct vcpu_state *state);
 /* What the core digest covers, alone. */
 void vcpu_canonicalize_core(struct vcpu_state *state);
+
+/*
+ * What the x87's pointers become when its state leaves the processor (XSAVE): AMD's processors
+ * store 0 unless an unmasked exception is pending, and the pointers are lost. KVM does so at each
+ * exit.
+ */
+void fpu_put_aside(struct fpu_state *fpu, struct personality personality);
 
 /*
  * XXH3-64 digests. The core digest covers everything except the FPU image, the debug registers and

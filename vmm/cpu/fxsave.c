@@ -22,14 +22,33 @@ static uint64_t image_address(struct cpu *cpu, const struct insn *insn, enum acc
     return linear;
 }
 
-/* FIP, FDP and FOP are always 0 (vcpu.h), so the forms with and without REX.W differ in nothing.
- * The last 96 bytes of the image belong to software and are not written. */
+/* Without REX.W the upper halves of FIP and FDP have FCS and FDS in their place, which are 0. */
+static void cut_pointers(struct fpu_state *image, const struct insn *insn)
+{
+    if (insn->rex & 8)
+        return;
+    image->instruction = (uint32_t)image->instruction;
+    image->data = (uint32_t)image->data;
+}
+
+/* AMD's processors keep 57 bits of a pointer and extend the highest of them. */
+static void keep_pointers(const struct cpu *cpu, struct fpu_state *image)
+{
+    if (cpu_is_intel(cpu))
+        return;
+    image->instruction = (uint64_t)((int64_t)(image->instruction << 7) >> 7);
+    image->data = (uint64_t)((int64_t)(image->data << 7) >> 7);
+}
+
+/* The last 96 bytes of the image belong to software and are not written. */
 static void fxsave(struct cpu *cpu, const struct insn *insn)
 {
     uint64_t linear = image_address(cpu, insn, ACCESS_WRITE);
     simd_leave(cpu);
     struct fpu_state image = cpu->s.fpu;
     fpu_to_image(&image);
+    fpu_put_aside(&image, cpu->personality);
+    cut_pointers(&image, insn);
     cpu_store_bytes(cpu, linear, &image, cpu->code64 ? IMAGE_WRITTEN_64 : IMAGE_WRITTEN_32);
 }
 
@@ -41,9 +60,9 @@ static void fxrstor(struct cpu *cpu, const struct insn *insn)
     if (image.mxcsr & ~(uint32_t)MXCSR_VALID)
         cpu_raise_error(cpu, VECTOR_GP, 0);
     image.reserved0 = 0;
-    image.opcode = 0;
-    image.instruction = 0;
-    image.data = 0;
+    image.opcode &= X87_OPCODE;
+    cut_pointers(&image, insn);
+    keep_pointers(cpu, &image);
     image.mxcsr_mask = MXCSR_VALID;
     x87_set_control(&image, image.control);
     for (unsigned i = 0; i < 8; i++)

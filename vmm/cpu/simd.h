@@ -310,10 +310,22 @@ static inline unsigned x87_top(const struct cpu *cpu)
 #define X87_CONDITION (X87_C0 | X87_C1 | X87_C2 | X87_C3)
 #define X87_MASKS     0x3f   /* control: exceptions masked; status: exceptions raised */
 #define X87_SUMMARY   0x8080 /* status: ES and B, set while an unmasked exception is pending */
+#define X87_OPCODE    0x07ff /* the bits that FOP has */
 #define X87_INITIAL   0x037f /* control after FNINIT */
 
 /* Loads the control word: reserved bits take their fixed values and ES and B follow the masks. */
 void x87_set_control(struct fpu_state *fpu, uint16_t control);
+
+/* FNINIT: all but the registers' contents. */
+static inline void x87_initialize(struct fpu_state *fpu)
+{
+    fpu->control = X87_INITIAL;
+    fpu->status = 0;
+    fpu->tag = 0;
+    fpu->opcode = 0;
+    fpu->instruction = 0;
+    fpu->data = 0;
+}
 
 /* What every MMX instruction does: TOP 0, all registers valid. */
 static inline void mmx_enter_top(struct cpu *cpu)
@@ -365,6 +377,38 @@ static inline void x87_check(struct cpu *cpu, const struct insn *insn)
     x87_available(cpu);
     if (UNLIKELY(x87_error_pending(cpu)))
         x87_error(cpu, insn);
+}
+
+/*
+ * At the end of every instruction that is not for control (SDM volume 1, 8.1.8): FIP. FOP and, of
+ * an operand in memory, FDP follow on AMD's processors each time, on Intel's with an unmasked
+ * exception only.
+ */
+static inline void x87_point_at(struct cpu *cpu, const struct insn *insn, bool memory)
+{
+    struct fpu_state *fpu = &cpu->s.fpu;
+    fpu->instruction = cpu->s.rip;
+    if (UNLIKELY(cpu_is_intel(cpu)) && LIKELY(!(fpu->status & X87_SUMMARY)))
+        return;
+    fpu->opcode = (uint16_t)((insn->opcode & 7u) << 8 | insn->modrm);
+    if (memory)
+        fpu->data = insn_offset(cpu, insn);
+}
+
+/* Of instructions with a register operand or none, with an operand in memory, with either. */
+static inline void x87_point_register(struct cpu *cpu, const struct insn *insn)
+{
+    x87_point_at(cpu, insn, false);
+}
+
+static inline void x87_point_memory(struct cpu *cpu, const struct insn *insn)
+{
+    x87_point_at(cpu, insn, true);
+}
+
+static inline void x87_point(struct cpu *cpu, const struct insn *insn)
+{
+    x87_point_at(cpu, insn, insn->flags & INSN_MEMORY);
 }
 
 /* Any instruction that computes, in any state, on the host with the whole x87 state loaded. */

@@ -294,6 +294,12 @@ static void soft_set_personality(struct engine *engine, struct personality perso
     blocks_flush(cpu);
 }
 
+static void soft_put_aside(struct engine *engine)
+{
+    struct cpu *cpu = cpu_of(engine);
+    fpu_put_aside(&cpu->s.fpu, cpu->personality);
+}
+
 static unsigned count_bits(const uint8_t *bits, uint64_t bytes)
 {
     unsigned count = 0;
@@ -356,6 +362,7 @@ static const struct engine_ops soft_ops = {
     .save_stores = soft_save_stores,
     .restore_stores = soft_restore_stores,
     .set_personality = soft_set_personality,
+    .put_aside = soft_put_aside,
 };
 
 struct engine *soft_create(

@@ -72,6 +72,7 @@ void x87_full(struct cpu *cpu, const struct insn *insn)
     for (unsigned i = 0; i < 8; i++)
         x87_copy(cpu->s.fpu.st[i], out.st[i]);
     cpu_set_arithmetic(cpu, rflags);
+    x87_point(cpu, insn);
 }
 
 /* FWAIT */

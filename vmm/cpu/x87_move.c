@@ -19,6 +19,7 @@ static void fld_register(struct cpu *cpu, const struct insn *insn)
     }
     x87_keep_condition(cpu, insn);
     x87_push(cpu, st(cpu, i));
+    x87_point_register(cpu, insn);
 }
 
 static void fxch(struct cpu *cpu, const struct insn *insn)
@@ -34,6 +35,7 @@ static void fxch(struct cpu *cpu, const struct insn *insn)
     x87_copy(st(cpu, 0), st(cpu, i));
     x87_copy(st(cpu, i), old);
     x87_keep_condition(cpu, insn);
+    x87_point_register(cpu, insn);
 }
 
 /* FST ST(i) (DD D0) and FSTP ST(i) in all its encodings */
@@ -51,6 +53,7 @@ static void fst_register(struct cpu *cpu, const struct insn *insn)
     x87_keep_condition(cpu, insn);
     if (!(insn->opcode == 0xdd && modrm_mmx_reg(insn) == 2))
         x87_pop(cpu);
+    x87_point_register(cpu, insn);
 }
 
 /* FCHS, FABS */
@@ -66,6 +69,7 @@ static void sign(struct cpu *cpu, const struct insn *insn)
     high = (uint16_t)(insn->modrm == 0xe0 ? high ^ 0x8000 : high & 0x7fff);
     memcpy(st(cpu, 0) + 8, &high, 2);
     x87_keep_condition(cpu, insn);
+    x87_point_register(cpu, insn);
 }
 
 /* FCMOVcc: DA C0-DF below, equal, below or equal, unordered; DB the opposites */
@@ -82,6 +86,7 @@ static void fcmov(struct cpu *cpu, const struct insn *insn)
     if (holds == (insn->opcode == 0xda) && i != 0)
         x87_copy(st(cpu, 0), st(cpu, i));
     x87_keep_condition(cpu, insn);
+    x87_point_register(cpu, insn);
 }
 
 static void ffree(struct cpu *cpu, const struct insn *insn)
@@ -91,6 +96,7 @@ static void ffree(struct cpu *cpu, const struct insn *insn)
     if (insn->opcode == 0xdf)
         x87_pop(cpu);
     x87_keep_condition(cpu, insn);
+    x87_point_register(cpu, insn);
 }
 
 static void fincstp(struct cpu *cpu, const struct insn *insn)
@@ -98,6 +104,7 @@ static void fincstp(struct cpu *cpu, const struct insn *insn)
     x87_check(cpu, insn);
     x87_set_top(cpu, x87_top(cpu) + 1);
     x87_keep_condition(cpu, insn);
+    x87_point_register(cpu, insn);
 }
 
 static void fdecstp(struct cpu *cpu, const struct insn *insn)
@@ -105,11 +112,13 @@ static void fdecstp(struct cpu *cpu, const struct insn *insn)
     x87_check(cpu, insn);
     x87_set_top(cpu, x87_top(cpu) - 1);
     x87_keep_condition(cpu, insn);
+    x87_point_register(cpu, insn);
 }
 
 static void fnop(struct cpu *cpu, const struct insn *insn)
 {
     x87_check(cpu, insn);
+    x87_point_register(cpu, insn);
 }
 
 /* FNENI, FNDISI, FNSETPM: nothing since the 80287, and they do not wait. */
@@ -131,6 +140,7 @@ static void fld80(struct cpu *cpu, const struct insn *insn)
     const void *source = simd_load(cpu, insn, 10, false, buffer);
     x87_keep_condition(cpu, insn);
     x87_push(cpu, source);
+    x87_point_memory(cpu, insn);
 }
 
 static void fstp80(struct cpu *cpu, const struct insn *insn)
@@ -143,6 +153,7 @@ static void fstp80(struct cpu *cpu, const struct insn *insn)
     simd_store(cpu, insn, st(cpu, 0), 10, false);
     x87_keep_condition(cpu, insn);
     x87_pop(cpu);
+    x87_point_memory(cpu, insn);
 }
 
 static void fldcw(struct cpu *cpu, const struct insn *insn)
@@ -180,9 +191,7 @@ static void fninit(struct cpu *cpu, const struct insn *insn)
 {
     (void)insn;
     x87_available(cpu);
-    cpu->s.fpu.control = X87_INITIAL;
-    cpu->s.fpu.status = 0;
-    cpu->s.fpu.tag = 0;
+    x87_initialize(&cpu->s.fpu);
 }
 
 static insn_handler memory_handler(const struct insn *insn)

@@ -66,6 +66,7 @@ static void arithmetic_memory(struct cpu *cpu, const struct insn *insn)
         take_status(cpu, insn, &quick, X87_C1);
         x87_copy(st0, quick.result);
     }
+    x87_point_memory(cpu, insn);
 }
 
 /* FLD m32, m64; FILD */
@@ -83,6 +84,7 @@ static void load_memory(struct cpu *cpu, const struct insn *insn)
     run(cpu, cpu->simd->quick_memory[index], NULL, source, &quick);
     take_status(cpu, insn, &quick, X87_C1);
     x87_push(cpu, quick.result);
+    x87_point_memory(cpu, insn);
 }
 
 /* FST, FSTP m32, m64; FIST, FISTP, FISTTP */
@@ -100,6 +102,7 @@ static void store_memory(struct cpu *cpu, const struct insn *insn)
     take_status(cpu, insn, &quick, X87_C1);
     if ((index & 7) != 2)
         x87_pop(cpu);
+    x87_point_memory(cpu, insn);
 }
 
 /* D8, DC, DE with a register */
@@ -119,6 +122,7 @@ static void arithmetic_register(struct cpu *cpu, const struct insn *insn)
     x87_copy(insn->opcode == 0xd8 ? st0 : sti, quick.result);
     if (insn->opcode == 0xde)
         x87_pop(cpu);
+    x87_point_register(cpu, insn);
 }
 
 /* How many registers a comparison with a register pops, and whether its result goes to EFLAGS. */
@@ -159,6 +163,7 @@ static void compare_register(struct cpu *cpu, const struct insn *insn)
     }
     for (unsigned pops = comparison_pops(insn); pops > 0; pops--)
         x87_pop(cpu);
+    x87_point_register(cpu, insn);
 }
 
 /* FTST, FXAM, FSQRT, FRNDINT */
@@ -178,6 +183,7 @@ static void unary(struct cpu *cpu, const struct insn *insn)
         take_status(cpu, insn, &quick, X87_C1);
         x87_copy(st0, quick.result);
     }
+    x87_point_register(cpu, insn);
 }
 
 /* FLD1, FLDL2T, FLDL2E, FLDPI, FLDLG2, FLDLN2, FLDZ */
@@ -192,6 +198,7 @@ static void constant(struct cpu *cpu, const struct insn *insn)
     run(cpu, cpu->simd->quick_register[x87_register_index(insn)], NULL, NULL, &quick);
     take_status(cpu, insn, &quick, X87_C1);
     x87_push(cpu, quick.result);
+    x87_point_register(cpu, insn);
 }
 
 static insn_handler memory_handler(const struct insn *insn)

@@ -67,6 +67,7 @@ static void transcendental(struct cpu *cpu, const struct insn *insn)
     if (status & ~fpu->control & X87_MASKS)
         status |= X87_SUMMARY;
     fpu->status = status;
+    x87_point_register(cpu, insn);
     if (outcome.out_of_range ||
         (outcome.raised & ~fpu->control & (X87_INVALID | X87_DENORMAL | X87_ZERO_DIVIDE)))
         return;

@@ -447,6 +447,14 @@ static void paired_set_personality(struct engine *engine, struct personality per
     soft->ops->set_personality(soft, personality);
 }
 
+/* KVM's own state was put aside when it left KVM_RUN. */
+static void paired_put_aside(struct engine *engine)
+{
+    struct paired_engine *pair = paired_of(engine);
+    if (!pair->on_kvm)
+        pair->soft->ops->put_aside(pair->soft);
+}
+
 static const struct engine_ops paired_ops = {
     .name = "kvm",
     .counts = false,
@@ -464,6 +472,7 @@ static const struct engine_ops paired_ops = {
     .memory_changed = paired_memory_changed,
     .forget_code = paired_forget_code,
     .set_personality = paired_set_personality,
+    .put_aside = paired_put_aside,
 };
 
 /* Executes an instruction in ring 3 as the guest's would be, and tells where RIP is when it has

@@ -70,6 +70,7 @@ int landing_capture(struct machine *machine, struct landing *landing, struct err
     if (engine_export_state(engine, &landing->state, error) < 0 ||
         take_dirty_pages(machine, &gpas, &count, error) < 0)
         return -1;
+    fpu_put_aside(&landing->state.fpu, machine->config->personality);
     int result = set_pages(landing, gpas, count, error);
     free(gpas);
     if (result == 0)
@@ -150,6 +151,7 @@ int landing_matches(struct machine *machine, struct landing *landing, struct err
     }
     if (engine_export_state(engine, &state, error) < 0)
         return -1;
+    fpu_put_aside(&state.fpu, machine->config->personality);
     settle_flags(machine, landing, &state);
     if (vcpu_digest_full(&state) == vcpu_digest_full(&landing->state))
         return 1;

@@ -94,6 +94,7 @@ static int emit(
     machine->run.delivered_before =
         engine->delivered_retired + 1 == engine->retired ? engine->delivered : 0;
     engine->delivered = 0;
+    engine_put_aside(engine);
     if (observable && machine->observe_state && digest_state(machine, event, error) < 0)
         return -1;
     for (unsigned i = 0; i < machine->observer_count; i++) {

@@ -43,6 +43,7 @@ struct instruction {
 
 static struct {
     uint8_t *code;   /* the native trampoline */
+    uint64_t rip;    /* the instruction in it */
     uint8_t *memory; /* operands; GPR RBX points here */
     struct side *context;
     struct cpu *cpu;
@@ -249,6 +250,7 @@ static __attribute__((noinline)) void build_trampoline(const struct instruction 
         if (i != RSP)
             at = emit_context(at, 0x8b, i, offsetof(struct side, gpr) + 8 * i);
     }
+    test.rip = (uintptr_t)at;
     at = emit(at, instruction->bytes, instruction->length);
     at = EMIT(at, 0x48, 0xa3); /* mov [rax_slot], rax */
     at = emit(at, &rax_slot, 8);
@@ -265,13 +267,11 @@ static __attribute__((noinline)) void build_trampoline(const struct instruction 
     EMIT(at, 0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b, 0xc3);
 }
 
-/* What the machine does not keep reads as 0 (vmm/arch/vcpu.h). */
-static inline void forget_pointers(struct fpu_state *fpu)
+/* What the machine does not keep reads as 0 (vmm/arch/vcpu.h), what it knows better is its own. */
+static inline void forget_reserved(struct fpu_state *fpu)
 {
     fpu->reserved0 = 0;
-    fpu->opcode = 0;
-    fpu->instruction = 0;
-    fpu->data = 0;
+    fpu->opcode &= 0x7ff;
     fpu->mxcsr_mask = 0xffff;
     for (unsigned i = 0; i < 8; i++)
         memset(fpu->st[i] + 10, 0, 6);
@@ -309,7 +309,8 @@ static inline void run_native(
             end->fpu = test.fault_fpu;
     }
     memcpy(end->memory, test.memory, MEMORY_SIZE);
-    forget_pointers(&end->fpu);
+    forget_reserved(&end->fpu);
+    fpu_put_aside(&end->fpu, test.cpu->personality); /* as FXSAVE does */
 }
 
 /* Both sides must start from a state that FXRSTOR would load unchanged. */
@@ -317,13 +318,13 @@ static inline void normalize(struct fpu_state *fpu)
 {
     static const uint32_t mxcsr = 0x1f80;
     fpu->mxcsr &= 0xffff;
-    forget_pointers(fpu);
+    forget_reserved(fpu);
     __asm__ volatile("fxrstor64 %0\n\tfxsave64 %0\n\tfninit\n\tldmxcsr %1"
                      : "+m"(*fpu)
                      : "m"(mxcsr)
                      : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
                      "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "memory");
-    forget_pointers(fpu);
+    forget_reserved(fpu);
 }
 
 /* ---- The handler's side --------------------------------------------------------------------- */
@@ -341,18 +342,21 @@ static inline void run_handlers(const struct instruction *instructions, unsigned
     cpu_set_arithmetic(cpu, start->rflags);
     cpu->escape = &escape;
     cpu->fault_vector = NO_FAULT;
+    cpu->s.rip = test.rip;
     if (setjmp(escape) == 0) {
         for (unsigned i = 0; i < count; i++) {
             insn_handler handler = simd_handler(&instructions[i].insn);
             if (!handler)
                 cpu_raise(cpu, VECTOR_UD);
             handler(cpu, &instructions[i].insn);
+            cpu->s.rip += instructions[i].length;
         }
     }
     simd_leave(cpu);
     memcpy(end->gpr, cpu->s.gpr, sizeof end->gpr);
     end->fpu = cpu->s.fpu;
     fpu_to_image(&end->fpu);
+    fpu_put_aside(&end->fpu, cpu->personality);
     end->rflags = cpu_get_arithmetic(cpu);
     end->fault = cpu->fault_vector;
     memcpy(end->memory, test.memory, MEMORY_SIZE);
@@ -547,6 +551,9 @@ static inline int native_setup(void **state)
     test.cpu->s.cr0 = CR0_PE | CR0_NE | CR0_MP;
     test.cpu->s.cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT;
     test.cpu->code64 = true;
+    struct host_cpu host;
+    host_cpu_identify(&host);
+    test.cpu->personality = host_cpu_personality(&host);
     const char *seed = getenv("HINDSIGHT_TEST_SEED");
     if (seed)
         test.random = strtoull(seed, NULL, 0);

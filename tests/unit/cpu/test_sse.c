@@ -9,14 +9,13 @@ static bool x87_pending(const struct fpu_state *fpu)
     return fpu->status & ~fpu->control & 0x3f;
 }
 
-/* FXSAVE images: as forget_pointers(). Bytes 416 to 511 are not written. */
+/* FXSAVE images: as forget_reserved(). Bytes 416 to 511 are not written. */
 static void forget_image(const struct insn *insn, struct side *side)
 {
     if (insn->map != MAP_0F || insn->opcode != GROUP_AE || (insn->modrm >> 3 & 7) != 0)
         return;
     uint8_t *at = side->memory + 256 + insn->displacement;
     static const uint8_t mask[4] = {0xff, 0xff, 0, 0};
-    memset(at + 6, 0, 18);
     memcpy(at + 28, mask, 4);
     for (unsigned i = 0; i < 8; i++)
         memset(at + 32 + 16 * i + 10, 0, 6);
@@ -26,6 +25,9 @@ static void prepare(const struct insn *insn, struct side *start)
 {
     random_side(start);
     normalize(&start->fpu);
+    start->fpu.opcode = random_bits() & 0x7ff;
+    start->fpu.instruction = random_bits() >> 17;
+    start->fpu.data = random_bits() >> 17;
     if (insn->map != MAP_0F || insn->opcode != GROUP_AE || !(insn->flags & INSN_MEMORY))
         return;
     uint8_t *at = start->memory + 256 + insn->displacement;

@@ -66,9 +66,7 @@ static void what_cannot_be_observed_is_fixed(void **state)
     b.cr0 &= ~CR0_ET;
     b.dr6 = 0;
     b.dr7 = 0;
-    b.fpu.opcode = 1;
-    b.fpu.instruction = 2;
-    b.fpu.data = 3;
+    b.fpu.opcode = 0xf800; /* above its 11 bits */
     b.fpu.mxcsr_mask = 0x2ffff;
     b.fpu.st[3][10] = 0xff;
     b.fpu.reserved1[50] = 1;
