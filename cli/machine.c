@@ -353,6 +353,7 @@ static void choose_engine(struct cli_machine *setup)
     if (on_kvm && !setup->rules_given)
         config->personality = own;
     config->tsc_is_input = on_kvm && engines_kvm_sees_tsc();
+    config->host_functions = on_kvm;
 }
 
 void cli_machine_roles(const struct cli_machine *setup, struct file_roles *roles)

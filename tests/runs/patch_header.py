@@ -1,7 +1,9 @@
 """Changes the version or architecture in a trace's file header, or the machine's version in its
 settings, and makes the checksums right again.
 
-Usage: patch_header.py IN OUT version|architecture|machine   (offsets: docs/trace-format.md)
+Usage: patch_header.py IN OUT version|architecture|machine|other-kvm   (offsets: docs/trace-format.md)
+
+other-kvm: as if KVM had recorded it on a processor that nobody has.
 """
 import ctypes
 import struct
@@ -26,12 +28,14 @@ def change_header(data, offset):
     struct.pack_into("<Q", data, 56, digest(data[:56]))
 
 
-def change_machine(data):
-    """The CONFIG chunk's header is at 64, its payload, which is raw, at 128."""
+def change_setting(data, name, value):
+    """The CONFIG chunk's header is at 64, its payload at 128. It may be compressed; a value that
+    occurs nowhere before stands in it as it is, and is replaced by another as long."""
     size, = struct.unpack_from("<I", data, 64 + 20)
     payload = data[128:128 + size]
-    at = payload.index(b"\0machine=") + len(b"\0machine=")
-    payload[at] = ord("9")
+    before = b"\0" + name + b"="
+    at = payload.index(before) + len(before)
+    payload[at:at + len(value)] = value
     data[128:128 + size] = payload
     seed = digest(data[64:64 + 48])
     struct.pack_into("<Q", data, 64 + 48, xxhash.XXH3_64bits_withSeed(bytes(payload), size, seed))
@@ -40,7 +44,10 @@ def change_machine(data):
 
 data = bytearray(open(sys.argv[1], "rb").read())
 if sys.argv[3] == "machine":
-    change_machine(data)
+    change_setting(data, b"machine", b"9")
+elif sys.argv[3] == "other-kvm":
+    change_setting(data, b"host", b"NobodysMaker")
+    change_setting(data, b"x87-functions", b"host")
 else:
     change_header(data, OFFSETS[sys.argv[3]])
 open(sys.argv[2], "wb").write(data)

@@ -180,6 +180,10 @@ struct engine_ops {
     /* Whose rules it follows from now on, that of the model before the first call. The caller has
      * checked the personality. NULL: an engine that runs on the host's own CPU alone. */
     void (*set_personality)(struct engine *engine, struct personality personality);
+    /* The run has the transcendental x87 functions of this processor, on which KVM recorded it. An
+     * engine that runs elsewhere stops at the first whose result it cannot know. Before the first
+     * call, and for NULL: the software CPU's own. NULL as above. */
+    void (*set_functions)(struct engine *engine, const struct host_cpu *recorded);
     /* At each event: the x87 state leaves the processor (fpu_put_aside). NULL: it has. */
     void (*put_aside)(struct engine *engine);
 };
@@ -301,6 +305,12 @@ static inline void engine_set_personality(struct engine *engine, struct personal
 {
     if (engine->ops->set_personality)
         engine->ops->set_personality(engine, personality);
+}
+
+static inline void engine_set_functions(struct engine *engine, const struct host_cpu *recorded)
+{
+    if (engine->ops->set_functions)
+        engine->ops->set_functions(engine, recorded);
 }
 
 static inline void engine_put_aside(struct engine *engine)

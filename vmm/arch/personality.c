@@ -90,6 +90,11 @@ bool host_cpu_parse(const char *text, struct host_cpu *host)
     return strcmp(text, written) == 0;
 }
 
+bool host_cpu_same_model(const struct host_cpu *a, const struct host_cpu *b)
+{
+    return strcmp(a->vendor, b->vendor) == 0 && a->family == b->family && a->model == b->model;
+}
+
 enum cpu_maker host_cpu_maker(const struct host_cpu *host)
 {
     /* Hygon's processors are AMD's design. */

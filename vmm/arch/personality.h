@@ -52,6 +52,8 @@ void host_cpu_identify(struct host_cpu *host);
 /* "AuthenticAMD family 25 model 17 stepping 1". */
 void host_cpu_format(const struct host_cpu *host, char text[HOST_CPU_TEXT_MAX]);
 bool host_cpu_parse(const char *text, struct host_cpu *host);
+/* Of one maker, family and model: processors that compute even approximations alike. */
+bool host_cpu_same_model(const struct host_cpu *a, const struct host_cpu *b);
 enum cpu_maker host_cpu_maker(const struct host_cpu *host);
 /* What `kvm` records under: the maker's rules; those of the model for a maker without rules. */
 struct personality host_cpu_personality(const struct host_cpu *host);

@@ -167,6 +167,8 @@ struct cpu_match {
 struct cpu {
     struct engine engine; /* first: a struct engine * is a struct cpu * */
     struct memory *memory;
+    enum { FUNCTIONS_OWN, FUNCTIONS_HOST, FUNCTIONS_UNKNOWN } functions; /* transcendental, x87 */
+    struct host_cpu functions_of;   /* whose they are, unless own */
     struct personality personality; /* decides at decoding and at execution; cpu_is_intel() */
 
     /*

@@ -294,6 +294,18 @@ static void soft_set_personality(struct engine *engine, struct personality perso
     blocks_flush(cpu);
 }
 
+static void soft_set_functions(struct engine *engine, const struct host_cpu *recorded)
+{
+    struct cpu *cpu = cpu_of(engine);
+    cpu->functions = FUNCTIONS_OWN;
+    if (!recorded)
+        return;
+    struct host_cpu host;
+    host_cpu_identify(&host);
+    cpu->functions = host_cpu_same_model(&host, recorded) ? FUNCTIONS_HOST : FUNCTIONS_UNKNOWN;
+    cpu->functions_of = *recorded;
+}
+
 static void soft_put_aside(struct engine *engine)
 {
     struct cpu *cpu = cpu_of(engine);
@@ -362,6 +374,7 @@ static const struct engine_ops soft_ops = {
     .save_stores = soft_save_stores,
     .restore_stores = soft_restore_stores,
     .set_personality = soft_set_personality,
+    .set_functions = soft_set_functions,
     .put_aside = soft_put_aside,
 };
 

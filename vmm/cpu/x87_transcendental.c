@@ -1,7 +1,7 @@
 /*
  * FSIN, FCOS, FSINCOS, FPTAN, FPATAN, F2XM1, FYL2X, FYL2XP1: the register stack and the status word
  * around x87_function.h. No maker's processor computes them as another's does, so that the host's
- * instructions are not used.
+ * instructions are not used, unless KVM recorded the run on such a processor.
  */
 #include "vmm/cpu/simd.h"
 #include "vmm/cpu/x87_function.h"
@@ -54,12 +54,37 @@ static void store(struct cpu *cpu, unsigned i, struct extended value)
     cpu->s.fpu.tag |= (uint8_t)(1u << physical);
 }
 
+/* KVM recorded another processor's rounding, which nobody can foretell. */
+static _Noreturn void stop_unknown(struct cpu *cpu, enum x87_function function)
+{
+    static const char *const names[] = {
+        "F2XM1", "FYL2X", "FPTAN", "FPATAN", "FYL2XP1", "FSINCOS", "FSIN", "FCOS"};
+    char recorded[HOST_CPU_TEXT_MAX], here[HOST_CPU_TEXT_MAX];
+    struct host_cpu host;
+    host_cpu_identify(&host);
+    host_cpu_format(&cpu->functions_of, recorded);
+    host_cpu_format(&host, here);
+    error_set(&cpu->failure,
+        "%s at 0x%llx: KVM recorded its result on %s, this host is %s, and processors round it "
+        "differently: replay the trace on a processor of that maker, family and model, or record "
+        "with --engine soft",
+        names[function], (unsigned long long)cpu->s.rip, recorded, here);
+    longjmp(*cpu->escape, CPU_JUMP_STOP);
+}
+
 static void transcendental(struct cpu *cpu, const struct insn *insn)
 {
     x87_check(cpu, insn);
     enum x87_function function = function_of(insn);
+    if (cpu->functions == FUNCTIONS_HOST) {
+        x87_full(cpu, insn);
+        return;
+    }
     struct fpu_state *fpu = &cpu->s.fpu;
     struct x87_outcome outcome = evaluate(cpu, function);
+    /* Of the other operands all make the same. */
+    if (cpu->functions == FUNCTIONS_UNKNOWN && (outcome.raised & X87_PRECISION))
+        stop_unknown(cpu, function);
     bool angle = x87_function_pushes(function) || function == FSIN || function == FCOS;
     uint16_t status = fpu->status & (uint16_t) ~(angle ? X87_C1 | X87_C2 : X87_C1);
     status |= outcome.raised;

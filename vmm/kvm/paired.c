@@ -447,6 +447,11 @@ static void paired_set_personality(struct engine *engine, struct personality per
     soft->ops->set_personality(soft, personality);
 }
 
+static void paired_set_functions(struct engine *engine, const struct host_cpu *recorded)
+{
+    engine_set_functions(paired_of(engine)->soft, recorded);
+}
+
 /* KVM's own state was put aside when it left KVM_RUN. */
 static void paired_put_aside(struct engine *engine)
 {
@@ -472,6 +477,7 @@ static const struct engine_ops paired_ops = {
     .memory_changed = paired_memory_changed,
     .forget_code = paired_forget_code,
     .set_personality = paired_set_personality,
+    .set_functions = paired_set_functions,
     .put_aside = paired_put_aside,
 };
 

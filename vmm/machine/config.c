@@ -97,6 +97,7 @@ void config_write(const struct machine_config *config, struct buffer *out)
         host_cpu_format(&config->host, host);
         buffer_printf(out, "host=%s\n", host);
     }
+    buffer_printf(out, "x87-functions=%s\n", config->host_functions ? "host" : "ours");
     for (unsigned i = 0; i < config->net_count; i++) {
         buffer_printf(out, "net=");
         net_config_write(&config->net[i], out);
@@ -239,6 +240,10 @@ static bool parse_entry(struct machine_config *config, const char *key, char *va
         return personality_parse(value, &config->personality);
     if (strcmp(key, "host") == 0)
         return host_cpu_parse(value, &config->host);
+    if (strcmp(key, "x87-functions") == 0) {
+        config->host_functions = strcmp(value, "host") == 0;
+        return config->host_functions || strcmp(value, "ours") == 0;
+    }
     if (strcmp(key, "net") == 0)
         return config->net_count < CONFIG_MAX_NICS &&
                net_config_restore(value, &config->net[config->net_count++], NULL) == 0;

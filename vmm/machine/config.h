@@ -71,6 +71,7 @@ struct machine_config {
     int64_t start_time;             /* the RTC's time at power-on, seconds since 1970 UTC */
     struct personality personality; /* whose rules the CPU follows */
     struct host_cpu host;           /* where it was recorded; vendor "": the trace does not say */
+    bool host_functions;            /* transcendental x87 functions are that processor's: on KVM */
 };
 
 /* Default length of a turn, and the most that may be asked for, in instructions. */

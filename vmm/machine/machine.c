@@ -71,6 +71,12 @@ static void time_is_up(void *context, uint64_t now)
     machine_stop(machine, STOP_MAX_TIME);
 }
 
+/* Of a machine that KVM recorded, or records. */
+static const struct host_cpu *functions_of(const struct machine *machine)
+{
+    return machine->config->host_functions ? &machine->config->host : NULL;
+}
+
 struct engine *machine_soft(struct machine *machine, struct error *error)
 {
     if (machine->soft)
@@ -79,6 +85,7 @@ struct engine *machine_soft(struct machine *machine, struct error *error)
         &machine->memory, machine->config->store_buffers, machine->config->seed, error);
     if (machine->soft) {
         engine_set_personality(machine->soft, machine->config->personality);
+        engine_set_functions(machine->soft, functions_of(machine));
         machine->soft->vcpu_count = (uint8_t)machine->config->cpus;
         machine->soft->vcpu = (uint8_t)machine->current;
         machine->soft->time_exits = machine->config->tsc_is_input;
@@ -103,6 +110,7 @@ static int create_engine(struct machine *machine, const char *name, struct error
     if (!machine->home)
         return -1;
     machine->home->time_exits = machine->config->tsc_is_input;
+    engine_set_functions(machine->home, functions_of(machine));
     return 0;
 }
 
