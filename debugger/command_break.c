@@ -1,6 +1,7 @@
 /* Breakpoints, watchpoints, catchpoints, and what is done to them. */
 #include "debugger/command.h"
 #include "debugger/running.h"
+#include "debugger/processes.h"
 #include "debugger/session.h"
 #include "debugger/threads.h"
 #include "debugger/source.h"

@@ -1,5 +1,6 @@
 /* info: what there is to tell, by subject. */
 #include "debugger/command.h"
+#include "debugger/processes.h"
 #include "debugger/session.h"
 #include "debugger/threads.h"
 
@@ -148,10 +149,75 @@ static int info_frame(struct debugger *debugger, const char *arguments, struct e
     return 0;
 }
 
-static int info_files(struct debugger *debugger, const char *arguments, struct error *error)
+/* ---- Programs ---- */
+
+/* The one asked for, or the one that runs. */
+static int find_process(
+    struct debugger *debugger, const char *selector, struct process *process, struct error *error)
+{
+    if (!follow_kernel(debugger) || follow_kernel(debugger)->away)
+        return error_set(error, "the kernel's processes cannot be read without its symbols: "
+                                "'add-symbol-file vmlinux'");
+    if (*selector && !processes_find(debugger, selector, process))
+        return error_set(
+            error, "no process '%s' at this position (see 'info processes')", selector);
+    if (!*selector && !processes_current(debugger, process))
+        return error_set(error, "no process runs at this position");
+    if (!process->space)
+        return error_set(
+            error, "%s is a thread of the kernel: it has no memory of its own", process->name);
+    return 0;
+}
+
+static bool print_map(void *context, const struct process_map *map)
+{
+    struct debugger *debugger = context;
+    print(debugger,
+        "  0x%016" PRIx64 " 0x%016" PRIx64 " %10" PRIx64 " %10" PRIx64 "  %c%c%c%c  %s\n",
+        map->start, map->end, map->end - map->start, map->file ? map->offset : 0,
+        map->flags & 1 ? 'r' : '-', map->flags & 2 ? 'w' : '-', map->flags & 4 ? 'x' : '-',
+        map->flags & 8 ? 's' : 'p', map->path);
+    return false;
+}
+
+static int info_maps(struct debugger *debugger, const char *arguments, struct error *error)
+{
+    struct process process;
+    if (find_process(debugger, arguments, &process, error) < 0)
+        return -1;
+    print(debugger, "process %u, %s\n", process.pid, process.name);
+    print(
+        debugger, "  Start Addr         End Addr                 Size     Offset  Perms objfile\n");
+    processes_each_map(debugger, process.space, print_map, debugger);
+    return 0;
+}
+
+static int info_processes(struct debugger *debugger, const char *arguments, struct error *error)
 {
     (void)arguments;
-    (void)error;
+    const struct command *ps = commands_find("ps", error);
+    return ps ? ps->run(debugger, "", error) : -1;
+}
+
+static void print_file(void *context, unsigned number, const char *path)
+{
+    print(context, "%4u  %s\n", number, path);
+}
+
+static int info_open_files(struct debugger *debugger, const char *selector, struct error *error)
+{
+    struct process process;
+    if (find_process(debugger, selector, &process, error) < 0)
+        return -1;
+    print(debugger, "process %u, %s\n", process.pid, process.name);
+    processes_each_file(debugger, process.task, print_file, debugger);
+    return 0;
+}
+
+static int info_files(struct debugger *debugger, const char *arguments, struct error *error)
+{
+    if (*arguments)
+        return info_open_files(debugger, strcmp(arguments, ".") == 0 ? "" : arguments, error);
     if (debugger->symbols.module_count == 0)
         print(debugger, "No symbol files.\n");
     for (unsigned i = 0; i < debugger->symbols.module_count; i++) {
@@ -165,6 +231,8 @@ static int info_files(struct debugger *debugger, const char *arguments, struct e
         }
         if (module->bias)
             print(debugger, ", moved by 0x%" PRIx64, module->bias);
+        if (module->kind == MODULE_PROCESS)
+            print(debugger, ", of process %s", module->owner);
         if (module->kind == MODULE_LOADED) {
             print(debugger, "; placed as the kernel's module %s\n", module->owner);
             continue;
@@ -245,7 +313,10 @@ static const struct subject subjects[] = {
     {"symbol", info_symbol, "ADDRESS: the symbol that covers it"},
     {"line", info_line, "PLACE: the addresses of a source line"},
     {"functions", info_functions, "[TEXT] functions with that in their names"},
-    {"files", info_files, "symbol files, and whether they fit memory"},
+    {"files", info_files,
+        "[PROCESS] symbol files, and whether they fit memory; of a process, or '.', open files"},
+    {"processes", info_processes, "the programs at this position, as ps"},
+    {"maps", info_maps, "[PROCESS] the memory map of a process, the running one"},
     {"checkpoints", info_checkpoints, "how many, and their memory"},
     {"threads", info_threads, "the vCPUs, and what each is doing"},
     {"trace", info_trace, "the recorded machine"},
@@ -275,7 +346,7 @@ const struct command info_commands[] = {
     {"Looking", "info", "i", command_info, "[SUBJECT]",
         "Tells about registers, breakpoints, locals, args, frame, display, symbol, line, "
         "functions, "
-        "files, checkpoints, threads, trace.",
+        "files, processes, maps, checkpoints, threads, trace.",
         "info registers rip rsp", COMPLETE_NONE, false},
     {0},
 };

@@ -1,6 +1,7 @@
 /* Frames and code: backtrace, frame, up, down, list, disassemble. */
 #include "debugger/command.h"
 #include "debugger/session.h"
+#include "debugger/scopes.h"
 #include "debugger/source.h"
 
 #include <ctype.h>
@@ -8,6 +9,41 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Why the trace ends, where that is not because there is no more. */
+static void print_end(struct debugger *debugger, const struct frame *frame, enum unwind_end end)
+{
+    uint64_t pc = frame->reg[DWARF_PC];
+    switch (end) {
+    case UNWIND_OUTERMOST:
+        return;
+    case UNWIND_NO_INFORMATION:
+        print(debugger, "Backtrace stopped: nothing tells the caller of ");
+        print_address(debugger, pc);
+        if (pc >> 63 == 0 && follow_kernel(debugger))
+            print(debugger, " ('add-symbol-file FILE -process NAME' may)");
+        break;
+    case UNWIND_UNREADABLE:
+        print(debugger, "Backtrace stopped: the stack of the caller of ");
+        print_address(debugger, pc);
+        print(debugger, " cannot be read");
+        break;
+    case UNWIND_INNER:
+        print(debugger, "Backtrace stopped: previous frame inner to this frame (corrupt stack?)");
+        break;
+    }
+    print(debugger, "\n");
+}
+
+/* A system call is entered by SYSCALL, or by INT 80h. */
+static const char *what_entered(const struct view *view, const struct frame *caller)
+{
+    uint8_t code[2];
+    if (caller->is_user && view_read(view, caller->reg[DWARF_PC] - 2, code, 2) &&
+        ((code[0] == 0x0f && code[1] == 0x05) || (code[0] == 0xcd && code[1] == 0x80)))
+        return "system call made here";
+    return "interrupt or exception taken here";
+}
 
 COMMAND(backtrace)
 {
@@ -21,10 +57,12 @@ COMMAND(backtrace)
         print(debugger, "#%-3u", level);
         print_frame(debugger, &frame, true);
         print(debugger, "\n");
-        if (!unwind_next(&debugger->symbols, &debugger->view, &frame, &caller))
+        if (!unwind_next(&debugger->symbols, &debugger->view, &frame, &caller)) {
+            print_end(debugger, &frame, caller.end);
             return 0;
-        if (level + 1 < limit && caller.how == FRAME_INTERRUPT)
-            print(debugger, "    <interrupt or exception taken here>\n");
+        }
+        if (level + 1 < limit && caller.how == FRAME_INTERRUPT && frame.inlined == 0)
+            print(debugger, "    <%s>\n", what_entered(&debugger->view, &caller));
         frame = caller;
     }
     print(debugger, "(more frames follow)\n");
@@ -44,7 +82,7 @@ static int select_frame(struct debugger *debugger, uint64_t level, struct error 
     print(debugger, "#%-3u", debugger->level);
     print_frame(debugger, &frame, true);
     print(debugger, "\n");
-    if (symbols_line(&debugger->symbols, unwind_lookup_address(&frame), &line)) {
+    if (frame_line(&debugger->symbols, &frame, &line)) {
         debugger->list_file = line.file;
         debugger->list_line = line.line > 5 ? line.line - 5 : 1;
         print_source(debugger, line.file, line.line, line.line, 0);
@@ -110,7 +148,7 @@ COMMAND(list)
     if (session_look(debugger, error) < 0 || find_list_place(debugger, arguments, error) < 0)
         return -1;
     int current = 0;
-    if (symbols_line(&debugger->symbols, unwind_lookup_address(&debugger->frame), &line) &&
+    if (frame_line(&debugger->symbols, &debugger->frame, &line) &&
         strcmp(line.file, debugger->list_file) == 0)
         current = line.line;
     int first = debugger->list_line;

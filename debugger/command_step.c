@@ -1,6 +1,7 @@
 /* Stepping by source lines and instructions, and out of functions, in both directions. */
 #include "debugger/command.h"
 #include "debugger/running.h"
+#include "debugger/scopes.h"
 #include "debugger/session.h"
 #include "debugger/source.h"
 #include "debugger/threads.h"
@@ -463,7 +464,7 @@ static int caller_of_selected(struct debugger *debugger, struct frame *caller, s
 {
     if (session_look(debugger, error) < 0)
         return -1;
-    if (!unwind_next(&debugger->symbols, &debugger->view, &debugger->frame, caller))
+    if (!unwind_caller(&debugger->symbols, &debugger->view, &debugger->frame, caller))
         return error_set(error, "the selected frame is the outermost: there is no caller");
     return 0;
 }
@@ -490,11 +491,44 @@ static void print_returned(struct debugger *debugger, uint64_t address)
     buffer_free(&text);
 }
 
+/* Steps out of the function that is inlined in the selected frame: by whole calls, until its code
+ * is left. */
+static int leave_inlined(struct debugger *debugger, enum direction direction, struct error *error)
+{
+    struct scopes scopes, now;
+    struct run_result result = {.why = TIMELINE_DONE};
+    enum stepped how = STEPPED;
+    bool inside = scopes_of(&debugger->symbols, &debugger->frame, &scopes);
+    Dwarf_Off wanted = inside ? dwarf_dieoffset(&scopes.list[scopes.begin]) : 0;
+    while (inside && how == STEPPED) {
+        int status = direction == FORWARD ? forward_one(debugger, true, &how, &result, error)
+                                          : backward_one(debugger, true, &how, &result, error);
+        if (status < 0 || session_look(debugger, error) < 0)
+            return -1;
+        inside = false;
+        if (!scopes_at(&debugger->symbols, view_pc(&debugger->view), &now))
+            break;
+        for (unsigned i = 0; i < now.count; i++)
+            inside |= dwarf_dieoffset(&now.list[i]) == wanted;
+    }
+    if (how == STEPPED)
+        result = (struct run_result){.why = TIMELINE_DONE};
+    return run_report(debugger, &result, error);
+}
+
 COMMAND(finish)
 {
     struct frame caller;
     struct run_result result;
     (void)arguments;
+    if (session_look(debugger, error) < 0)
+        return -1;
+    if (debugger->level == 0 && debugger->frame.inlined) {
+        print(debugger, "Run till exit from ");
+        print_frame(debugger, &debugger->frame, false);
+        print(debugger, "\n");
+        return leave_inlined(debugger, FORWARD, error);
+    }
     if (caller_of_selected(debugger, &caller, error) < 0)
         return -1;
     uint64_t function = unwind_lookup_address(&debugger->frame);
@@ -515,6 +549,14 @@ COMMAND(reverse_finish)
     struct frame caller;
     struct run_result result;
     (void)arguments;
+    if (session_look(debugger, error) < 0)
+        return -1;
+    if (debugger->level == 0 && debugger->frame.inlined) {
+        print(debugger, "Run back to call of ");
+        print_frame(debugger, &debugger->frame, false);
+        print(debugger, "\n");
+        return leave_inlined(debugger, BACKWARD, error);
+    }
     if (caller_of_selected(debugger, &caller, error) < 0)
         return -1;
     const struct place place = {caller.reg[DWARF_PC], caller.reg[DWARF_RSP]};

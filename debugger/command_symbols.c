@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "debugger/command.h"
+#include "debugger/processes.h"
 #include "debugger/session.h"
 #include "debugger/source.h"
 

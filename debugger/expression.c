@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "debugger/percpu.h"
 #include "debugger/variables.h"
 
 enum { MAX_NESTING = 64, MAX_NAME = 256 };
@@ -162,6 +163,21 @@ static bool frame_register(const struct frame *frame, const char *name, uint64_t
     return true;
 }
 
+/* "(x)": this CPU's per-CPU variable; "(x, N)": CPU N's. */
+static int parse_percpu(struct parser *parser, struct value *value)
+{
+    struct value number;
+    uint64_t cpu = PERCPU_THIS;
+    if (parse_ternary(parser, value) < 0)
+        return -1;
+    if (accept(parser, ",") &&
+        (parse_ternary(parser, &number) < 0 || read_scalar(parser, &number, &cpu) < 0))
+        return -1;
+    return expect(parser, ")") < 0 ? -1
+                                   : percpu_select(parser->scope->symbols, parser->scope->view, cpu,
+                                         value, parser->error);
+}
+
 static int parse_dollar(struct parser *parser, struct value *value)
 {
     const struct expression_scope *scope = parser->scope;
@@ -179,6 +195,8 @@ static int parse_dollar(struct parser *parser, struct value *value)
         return from_history(parser, scope->history_count, value);
     if (isdigit((unsigned char)*name))
         return from_history(parser, strtoull(name, NULL, 10), value);
+    if (strcmp(name, "percpu") == 0 && accept(parser, "("))
+        return parse_percpu(parser, value);
     if (scope->frame && scope->frame->how != FRAME_CURRENT &&
         (frame_register(scope->frame, name, &bits, &general) || general)) {
         if (!frame_register(scope->frame, name, &bits, &general))

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "debugger/processes.h"
 #include "debugger/session.h"
 
 enum {
@@ -208,5 +209,5 @@ void follow(struct debugger *debugger)
     if (!kernel)
         return;
     modules_follow(debugger, kernel, &state->signature);
-    processes_follow(debugger, kernel, &state->signature);
+    processes_follow(debugger, &state->signature);
 }

@@ -74,12 +74,4 @@ void modules_follow(struct debugger *debugger, struct module *kernel, uint64_t *
 /* Scans the directories for files. */
 void modules_find_files(struct follow *follow, const struct debugger *debugger);
 
-/* ---- processes.c ---- */
-
-void processes_follow(struct debugger *debugger, struct module *kernel, uint64_t *signature);
-/* A program's file was just added: is it the one that runs under that name? */
-int processes_check(struct debugger *debugger, const struct module *module, struct error *error);
-/* The memory of the process that runs: its struct mm_struct; 0: not known, or none. */
-uint64_t processes_space(struct debugger *debugger);
-
 #endif

@@ -6,9 +6,14 @@
 
 enum { MAX_DEPTH = 64 };
 
-struct unit_range {
+struct range {
     uint64_t start, end;
-    Dwarf_Off unit;
+    Dwarf_Off die;
+};
+
+struct ranges {
+    struct range *list; /* ascending by start */
+    size_t count, capacity;
 };
 
 struct entry {
@@ -20,8 +25,7 @@ struct entry {
 };
 
 struct index {
-    struct unit_range *ranges; /* ascending by start */
-    size_t range_count, range_capacity;
+    struct ranges units, functions;
     bool has_names;
     struct entry *entries;
     size_t count, capacity;
@@ -34,79 +38,94 @@ void index_free(struct index *index)
 {
     if (!index)
         return;
-    free(index->ranges);
+    free(index->units.list);
+    free(index->functions.list);
     free(index->entries);
     free(index->slots);
     free(index);
 }
 
-/* ---- Units by address ---- */
+/* ---- By address ---- */
 
-static void add_range(struct index *index, uint64_t start, uint64_t end, Dwarf_Off unit)
+static bool add_range(struct ranges *ranges, uint64_t start, uint64_t end, Dwarf_Off die)
 {
     if (start >= end)
-        return;
-    if (index->range_count == index->range_capacity) {
-        size_t capacity = index->range_capacity ? index->range_capacity * 2 : 256;
-        struct unit_range *ranges = realloc(index->ranges, capacity * sizeof *ranges);
-        if (!ranges) {
-            index->failed = true;
-            return;
-        }
-        index->ranges = ranges;
-        index->range_capacity = capacity;
+        return true;
+    if (ranges->count == ranges->capacity) {
+        size_t capacity = ranges->capacity ? ranges->capacity * 2 : 256;
+        struct range *list = realloc(ranges->list, capacity * sizeof *list);
+        if (!list)
+            return false;
+        ranges->list = list;
+        ranges->capacity = capacity;
     }
-    index->ranges[index->range_count++] = (struct unit_range){start, end, unit};
+    ranges->list[ranges->count++] = (struct range){start, end, die};
+    return true;
+}
+
+static void add_ranges(struct index *index, struct ranges *ranges, Dwarf_Die *die)
+{
+    Dwarf_Addr base, start, end;
+    ptrdiff_t offset = 0;
+    while ((offset = dwarf_ranges(die, offset, &base, &start, &end)) > 0)
+        index->failed |= !add_range(ranges, start, end, dwarf_dieoffset(die));
 }
 
 static int by_start(const void *a, const void *b)
 {
-    const struct unit_range *left = a, *right = b;
+    const struct range *left = a, *right = b;
     return (left->start > right->start) - (left->start < right->start);
 }
 
-static void make_ranges(struct index *index, Dwarf *dwarf)
+static void sort(struct ranges *ranges)
+{
+    if (ranges->count)
+        qsort(ranges->list, ranges->count, sizeof *ranges->list, by_start);
+}
+
+static bool find(
+    struct module *module, const struct ranges *ranges, uint64_t address, Dwarf_Die *die)
+{
+    size_t low = 0, high = ranges->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (ranges->list[middle].start <= address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    /* Ranges of different ones may overlap a little: of the nearest, the one that covers. */
+    for (size_t back = 0; back < 8 && back < low; back++) {
+        const struct range *range = &ranges->list[low - 1 - back];
+        if (address < range->end)
+            return dwarf_offdie(module->dwarf, range->die, die) != NULL;
+    }
+    return false;
+}
+
+static void make_units(struct index *index, Dwarf *dwarf)
 {
     Dwarf_CU *cu = NULL;
     Dwarf_Die unit;
     uint8_t type;
     while (dwarf_get_units(dwarf, cu, &cu, NULL, &type, &unit, NULL) == 0) {
-        Dwarf_Addr base, start, end;
-        ptrdiff_t offset = 0;
-        if (type != DW_UT_compile && type != DW_UT_partial)
-            continue;
-        while ((offset = dwarf_ranges(&unit, offset, &base, &start, &end)) > 0)
-            add_range(index, start, end, dwarf_dieoffset(&unit));
+        if (type == DW_UT_compile || type == DW_UT_partial)
+            add_ranges(index, &index->units, &unit);
     }
-    if (index->range_count)
-        qsort(index->ranges, index->range_count, sizeof *index->ranges, by_start);
+    sort(&index->units);
 }
 
 static struct index *index_of(struct module *module)
 {
     if (!module->index && module->dwarf && (module->index = calloc(1, sizeof *module->index)))
-        make_ranges(module->index, module->dwarf);
+        make_units(module->index, module->dwarf);
     return module->index;
 }
 
 bool index_unit(struct module *module, uint64_t address, Dwarf_Die *unit)
 {
     const struct index *index = index_of(module);
-    size_t low = 0, high = index ? index->range_count : 0;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (index->ranges[middle].start <= address)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    /* Ranges of different units may overlap a little: of the nearest, the one that covers. */
-    for (size_t back = 0; back < 8 && back < low; back++) {
-        const struct unit_range *range = &index->ranges[low - 1 - back];
-        if (address < range->end)
-            return dwarf_offdie(module->dwarf, range->unit, unit) != NULL;
-    }
-    return false;
+    return index && find(module, &index->units, address, unit);
 }
 
 /* ---- Names ---- */
@@ -232,6 +251,7 @@ static void add_die(struct index *index, Dwarf_Die *die)
     switch (tag) {
     case DW_TAG_subprogram:
         add_inlined(index, die, 0);
+        add_ranges(index, &index->functions, die);
         is_weak |= !entry_address(die, &address);
         break;
     case DW_TAG_enumeration_type:
@@ -267,7 +287,14 @@ static const struct index *names_of(struct module *module)
             add_die(index, &child);
         } while (dwarf_siblingof(&child, &child) == 0);
     }
+    sort(&index->functions);
     return index;
+}
+
+bool index_function(struct module *module, uint64_t address, Dwarf_Die *function)
+{
+    const struct index *index = names_of(module);
+    return index && find(module, &index->functions, address, function);
 }
 
 bool index_find(

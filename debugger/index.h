@@ -15,6 +15,9 @@ void index_free(struct index *index);
 /* The unit whose code covers an address of the file. */
 bool index_unit(struct module *module, uint64_t address, Dwarf_Die *unit);
 
+/* The function whose code covers an address of the file. */
+bool index_function(struct module *module, uint64_t address, Dwarf_Die *function);
+
 /*
  * The first DIE of the name whose tag is wanted, definitions preferred: DW_TAG_subprogram,
  * DW_TAG_variable, the tags of types, or DW_TAG_enumerator, for which the DIE is the enumeration's.

@@ -237,14 +237,14 @@ uint64_t symbols_after_prologue(const struct symbols *symbols, uint64_t function
 bool symbols_function(const struct symbols *symbols, uint64_t address, const struct module **module,
     Dwarf_Die *function)
 {
-    Dwarf_Die unit;
-    if (!symbols_unit(symbols, address, module, &unit) || dwarf_child(&unit, function) != 0)
-        return false;
-    do {
-        if (dwarf_tag(function) == DW_TAG_subprogram &&
-            dwarf_haspc(function, address - (*module)->bias) == 1)
-            return true;
-    } while (dwarf_siblingof(function, function) == 0);
+    for (unsigned i = 0; i < symbols->module_count; i++) {
+        struct module *candidate = symbols->modules[i];
+        if (candidate->away || !candidate->dwarf || !module_covers(candidate, address) ||
+            !index_function(candidate, address - candidate->bias, function))
+            continue;
+        *module = candidate;
+        return true;
+    }
     return false;
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "debugger/index.h"
+#include "debugger/scopes.h"
 #include "debugger/session.h"
 
 void print_address(struct debugger *debugger, uint64_t address)
@@ -103,8 +104,7 @@ int place_parse(struct debugger *debugger, const char *text, uint64_t *addresses
     }
     if (parse_line_number(text, &line) == 0) {
         const char *file = debugger->list_file;
-        if (!file &&
-            symbols_line(&debugger->symbols, unwind_lookup_address(&debugger->frame), &here))
+        if (!file && frame_line(&debugger->symbols, &debugger->frame, &here))
             file = here.file;
         if (!file)
             return error_set(error, "no current source file: give FILE:LINE");

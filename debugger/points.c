@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "debugger/processes.h"
 #include "debugger/session.h"
 
 void point_free(struct point *point)

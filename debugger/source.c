@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "debugger/scopes.h"
 #include "debugger/variables.h"
 
 #define COLOR_FUNCTION "\033[33m"
@@ -74,17 +75,24 @@ void print_frame(struct debugger *debugger, const struct frame *frame, bool brie
 {
     struct source_line line;
     uint64_t pc = frame->reg[DWARF_PC], lookup = unwind_lookup_address(frame);
-    bool has_line = symbols_line(&debugger->symbols, lookup, &line);
+    bool has_line = frame_line(&debugger->symbols, frame, &line);
     const struct symbol *symbol = symbols_at(&debugger->symbols, lookup);
     struct arguments arguments = {debugger, false};
-    const char *inlined;
+    struct scopes scopes;
+    const char *inlined = frame->inlined && scopes_of(&debugger->symbols, frame, &scopes)
+                              ? scopes_inlined_name(&scopes)
+                              : NULL;
     char number[32];
-    if (!brief || !has_line || line.start != pc) {
+    /* Where the address is told already, by what is inlined there, it is not told again. */
+    bool is_outer = frame->inlined < frame->inlined_here;
+    if (!is_outer && (!brief || !has_line || line.start != pc)) {
         snprintf(number, sizeof number, "0x%016" PRIx64, pc);
         colored(debugger, COLOR_ADDRESS, number);
         print(debugger, " in ");
     }
-    if (symbol && !has_line && pc != symbol->address) {
+    if (inlined) {
+        colored(debugger, COLOR_FUNCTION, inlined);
+    } else if (symbol && !has_line && pc != symbol->address) {
         colored(debugger, COLOR_FUNCTION, symbol->name);
         print(debugger, "+%" PRIu64, pc - symbol->address);
     } else {
@@ -98,8 +106,6 @@ void print_frame(struct debugger *debugger, const struct frame *frame, bool brie
         colored(debugger, COLOR_FILE, base_name(line.file));
         print(debugger, ":%d", line.line);
     }
-    if (variables_inlined(&debugger->symbols, frame, &inlined, 1))
-        print(debugger, " [inlined %s]", inlined);
     if (frame->how == FRAME_POINTER)
         print(debugger, " (by frame pointer: a guess)");
 }

@@ -3,6 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "debugger/orc.h"
+#include "debugger/scopes.h"
+
 static const char *const names[] = {"rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8",
     "r9", "r10", "r11", "r12", "r13", "r14", "r15"};
 static const uint8_t numbers[] = {
@@ -151,6 +154,14 @@ static bool next_by_pointer(const struct symbols *symbols, const struct view *vi
 
 /* ---- Frames ---- */
 
+/* Steps into what is inlined at a frame that was just found. */
+static void enter_inlined(const struct symbols *symbols, struct frame *frame)
+{
+    struct scopes scopes;
+    bool known = scopes_at(symbols, unwind_lookup_address(frame), &scopes);
+    frame->inlined = frame->inlined_here = known ? scopes_inlined(&scopes) : 0;
+}
+
 void unwind_start(const struct symbols *symbols, const struct view *view, struct frame *frame)
 {
     *frame = (struct frame){.how = FRAME_CURRENT, .known = (1u << FRAME_REGISTERS) - 1};
@@ -158,24 +169,72 @@ void unwind_start(const struct symbols *symbols, const struct view *view, struct
         frame->reg[i] = view->state.gpr[numbers[i]];
     frame->reg[DWARF_PC] = view_pc(view);
     describe(symbols, view, frame);
+    enter_inlined(symbols, frame);
+}
+
+static bool lost(struct frame *caller, enum unwind_end end)
+{
+    *caller = (struct frame){.end = end};
+    return false;
+}
+
+/* A pushed and popped word is in the kernel's own tables, and may not be in the compiler's. */
+static bool agree(const struct frame *by_orc, const struct frame *by_cfi)
+{
+    return by_orc->reg[DWARF_RSP] == by_cfi->reg[DWARF_RSP] &&
+           by_orc->reg[DWARF_PC] == by_cfi->reg[DWARF_PC];
+}
+
+static bool find_caller(const struct symbols *symbols, const struct view *view,
+    const struct frame *frame, struct frame *caller)
+{
+    bool covered;
+    struct frame by_orc;
+    bool found = next_by_cfi(symbols, view, frame, caller, &covered);
+    enum orc_result orc = orc_next(symbols, view, frame, &by_orc);
+    if (orc == ORC_CALLER && (!found || !agree(&by_orc, caller))) {
+        *caller = by_orc;
+        return true;
+    }
+    if (found)
+        return true;
+    if (orc == ORC_END)
+        return lost(caller, UNWIND_OUTERMOST);
+    if (orc == ORC_UNREADABLE)
+        return lost(caller, UNWIND_UNREADABLE);
+    /* CFI that says "no caller" is believed. */
+    if (covered)
+        return lost(caller, UNWIND_OUTERMOST);
+    if (next_by_pointer(symbols, view, frame, caller))
+        return true;
+    bool is_first = (frame->known & 1u << DWARF_RBP) && frame->reg[DWARF_RBP] == 0;
+    return lost(caller, is_first ? UNWIND_OUTERMOST : UNWIND_NO_INFORMATION);
+}
+
+bool unwind_caller(const struct symbols *symbols, const struct view *view,
+    const struct frame *frame, struct frame *caller)
+{
+    if (!find_caller(symbols, view, frame, caller))
+        return false;
+    if (caller->reg[DWARF_PC] == 0)
+        return lost(caller, UNWIND_OUTERMOST);
+    /* A stack only gets shorter, except where it is switched. */
+    bool same = caller->reg[DWARF_PC] == frame->reg[DWARF_PC] &&
+                caller->reg[DWARF_RSP] == frame->reg[DWARF_RSP];
+    if (same || (caller->how != FRAME_INTERRUPT && !caller->switches &&
+                    caller->reg[DWARF_RSP] <= frame->reg[DWARF_RSP]))
+        return lost(caller, UNWIND_INNER);
+    describe(symbols, view, caller);
+    enter_inlined(symbols, caller);
+    return true;
 }
 
 bool unwind_next(const struct symbols *symbols, const struct view *view, const struct frame *frame,
     struct frame *caller)
 {
-    bool covered;
-    bool found = next_by_cfi(symbols, view, frame, caller, &covered);
-    /* CFI that says "no caller" is believed. */
-    if (!found && (covered || !next_by_pointer(symbols, view, frame, caller)))
-        return false;
-    if (caller->reg[DWARF_PC] == 0)
-        return false;
-    /* A stack only gets shorter, except where it is switched. */
-    if (caller->how != FRAME_INTERRUPT && caller->reg[DWARF_RSP] <= frame->reg[DWARF_RSP])
-        return false;
-    if (caller->reg[DWARF_PC] == frame->reg[DWARF_PC] &&
-        caller->reg[DWARF_RSP] == frame->reg[DWARF_RSP])
-        return false;
-    describe(symbols, view, caller);
+    if (!frame->inlined)
+        return unwind_caller(symbols, view, frame, caller);
+    *caller = *frame;
+    caller->inlined--;
     return true;
 }

@@ -24,19 +24,37 @@ enum frame_how {
     FRAME_POINTER,   /* guessed from the chain of frame pointers */
 };
 
+/* Why a trace of frames ends. */
+enum unwind_end {
+    UNWIND_OUTERMOST,
+    UNWIND_NO_INFORMATION, /* nothing tells where the caller is */
+    UNWIND_UNREADABLE,     /* the stack is not mapped there */
+    UNWIND_INNER,          /* the caller would be further in: a corrupt stack */
+};
+
 struct frame {
     uint64_t reg[FRAME_REGISTERS]; /* reg[DWARF_PC] is a linear address */
     uint32_t known;                /* a bit for each register that could be recovered */
     enum frame_how how;
     bool has_cfa;
-    uint64_t cfa; /* by CFI, of this frame; valid when has_cfa */
+    uint64_t cfa;  /* by CFI, of this frame; valid when has_cfa */
+    bool switches; /* the stack may be another one than the called frame's */
+    bool is_user;  /* what an entry from user mode interrupted */
+    /* Inlined functions are frames, too: how many of those at the pc this one is inside of, and how
+     * many there are. The outermost, the function itself, has 0. */
+    unsigned inlined, inlined_here;
+    enum unwind_end end; /* of the one that could not be found */
 };
 
 /* The frame of the vCPU's own registers. */
 void unwind_start(const struct symbols *symbols, const struct view *view, struct frame *frame);
-/* The caller of `frame`; false at the outermost or when the way is lost. */
+/* The caller of `frame`; false at the outermost or when the way is lost, and caller->end says why.
+ */
 bool unwind_next(const struct symbols *symbols, const struct view *view, const struct frame *frame,
     struct frame *caller);
+/* As unwind_next, out of all that is inlined there. */
+bool unwind_caller(const struct symbols *symbols, const struct view *view,
+    const struct frame *frame, struct frame *caller);
 /* For looking up the line and symbol of a frame: the pc, or inside the call instruction. */
 uint64_t unwind_lookup_address(const struct frame *frame);
 

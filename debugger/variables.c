@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "debugger/scopes.h"
+
 /* Where a variable is looked up from. */
 struct scope {
     const struct symbols *symbols;
@@ -75,20 +77,15 @@ static enum variable_result read_variable(
     return VARIABLE_FOUND;
 }
 
-/* The scopes around the frame's pc, innermost first, and the function's frame base. */
-static int open_scopes(struct scope *scope, Dwarf_Die **scopes)
+/* The scopes of the frame, and the function's frame base. */
+static bool open_scopes(struct scope *scope, struct scopes *scopes)
 {
-    Dwarf_Die unit;
-    uint64_t address = unwind_lookup_address(scope->frame);
-    if (!symbols_unit(scope->symbols, address, &scope->module, &unit))
-        return 0;
-    scope->pc = address - scope->module->bias;
-    int count = dwarf_getscopes(&unit, scope->pc, scopes);
-    for (int i = 0; i < count; i++) {
-        if (dwarf_tag(&(*scopes)[i]) == DW_TAG_subprogram)
-            find_frame_base(scope, &(*scopes)[i]);
-    }
-    return count > 0 ? count : 0;
+    if (!scopes_of(scope->symbols, scope->frame, scopes))
+        return false;
+    scope->module = scopes->module;
+    scope->pc = unwind_lookup_address(scope->frame) - scope->module->bias;
+    find_frame_base(scope, &scopes->list[0]);
+    return true;
 }
 
 static bool is_variable(Dwarf_Die *die, const char *name)
@@ -101,19 +98,19 @@ static bool is_variable(Dwarf_Die *die, const char *name)
 
 static enum variable_result find_local(struct scope *scope, const char *name, struct value *value)
 {
-    Dwarf_Die *scopes = NULL;
+    struct scopes scopes;
     enum variable_result result = VARIABLE_NONE;
-    int count = open_scopes(scope, &scopes);
-    for (int i = 0; i < count && result == VARIABLE_NONE; i++) {
+    if (!open_scopes(scope, &scopes))
+        return VARIABLE_NONE;
+    for (unsigned i = scopes.end; i-- > scopes.begin && result == VARIABLE_NONE;) {
         Dwarf_Die child;
-        if (dwarf_child(&scopes[i], &child) != 0)
+        if (dwarf_child(&scopes.list[i], &child) != 0)
             continue;
         do {
             if (is_variable(&child, name) && !dwarf_hasattr(&child, DW_AT_declaration))
                 result = read_variable(scope, &child, value);
         } while (result != VARIABLE_FOUND && dwarf_siblingof(&child, &child) == 0);
     }
-    free(scopes);
     return result;
 }
 
@@ -164,18 +161,17 @@ void variables_each(const struct symbols *symbols, const struct view *view,
     void (*visit)(void *context, const char *name, const struct value *value), void *context)
 {
     struct scope scope = {.symbols = symbols, .view = view, .frame = frame};
-    Dwarf_Die *scopes = NULL, child;
-    int count = open_scopes(&scope, &scopes);
-    for (int i = 0; i < count; i++) {
-        int tag = dwarf_tag(&scopes[i]);
-        if (tag == DW_TAG_compile_unit || dwarf_child(&scopes[i], &child) != 0)
+    struct scopes scopes;
+    Dwarf_Die child;
+    if (!open_scopes(&scope, &scopes))
+        return;
+    for (unsigned i = scopes.end; i-- > scopes.begin;) {
+        if (dwarf_child(&scopes.list[i], &child) != 0)
             continue;
-        /* Parameters of an inlined function read like its locals. */
-        bool outermost = tag == DW_TAG_subprogram;
         do {
             int kind = dwarf_tag(&child);
             const char *name = dwarf_diename(&child);
-            bool is_parameter = kind == DW_TAG_formal_parameter && outermost;
+            bool is_parameter = kind == DW_TAG_formal_parameter && i == scopes.begin;
             struct value value;
             if (!name || (kind != DW_TAG_variable && kind != DW_TAG_formal_parameter) ||
                 is_parameter != parameters)
@@ -183,27 +179,5 @@ void variables_each(const struct symbols *symbols, const struct view *view,
             bool found = read_variable(&scope, &child, &value) == VARIABLE_FOUND;
             visit(context, name, found ? &value : NULL);
         } while (dwarf_siblingof(&child, &child) == 0);
-        if (outermost)
-            break;
     }
-    free(scopes);
-}
-
-unsigned variables_inlined(
-    const struct symbols *symbols, const struct frame *frame, const char **names, unsigned max)
-{
-    struct scope scope = {.symbols = symbols, .frame = frame};
-    Dwarf_Die *scopes = NULL;
-    Dwarf_Die unit;
-    unsigned found = 0;
-    uint64_t address = unwind_lookup_address(frame);
-    if (!symbols_unit(symbols, address, &scope.module, &unit))
-        return 0;
-    int count = dwarf_getscopes(&unit, address - scope.module->bias, &scopes);
-    for (int i = 0; i < count && found < max; i++) {
-        if (dwarf_tag(&scopes[i]) == DW_TAG_inlined_subroutine && dwarf_diename(&scopes[i]))
-            names[found++] = dwarf_diename(&scopes[i]);
-    }
-    free(scopes);
-    return found;
 }

@@ -21,8 +21,4 @@ void variables_each(const struct symbols *symbols, const struct view *view,
     const struct frame *frame, bool parameters,
     void (*visit)(void *context, const char *name, const struct value *value), void *context);
 
-/* The inlined function the frame's pc is in, innermost first: name by name; returns how many. */
-unsigned variables_inlined(
-    const struct symbols *symbols, const struct frame *frame, const char **names, unsigned max);
-
 #endif
