@@ -90,11 +90,42 @@ static int select_frame(struct debugger *debugger, uint64_t level, struct error 
     return 0;
 }
 
+/* The name of a frame's function, as the backtrace shows it. */
+static bool is_of(struct debugger *debugger, const struct frame *frame, const char *name)
+{
+    struct scopes scopes;
+    const char *inlined = frame->inlined && scopes_of(&debugger->symbols, frame, &scopes)
+                              ? scopes_inlined_name(&scopes)
+                              : NULL;
+    const struct symbol *symbol = symbols_at(&debugger->symbols, unwind_lookup_address(frame));
+    if (frame->inlined)
+        return inlined && strcmp(inlined, name) == 0;
+    return symbol && strcmp(symbol->name, name) == 0;
+}
+
+/* "function NAME": the innermost frame of it. */
+static int select_function(struct debugger *debugger, const char *name, struct error *error)
+{
+    struct frame frame, caller;
+    if (session_frame(debugger, 0, &frame, error) < 0)
+        return -1;
+    for (unsigned level = 0; level < MAX_FRAMES; level++) {
+        if (is_of(debugger, &frame, name))
+            return select_frame(debugger, level, error);
+        if (!unwind_next(&debugger->symbols, &debugger->view, &frame, &caller))
+            break;
+        frame = caller;
+    }
+    return error_set(error, "no frame is of function '%s'", name);
+}
+
 COMMAND(frame)
 {
     uint64_t level;
     if (session_look(debugger, error) < 0)
         return -1;
+    if (strncmp(arguments, "function ", 9) == 0)
+        return select_function(debugger, skip_spaces(arguments + 9), error);
     level = debugger->level;
     if (*arguments && session_number(debugger, arguments, &level, error) < 0)
         return -1;
@@ -221,8 +252,8 @@ COMMAND(disassemble)
 const struct command stack_commands[] = {
     {"Code and stack", "backtrace", "bt where", command_backtrace, "[COUNT]",
         "The calls that led here, across interrupts.", "backtrace", COMPLETE_NONE, false},
-    {"Code and stack", "frame", "f", command_frame, "[NUMBER]", "Selects a frame and shows it.",
-        "frame 2", COMPLETE_NONE, false},
+    {"Code and stack", "frame", "f", command_frame, "[NUMBER|function NAME]",
+        "Selects a frame and shows it.", "frame 2", COMPLETE_NONE, false},
     {"Code and stack", "up", "", command_up, "[COUNT]", "Selects the caller's frame.", "up",
         COMPLETE_NONE, true},
     {"Code and stack", "down", "", command_down, "[COUNT]", "Selects the called frame.", "down",
