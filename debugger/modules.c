@@ -392,6 +392,7 @@ static void print_for_gdb(struct debugger *debugger, const struct module *module
     for (unsigned i = 0; i < count; i++) {
         if (strcmp(sections[i].name, ".text") != 0 && sections[i].name[0] == '.' &&
             strncmp(sections[i].name, ".note", 5) != 0 &&
+            strcmp(sections[i].name, ".symtab") != 0 && strcmp(sections[i].name, ".strtab") != 0 &&
             strcmp(sections[i].name, ".data..percpu") != 0)
             print(debugger, " -s %s 0x%" PRIx64, sections[i].name, sections[i].address);
     }

@@ -136,7 +136,7 @@ if not re.search(r"owner = FREE, name = 0x[0-9a-f]+ (<.*> )?\"free\"", s.read_pr
     s.fail("a symbol was not completed")
 
 # Ctrl-C stops a long run where it is, and the session goes on.
-s.want("seek start", r"_start64")
+s.want("seek start", r"_start64|start_multiboot|start_pvh")
 s.send("continue\n")
 time.sleep(0.3)
 s.send("\x03")
