@@ -143,7 +143,7 @@ COMMAND(disk)
     struct machine *machine = timeline_machine(debugger->timeline);
     unsigned disks = 0;
     for (unsigned i = 0; i < machine->device_count; i++) {
-        const struct device *device = &machine->devices[i].device;
+        const struct device *device = &machine->devices[i];
         struct buffer text = {0};
         if (strncmp(device->name, "virtio", 6) != 0 && strncmp(device->name, "disk", 4) != 0 &&
             strncmp(device->name, "ata", 3) != 0)

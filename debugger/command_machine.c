@@ -14,7 +14,7 @@ COMMAND(devices)
     struct machine *machine = timeline_machine(debugger->timeline);
     bool found = false;
     for (unsigned i = 0; i < machine->device_count; i++) {
-        const struct device *device = &machine->devices[i].device;
+        const struct device *device = &machine->devices[i];
         struct buffer text = {0};
         if (*arguments && strcmp(arguments, device->name) != 0)
             continue;

@@ -205,9 +205,15 @@ static void pm_describe(const void *device, struct buffer *out)
         out, "PM1_EN %#06x\nPM1_CNT %#06x\n", pm->enable, pm->control | CONTROL_SCI_ENABLED);
 }
 
+static void acpi_pm_free(void *device)
+{
+    acpi_pm_destroy(device);
+}
+
 struct device acpi_pm_device(struct acpi_pm *pm)
 {
     static const struct device_ops ops = {
+        .destroy = acpi_pm_free,
         .reset = pm_reset,
         .save = pm_save,
         .restore = pm_restore,

@@ -587,9 +587,15 @@ static void apic_describe(const void *device, struct buffer *out)
     buffer_printf(out, "initial-count %u\ndivide %u\n", apic->initial, divisor(apic));
 }
 
+static void apic_free(void *device)
+{
+    apic_destroy(device);
+}
+
 struct device apic_device(struct apic *apic)
 {
     static const struct device_ops ops = {
+        .destroy = apic_free,
         .reset = apic_reset,
         .save = apic_save,
         .restore = apic_restore,

@@ -68,9 +68,15 @@ static void debug_console_describe(const void *device, struct buffer *out)
     (void)device, (void)out;
 }
 
+static void debug_console_free(void *device)
+{
+    debug_console_destroy(device);
+}
+
 struct device debug_console_device(struct debug_console *console)
 {
     static const struct device_ops ops = {
+        .destroy = debug_console_free,
         .reset = debug_console_reset,
         .save = debug_console_save,
         .restore = debug_console_restore,

@@ -71,9 +71,15 @@ static void debug_exit_describe(const void *device, struct buffer *out)
     (void)device, (void)out;
 }
 
+static void debug_exit_free(void *device)
+{
+    debug_exit_destroy(device);
+}
+
 struct device debug_exit_device(struct debug_exit *debug_exit)
 {
     static const struct device_ops ops = {
+        .destroy = debug_exit_free,
         .reset = debug_exit_reset,
         .save = debug_exit_save,
         .restore = debug_exit_restore,

@@ -162,12 +162,37 @@ struct device_ops {
     void (*save)(const void *device, struct buffer *out);
     void (*restore)(void *device, struct reader *in); /* bad data sets in->failed, nothing worse */
     void (*describe)(const void *device, struct buffer *out); /* text */
+    void (*destroy)(void *device);                            /* NULL: another device owns it */
 };
 
 struct device {
     const char *name; /* unique in the machine: "uart0", "pic", "pit" */
     const struct device_ops *ops;
     void *object;
+};
+
+struct pci_host;
+
+enum { DEVICE_ISA_LINES = 16 };
+
+/* What the machine has for a device to be wired to. */
+struct device_wiring {
+    struct clock *clock;
+    struct bus *ports, *mmio;
+    struct irq_line isa[DEVICE_ISA_LINES];
+    struct pci_host *pci; /* NULL for devices that are made before it */
+};
+
+/*
+ * A device that needs nothing but wires. It is declared in its header, defined in its file, and
+ * named by one line in vmm/machine/platform.c.
+ */
+struct device_class {
+    /*
+     * Makes the device as after power-on, on its buses; *device is the caller's from then on, who
+     * calls ops->destroy. -1 and the error, and nothing made.
+     */
+    int (*create)(const struct device_wiring *wiring, struct device *device, struct error *error);
 };
 
 #endif

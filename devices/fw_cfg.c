@@ -158,9 +158,15 @@ static void fw_cfg_describe(const void *device, struct buffer *out)
     buffer_printf(out, "selector %#06x\noffset %u\n", fw_cfg->selector, fw_cfg->offset);
 }
 
+static void fw_cfg_free(void *device)
+{
+    fw_cfg_destroy(device);
+}
+
 struct device fw_cfg_device(struct fw_cfg *fw_cfg)
 {
     static const struct device_ops ops = {
+        .destroy = fw_cfg_free,
         .reset = fw_cfg_reset,
         .save = fw_cfg_save,
         .restore = fw_cfg_restore,

@@ -549,9 +549,15 @@ int i8042_attach(struct i8042 *i8042, struct bus *ports, struct error *error)
     return bus_register(ports, &command, error);
 }
 
+static void i8042_free(void *device)
+{
+    i8042_destroy(device);
+}
+
 struct device i8042_device(struct i8042 *i8042)
 {
     static const struct device_ops ops = {
+        .destroy = i8042_free,
         .reset = i8042_reset,
         .save = i8042_save,
         .restore = i8042_restore,

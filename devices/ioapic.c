@@ -197,9 +197,15 @@ static void ioapic_describe(const void *device, struct buffer *out)
         buffer_printf(out, "IOREDTBL%u %#018llx\n", i, (unsigned long long)ioapic->entries[i]);
 }
 
+static void ioapic_free(void *device)
+{
+    ioapic_destroy(device);
+}
+
 struct device ioapic_device(struct ioapic *ioapic)
 {
     static const struct device_ops ops = {
+        .destroy = ioapic_free,
         .reset = ioapic_reset,
         .save = ioapic_save,
         .restore = ioapic_restore,

@@ -431,7 +431,13 @@ static void pci_describe(const void *device, struct buffer *out)
     }
 }
 
+static void pci_free(void *device)
+{
+    pci_destroy(device);
+}
+
 static const struct device_ops pci_ops = {
+    .destroy = pci_free,
     .reset = pci_reset,
     .save = pci_save,
     .restore = pci_restore,

@@ -463,9 +463,15 @@ int pic_attach(struct pic *pic, struct bus *ports, struct error *error)
     return 0;
 }
 
+static void pic_free(void *device)
+{
+    pic_destroy(device);
+}
+
 struct device pic_device(struct pic *pic)
 {
     static const struct device_ops ops = {
+        .destroy = pic_free,
         .reset = pic_reset,
         .save = pic_save,
         .restore = pic_restore,

@@ -648,9 +648,15 @@ int pit_attach(struct pit *pit, struct bus *ports, struct error *error)
     return bus_register(ports, &system, error);
 }
 
+static void pit_free(void *device)
+{
+    pit_destroy(device);
+}
+
 struct device pit_device(struct pit *pit)
 {
     static const struct device_ops ops = {
+        .destroy = pit_free,
         .reset = pit_reset,
         .save = pit_save,
         .restore = pit_restore,

@@ -94,9 +94,15 @@ static void port92_describe(const void *device, struct buffer *out)
     buffer_printf(out, "control %#04x\n", port92->control);
 }
 
+static void port92_free(void *device)
+{
+    port92_destroy(device);
+}
+
 struct device port92_device(struct port92 *port92)
 {
     static const struct device_ops ops = {
+        .destroy = port92_free,
         .reset = port92_reset,
         .save = port92_save,
         .restore = port92_restore,

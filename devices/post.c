@@ -76,9 +76,15 @@ static void post_describe(const void *device, struct buffer *out)
     buffer_printf(out, "code %#04x\n", post->code);
 }
 
+static void post_free(void *device)
+{
+    post_destroy(device);
+}
+
 struct device post_device(struct post *post)
 {
     static const struct device_ops ops = {
+        .destroy = post_free,
         .reset = post_reset,
         .save = post_save,
         .restore = post_restore,
@@ -86,3 +92,18 @@ struct device post_device(struct post *post)
     };
     return (struct device){.name = "post", .ops = &ops, .object = post};
 }
+
+static int create(const struct device_wiring *wiring, struct device *device, struct error *error)
+{
+    struct post *post = post_create(error);
+    if (!post)
+        return -1;
+    if (post_attach(post, wiring->ports, error) < 0) {
+        post_destroy(post);
+        return -1;
+    }
+    *device = post_device(post);
+    return 0;
+}
+
+const struct device_class post_class = {.create = create};

@@ -17,5 +17,6 @@ void post_destroy(struct post *post); /* NULL is fine */
 int post_attach(struct post *post, struct bus *ports, struct error *error);
 struct device post_device(struct post *post);
 uint8_t post_code(const struct post *post); /* the last code written */
+extern const struct device_class post_class;
 
 #endif

@@ -493,9 +493,15 @@ int rtc_attach(struct rtc *rtc, struct bus *ports, struct error *error)
         ports, &(struct bus_range){RTC_PORT, 2, "rtc", rtc, rtc_read, rtc_write}, error);
 }
 
+static void rtc_free(void *device)
+{
+    rtc_destroy(device);
+}
+
 struct device rtc_device(struct rtc *rtc)
 {
     static const struct device_ops ops = {
+        .destroy = rtc_free,
         .reset = rtc_reset,
         .save = rtc_save,
         .restore = rtc_restore,

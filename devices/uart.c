@@ -511,9 +511,15 @@ int uart_attach(struct uart *uart, struct bus *ports, uint16_t base, struct erro
         error);
 }
 
+static void uart_free(void *device)
+{
+    uart_destroy(device);
+}
+
 struct device uart_device(struct uart *uart)
 {
     static const struct device_ops ops = {
+        .destroy = uart_free,
         .reset = uart_reset,
         .save = uart_save,
         .restore = uart_restore,

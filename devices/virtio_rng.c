@@ -83,9 +83,15 @@ static void rng_describe(const void *device, struct buffer *out)
     virtio_describe(&((const struct virtio_rng *)device)->virtio, out);
 }
 
+static void virtio_rng_free(void *device)
+{
+    virtio_rng_destroy(device);
+}
+
 struct device virtio_rng_device(struct virtio_rng *rng)
 {
     static const struct device_ops ops = {
+        .destroy = virtio_rng_free,
         .reset = rng_reset,
         .save = rng_save,
         .restore = rng_restore,

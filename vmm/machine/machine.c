@@ -170,7 +170,7 @@ int machine_reset(struct machine *machine, struct error *error)
 {
     machine->run.reset_requested = false;
     for (unsigned i = 0; i < machine->device_count; i++) {
-        const struct device *device = &machine->devices[i].device;
+        const struct device *device = &machine->devices[i];
         device->ops->reset(device->object);
     }
     pci_setup(machine->pci);
@@ -408,7 +408,7 @@ int machine_digest(struct machine *machine, uint64_t *digest, struct error *erro
     buffer_put(&saved, parts, sizeof parts);
     vcpus_save(machine, &saved);
     for (unsigned i = 0; i < machine->device_count; i++) {
-        const struct device *device = &machine->devices[i].device;
+        const struct device *device = &machine->devices[i];
         device->ops->save(device->object, &saved);
     }
     if (saved.failed) {
@@ -423,8 +423,8 @@ int machine_digest(struct machine *machine, uint64_t *digest, struct error *erro
 struct device *machine_find_device(struct machine *machine, const char *name)
 {
     for (unsigned i = 0; i < machine->device_count; i++) {
-        if (strcmp(machine->devices[i].device.name, name) == 0)
-            return &machine->devices[i].device;
+        if (strcmp(machine->devices[i].name, name) == 0)
+            return &machine->devices[i];
     }
     return NULL;
 }

@@ -73,12 +73,6 @@ struct machine_observer {
     void *context;
 };
 
-struct machine_device {
-    struct device device;
-    void *object;
-    void (*destroy)(void *object);
-};
-
 /* One of the machine's vCPUs (vmm/machine/vcpus.h). */
 struct machine_vcpu {
     struct apic *apic;
@@ -146,7 +140,7 @@ struct machine {
     struct bus ports, mmio;
     struct clock clock;
     bool counts_time; /* virtual time is derived from retired instructions */
-    struct machine_device devices[MACHINE_MAX_DEVICES];
+    struct device devices[MACHINE_MAX_DEVICES];
     unsigned device_count;
     struct pic *pic;
     struct apic_bus *apic_bus;

@@ -295,9 +295,15 @@ static void links_describe(const void *object, struct buffer *out)
         out, "lost %" PRIu64 "\ndropped %" PRIu64 "\n", nic->lost.frames, nic->dropped.frames);
 }
 
+static void links_free(void *device)
+{
+    nic_destroy(device);
+}
+
 struct device nic_links_device(struct nic *nic)
 {
     static const struct device_ops ops = {
+        .destroy = links_free,
         .reset = links_reset,
         .save = links_save,
         .restore = links_restore,

@@ -104,9 +104,15 @@ static void watch_describe(const void *device, struct buffer *out)
     buffer_printf(out, "text %.400s\n", watch->text);
 }
 
+static void panic_watch_free(void *device)
+{
+    panic_watch_destroy(device);
+}
+
 struct device panic_watch_device(struct panic_watch *watch)
 {
     static const struct device_ops ops = {
+        .destroy = panic_watch_free,
         .reset = watch_reset,
         .save = watch_save,
         .restore = watch_restore,

@@ -1,3 +1,4 @@
+/* The list of devices, and how each is wired. */
 #include "vmm/machine/platform.h"
 
 #include <string.h>
@@ -27,35 +28,17 @@
 
 enum { IRQ_PIT = 0, IRQ_KEYBOARD = 1, IRQ_UART = 4, IRQ_RTC = 8, UART_BASE = 0x3f8 };
 
-static void add_device(
-    struct machine *machine, struct device device, void *object, void (*destroy)(void *object))
-{
-    struct machine_device *slot = &machine->devices[machine->device_count++];
-    *slot = (struct machine_device){device, object, destroy};
-}
+/* What the create functions are given. */
+struct plan {
+    struct machine *machine;
+    const struct machine_options *options;
+    struct error *error;
+};
 
-/* Device destroy functions take their own type; this gives them the machine's. */
-#define DESTROYER(type)                      \
-    static void destroy_##type(void *object) \
-    {                                        \
-        type##_destroy(object);              \
-    }
-DESTROYER(pic)
-DESTROYER(apic)
-DESTROYER(ioapic)
-DESTROYER(acpi_pm)
-DESTROYER(panic_watch)
-DESTROYER(virtio_rng)
-DESTROYER(nic)
-DESTROYER(pit)
-DESTROYER(rtc)
-DESTROYER(uart)
-DESTROYER(i8042)
-DESTROYER(debug_exit)
-DESTROYER(fw_cfg)
-DESTROYER(debug_console)
-DESTROYER(post)
-DESTROYER(port92)
+static void add_device(struct machine *machine, struct device device)
+{
+    machine->devices[machine->device_count++] = device;
+}
 
 /* An ISA interrupt line reaches the 8259As and the I/O APIC. */
 static void set_isa_line(void *context, unsigned irq, bool level)
@@ -100,16 +83,15 @@ static void stop_for_panic(void *context)
     machine_stop(machine, STOP_PANIC);
 }
 
-static int create_pic(
-    struct machine *machine, const struct machine_options *options, struct error *error)
+static int create_pic(const struct plan *plan)
 {
-    (void)options;
+    struct machine *machine = plan->machine;
     const struct pic_config config = {0};
-    machine->pic = pic_create(&config, error);
+    machine->pic = pic_create(&config, plan->error);
     if (!machine->pic)
         return -1;
-    add_device(machine, pic_device(machine->pic), machine->pic, destroy_pic);
-    return pic_attach(machine->pic, &machine->ports, error);
+    add_device(machine, pic_device(machine->pic));
+    return pic_attach(machine->pic, &machine->ports, plan->error);
 }
 
 static void note_priority(void *context)
@@ -141,23 +123,23 @@ static int create_apic(struct machine *machine, unsigned number, struct error *e
         return -1;
     machine->vcpu[number].apic = apic;
     apic_bus_add(machine->apic_bus, apic);
-    add_device(machine, apic_device(apic), apic, destroy_apic);
+    add_device(machine, apic_device(apic));
     return 0;
 }
 
-static int create_apics(
-    struct machine *machine, const struct machine_options *options, struct error *error)
+static int create_apics(const struct plan *plan)
 {
+    struct machine *machine = plan->machine;
     const struct apic_bus_config config = {.signal = vcpus_signal, .machine = machine};
-    machine->apic_bus = apic_bus_create(&config, error);
+    machine->apic_bus = apic_bus_create(&config, plan->error);
     if (!machine->apic_bus)
         return -1;
-    for (unsigned i = 0; i < options->config->cpus; i++) {
-        if (create_apic(machine, i, error) < 0)
+    for (unsigned i = 0; i < plan->options->config->cpus; i++) {
+        if (create_apic(machine, i, plan->error) < 0)
             return -1;
     }
     machine->apic = machine->vcpu[0].apic;
-    return apic_bus_attach(machine->apic_bus, &machine->mmio, error);
+    return apic_bus_attach(machine->apic_bus, &machine->mmio, plan->error);
 }
 
 static bool send_to_apics(void *bus, const struct apic_message *message)
@@ -165,175 +147,156 @@ static bool send_to_apics(void *bus, const struct apic_message *message)
     return apic_bus_send(bus, message, NULL, APIC_TO_DESTINATION);
 }
 
-static int create_ioapic(
-    struct machine *machine, const struct machine_options *options, struct error *error)
+static int create_ioapic(const struct plan *plan)
 {
-    (void)options;
+    struct machine *machine = plan->machine;
     const struct ioapic_config config = {.send = send_to_apics, .target = machine->apic_bus};
-    machine->ioapic = ioapic_create(&config, error);
+    machine->ioapic = ioapic_create(&config, plan->error);
     if (!machine->ioapic)
         return -1;
-    add_device(machine, ioapic_device(machine->ioapic), machine->ioapic, destroy_ioapic);
-    return ioapic_attach(machine->ioapic, &machine->mmio, error);
+    add_device(machine, ioapic_device(machine->ioapic));
+    return ioapic_attach(machine->ioapic, &machine->mmio, plan->error);
 }
 
-static int create_acpi_pm(
-    struct machine *machine, const struct machine_options *options, struct error *error)
+static int create_acpi_pm(const struct plan *plan)
 {
-    (void)options;
+    struct machine *machine = plan->machine;
     const struct acpi_pm_config config = {
         .clock = &machine->clock,
         .irq = isa_line(machine, ACPI_SCI_IRQ),
         .power_off = stop_for_power_off,
         .machine = machine,
     };
-    struct acpi_pm *pm = acpi_pm_create(&config, error);
+    struct acpi_pm *pm = acpi_pm_create(&config, plan->error);
     if (!pm)
         return -1;
-    add_device(machine, acpi_pm_device(pm), pm, destroy_acpi_pm);
-    return acpi_pm_attach(pm, &machine->ports, error);
+    add_device(machine, acpi_pm_device(pm));
+    return acpi_pm_attach(pm, &machine->ports, plan->error);
 }
 
-static int create_panic_watch(
-    struct machine *machine, const struct machine_options *options, struct error *error)
+static int create_panic_watch(const struct plan *plan)
 {
-    if (!options->config->panic_exit)
+    struct machine *machine = plan->machine;
+    if (!plan->options->config->panic_exit)
         return 0;
     const struct panic_watch_config config = {
-        .next = options->console, .panicked = stop_for_panic, .machine = machine};
-    machine->panic = panic_watch_create(&config, error);
+        .next = plan->options->console, .panicked = stop_for_panic, .machine = machine};
+    machine->panic = panic_watch_create(&config, plan->error);
     if (!machine->panic)
         return -1;
-    add_device(machine, panic_watch_device(machine->panic), machine->panic, destroy_panic_watch);
+    add_device(machine, panic_watch_device(machine->panic));
     return 0;
 }
 
-static int create_pit(
-    struct machine *machine, const struct machine_options *options, struct error *error)
+static int create_pit(const struct plan *plan)
 {
-    (void)options;
+    struct machine *machine = plan->machine;
     const struct pit_config config = {.clock = &machine->clock, .irq = isa_line(machine, IRQ_PIT)};
-    machine->pit = pit_create(&config, error);
+    machine->pit = pit_create(&config, plan->error);
     if (!machine->pit)
         return -1;
-    add_device(machine, pit_device(machine->pit), machine->pit, destroy_pit);
-    return pit_attach(machine->pit, &machine->ports, error);
+    add_device(machine, pit_device(machine->pit));
+    return pit_attach(machine->pit, &machine->ports, plan->error);
 }
 
-static int create_rtc(
-    struct machine *machine, const struct machine_options *options, struct error *error)
+static int create_rtc(const struct plan *plan)
 {
+    struct machine *machine = plan->machine;
     const struct rtc_config config = {
         .clock = &machine->clock,
         .irq = isa_line(machine, IRQ_RTC),
-        .start_seconds = options->config->start_time,
+        .start_seconds = plan->options->config->start_time,
         .memory_below_4g = machine->memory.region[0].size,
         .memory_above_4g = machine->memory.region[1].size,
     };
-    machine->rtc = rtc_create(&config, error);
+    machine->rtc = rtc_create(&config, plan->error);
     if (!machine->rtc)
         return -1;
-    add_device(machine, rtc_device(machine->rtc), machine->rtc, destroy_rtc);
-    return rtc_attach(machine->rtc, &machine->ports, error);
+    add_device(machine, rtc_device(machine->rtc));
+    return rtc_attach(machine->rtc, &machine->ports, plan->error);
 }
 
-static int create_uart(
-    struct machine *machine, const struct machine_options *options, struct error *error)
+static int create_uart(const struct plan *plan)
 {
+    struct machine *machine = plan->machine;
     const struct uart_config config = {
         .name = "uart0",
         .clock = &machine->clock,
         .irq = isa_line(machine, IRQ_UART),
-        .output = machine->panic ? panic_watch_sink(machine->panic) : options->console,
-        .line_changed = options->line_changed,
-        .target = options->line_target,
+        .output = machine->panic ? panic_watch_sink(machine->panic) : plan->options->console,
+        .line_changed = plan->options->line_changed,
+        .target = plan->options->line_target,
     };
-    machine->uart = uart_create(&config, error);
+    machine->uart = uart_create(&config, plan->error);
     if (!machine->uart)
         return -1;
-    add_device(machine, uart_device(machine->uart), machine->uart, destroy_uart);
-    return uart_attach(machine->uart, &machine->ports, UART_BASE, error);
+    add_device(machine, uart_device(machine->uart));
+    return uart_attach(machine->uart, &machine->ports, UART_BASE, plan->error);
 }
 
-static int create_keyboard(
-    struct machine *machine, const struct machine_options *options, struct error *error)
+static int create_keyboard(const struct plan *plan)
 {
-    (void)options;
+    struct machine *machine = plan->machine;
     const struct i8042_config config = {
         .irq = isa_line(machine, IRQ_KEYBOARD),
         .reset_request = reset_requested,
         .machine = machine,
     };
-    machine->keyboard = i8042_create(&config, error);
+    machine->keyboard = i8042_create(&config, plan->error);
     if (!machine->keyboard)
         return -1;
-    add_device(machine, i8042_device(machine->keyboard), machine->keyboard, destroy_i8042);
-    return i8042_attach(machine->keyboard, &machine->ports, error);
+    add_device(machine, i8042_device(machine->keyboard));
+    return i8042_attach(machine->keyboard, &machine->ports, plan->error);
 }
 
-static int create_debug_exit(
-    struct machine *machine, const struct machine_options *options, struct error *error)
+static int create_debug_exit(const struct plan *plan)
 {
-    (void)options;
+    struct machine *machine = plan->machine;
     const struct debug_exit_config config = {.exit = stop_with_status, .machine = machine};
-    struct debug_exit *debug_exit = debug_exit_create(&config, error);
+    struct debug_exit *debug_exit = debug_exit_create(&config, plan->error);
     if (!debug_exit)
         return -1;
-    add_device(machine, debug_exit_device(debug_exit), debug_exit, destroy_debug_exit);
-    return debug_exit_attach(debug_exit, &machine->ports, DEBUG_EXIT_PORT, DEBUG_EXIT_SIZE, error);
+    add_device(machine, debug_exit_device(debug_exit));
+    return debug_exit_attach(
+        debug_exit, &machine->ports, DEBUG_EXIT_PORT, DEBUG_EXIT_SIZE, plan->error);
 }
 
-static int create_debug_console(
-    struct machine *machine, const struct machine_options *options, struct error *error)
+static int create_debug_console(const struct plan *plan)
 {
-    struct debug_console *console = debug_console_create(&options->debug_console, error);
+    struct machine *machine = plan->machine;
+    struct debug_console *console =
+        debug_console_create(&plan->options->debug_console, plan->error);
     if (!console)
         return -1;
-    add_device(machine, debug_console_device(console), console, destroy_debug_console);
-    return debug_console_attach(console, &machine->ports, error);
+    add_device(machine, debug_console_device(console));
+    return debug_console_attach(console, &machine->ports, plan->error);
 }
 
-static int create_fw_cfg(
-    struct machine *machine, const struct machine_options *options, struct error *error)
+static int create_fw_cfg(const struct plan *plan)
 {
-    struct fw_cfg_config config = {.ram_size = machine->memory.size, .cpus = options->config->cpus};
+    struct machine *machine = plan->machine;
+    struct fw_cfg_config config = {
+        .ram_size = machine->memory.size, .cpus = plan->options->config->cpus};
     struct boot_memory_range ranges[BOOT_MAP_MAX];
     config.range_count = boot_memory_map(&machine->memory, ranges);
     for (unsigned i = 0; i < config.range_count; i++)
         config.ranges[i] = (struct fw_cfg_range){ranges[i].start, ranges[i].size, ranges[i].type};
-    struct fw_cfg *fw_cfg = fw_cfg_create(&config, error);
+    struct fw_cfg *fw_cfg = fw_cfg_create(&config, plan->error);
     if (!fw_cfg)
         return -1;
-    add_device(machine, fw_cfg_device(fw_cfg), fw_cfg, destroy_fw_cfg);
-    return fw_cfg_attach(fw_cfg, &machine->ports, error);
+    add_device(machine, fw_cfg_device(fw_cfg));
+    return fw_cfg_attach(fw_cfg, &machine->ports, plan->error);
 }
 
-static int create_post(
-    struct machine *machine, const struct machine_options *options, struct error *error)
+static int create_port92(const struct plan *plan)
 {
-    (void)options;
-    struct post *post = post_create(error);
-    if (!post)
-        return -1;
-    add_device(machine, post_device(post), post, destroy_post);
-    return post_attach(post, &machine->ports, error);
-}
-
-static int create_port92(
-    struct machine *machine, const struct machine_options *options, struct error *error)
-{
-    (void)options;
+    struct machine *machine = plan->machine;
     const struct port92_config config = {.reset_request = reset_requested, .machine = machine};
-    struct port92 *port92 = port92_create(&config, error);
+    struct port92 *port92 = port92_create(&config, plan->error);
     if (!port92)
         return -1;
-    add_device(machine, port92_device(port92), port92, destroy_port92);
-    return port92_attach(port92, &machine->ports, error);
-}
-
-static void destroy_pci_host(void *object)
-{
-    pci_destroy(object);
+    add_device(machine, port92_device(port92));
+    return port92_attach(port92, &machine->ports, plan->error);
 }
 
 static void take_message(void *context, uint64_t address, uint32_t data)
@@ -342,10 +305,9 @@ static void take_message(void *context, uint64_t address, uint32_t data)
     apic_bus_send_msi(machine->apic_bus, address, data);
 }
 
-static int create_pci(
-    struct machine *machine, const struct machine_options *options, struct error *error)
+static int create_pci(const struct plan *plan)
 {
-    (void)options;
+    struct machine *machine = plan->machine;
     struct pci_config config = {
         .ports = &machine->ports,
         .mmio = &machine->mmio,
@@ -355,42 +317,32 @@ static int create_pci(
     };
     for (unsigned i = 0; i < sizeof config.irq / sizeof config.irq[0]; i++)
         config.irq[i] = isa_line(machine, i);
-    machine->pci = pci_create(&config, error);
+    machine->pci = pci_create(&config, plan->error);
     if (!machine->pci)
         return -1;
     machine->services.pci = machine->pci;
-    add_device(machine, pci_device(machine->pci), machine->pci, destroy_pci_host);
-    return pci_attach(machine->pci, error);
+    add_device(machine, pci_device(machine->pci));
+    return pci_attach(machine->pci, plan->error);
 }
 
-static void destroy_disk(void *object)
+static int create_disks(const struct plan *plan)
 {
-    disk_destroy(object);
-}
-
-static void destroy_nothing(void *object)
-{
-    (void)object;
-}
-
-static int create_disks(
-    struct machine *machine, const struct machine_options *options, struct error *error)
-{
-    const struct machine_config *config = options->config;
+    struct machine *machine = plan->machine;
+    const struct machine_config *config = plan->options->config;
     for (unsigned i = 0; i < config->disk_count; i++) {
         if (machine->device_count + 2 > MACHINE_MAX_DEVICES)
-            return error_set(error, "the machine has no room for another disk");
-        struct disk *disk = disk_create(
-            &machine->services, i, &config->disk[i], config->fault, config->fault_count, error);
+            return error_set(plan->error, "the machine has no room for another disk");
+        struct disk *disk = disk_create(&machine->services, i, &config->disk[i], config->fault,
+            config->fault_count, plan->error);
         if (!disk)
             return -1;
         machine->disk[i] = disk;
-        add_device(machine, disk_storage_device(disk), disk, destroy_disk);
-        add_device(machine, disk_controller_device(disk), disk, destroy_nothing);
+        add_device(machine, disk_storage_device(disk));
+        add_device(machine, disk_controller_device(disk));
     }
     for (unsigned i = 0; i < config->fault_count; i++) {
         if (config->fault[i].disk >= config->disk_count)
-            return error_set(error, "--fault: there is no disk%u", config->fault[i].disk);
+            return error_set(plan->error, "--fault: there is no disk%u", config->fault[i].disk);
     }
     return 0;
 }
@@ -415,87 +367,107 @@ static void give_entropy(void *context, uint8_t *data, size_t size)
         machine_fail(machine, &error);
 }
 
-static int create_rng(
-    struct machine *machine, const struct machine_options *options, struct error *error)
+static int create_rng(const struct plan *plan)
 {
-    (void)options;
+    struct machine *machine = plan->machine;
     const struct virtio_rng_config config = {
         .memory = machine->services.memory,
         .entropy = give_entropy,
         .machine = machine,
     };
-    struct virtio_rng *rng = virtio_rng_create(&config, error);
+    struct virtio_rng *rng = virtio_rng_create(&config, plan->error);
     if (!rng)
         return -1;
-    add_device(machine, virtio_rng_device(rng), rng, destroy_virtio_rng);
-    return pci_add(machine->pci, virtio_rng_function(rng), error);
+    add_device(machine, virtio_rng_device(rng));
+    return pci_add(machine->pci, virtio_rng_function(rng), plan->error);
 }
 
-static int create_nics(
-    struct machine *machine, const struct machine_options *options, struct error *error)
+static int create_nics(const struct plan *plan)
 {
-    const struct machine_config *config = options->config;
+    struct machine *machine = plan->machine;
+    const struct machine_config *config = plan->options->config;
     for (unsigned i = 0; i < config->net_count; i++) {
         if (machine->device_count + 2 > MACHINE_MAX_DEVICES)
-            return error_set(error, "the machine has no room for another NIC");
+            return error_set(plan->error, "the machine has no room for another NIC");
         struct nic *nic = nic_create(
-            machine, i, &config->net[i], config->net_fault, config->net_fault_count, error);
+            machine, i, &config->net[i], config->net_fault, config->net_fault_count, plan->error);
         if (!nic)
             return -1;
         machine->nic[i] = nic;
-        add_device(machine, nic_links_device(nic), nic, destroy_nic);
-        add_device(machine, nic_device(nic), nic, destroy_nothing);
+        add_device(machine, nic_links_device(nic));
+        add_device(machine, nic_device(nic));
     }
     for (unsigned i = 0; i < config->net_fault_count; i++) {
         if (config->net_fault[i].net >= config->net_count)
-            return error_set(error, "--fault: there is no net%u", config->net_fault[i].net);
+            return error_set(plan->error, "--fault: there is no net%u", config->net_fault[i].net);
     }
     return 0;
 }
 
 /* What firmware does once all functions are on the bus. */
-static int set_up_pci(
-    struct machine *machine, const struct machine_options *options, struct error *error)
+static int set_up_pci(const struct plan *plan)
 {
-    (void)options;
-    (void)error;
+    struct machine *machine = plan->machine;
     pci_setup(machine->pci);
     return 0;
 }
 
-typedef int (*create_function)(
-    struct machine *machine, const struct machine_options *options, struct error *error);
+/* One line a device: its class, or a function here where it needs more than wires. */
+struct row {
+    const struct device_class *class;
+    int (*create)(const struct plan *plan);
+};
 
 /* The interrupt controllers first: the others hold their lines; the watch before the UART. */
-static const create_function table[] = {
-    create_pic,
-    create_apics,
-    create_ioapic,
-    create_acpi_pm,
-    create_panic_watch,
-    create_pit,
-    create_rtc,
-    create_uart,
-    create_keyboard,
-    create_debug_exit,
-    create_debug_console,
-    create_fw_cfg,
-    create_post,
-    create_port92,
-    create_pci,
-    create_disks,
-    create_rng,
-    create_nics,
-    set_up_pci,
+static const struct row table[] = {
+    {.create = create_pic},
+    {.create = create_apics},
+    {.create = create_ioapic},
+    {.create = create_acpi_pm},
+    {.create = create_panic_watch},
+    {.create = create_pit},
+    {.create = create_rtc},
+    {.create = create_uart},
+    {.create = create_keyboard},
+    {.create = create_debug_exit},
+    {.create = create_debug_console},
+    {.create = create_fw_cfg},
+    {.class = &post_class},
+    {.create = create_port92},
+    {.create = create_pci},
+    {.create = create_disks},
+    {.create = create_rng},
+    {.create = create_nics},
+    {.create = set_up_pci},
 };
+
+static int create_class(const struct device_class *class, const struct plan *plan)
+{
+    struct machine *machine = plan->machine;
+    struct device device;
+    struct device_wiring wiring = {
+        .clock = &machine->clock,
+        .ports = &machine->ports,
+        .mmio = &machine->mmio,
+        .pci = machine->pci,
+    };
+    for (unsigned i = 0; i < DEVICE_ISA_LINES; i++)
+        wiring.isa[i] = isa_line(machine, i);
+    if (class->create(&wiring, &device, plan->error) < 0)
+        return -1;
+    add_device(machine, device);
+    return 0;
+}
 
 int platform_create(
     struct machine *machine, const struct machine_options *options, struct error *error)
 {
+    const struct plan plan = {machine, options, error};
     for (unsigned i = 0; i < sizeof table / sizeof table[0]; i++) {
+        const struct row *row = &table[i];
         if (machine->device_count == MACHINE_MAX_DEVICES)
             return error_set(error, "the machine has no room for another device");
-        if (table[i](machine, options, error) < 0)
+        if ((row->class ? create_class(row->class, &plan) : row->create(&plan)) < 0)
             return -1;
     }
     return 0;
@@ -504,8 +476,9 @@ int platform_create(
 void platform_destroy(struct machine *machine)
 {
     while (machine->device_count) {
-        struct machine_device *slot = &machine->devices[--machine->device_count];
-        slot->destroy(slot->object);
+        const struct device *device = &machine->devices[--machine->device_count];
+        if (device->ops->destroy)
+            device->ops->destroy(device->object);
     }
     apic_bus_destroy(machine->apic_bus);
     machine->apic_bus = NULL;

@@ -1,6 +1,6 @@
 /*
- * The machine table: which devices a machine has. One line and one create function for each; a new
- * device takes its own file in devices/, a line here, and a test.
+ * The machine table: which devices a machine has. A new device takes its own file in devices/, a
+ * line here, and a test; docs/architecture.md says how.
  */
 #ifndef VMM_PLATFORM_H
 #define VMM_PLATFORM_H

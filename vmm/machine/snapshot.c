@@ -69,7 +69,7 @@ int snapshot_save(struct machine *machine, struct buffer *out, struct error *err
     buffer_put_u8(out, machine->vcpu[machine->current].nmi);
     vcpus_save(machine, out);
     for (unsigned i = 0; i < machine->device_count; i++) {
-        const struct device *device = &machine->devices[i].device;
+        const struct device *device = &machine->devices[i];
         device->ops->save(device->object, out);
     }
     return out->failed ? error_set(error, "out of memory for a checkpoint") : 0;
@@ -92,7 +92,7 @@ int snapshot_restore(struct machine *machine, struct reader *in, struct error *e
     engine->time_base = machine->position.time_base;
     engine->retired_base = machine->position.retired_base;
     for (unsigned i = 0; i < machine->device_count; i++) {
-        const struct device *device = &machine->devices[i].device;
+        const struct device *device = &machine->devices[i];
         device->ops->restore(device->object, in);
     }
     if (in->failed)

@@ -306,7 +306,13 @@ static void disk_describe(const void *object, struct buffer *out)
         raid_describe(disk->array, out);
 }
 
+static void disk_free(void *device)
+{
+    disk_destroy(device);
+}
+
 static const struct device_ops disk_ops = {
+    .destroy = disk_free,
     .reset = disk_reset,
     .save = disk_save,
     .restore = disk_restore,
