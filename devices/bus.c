@@ -1,5 +1,7 @@
 #include "devices/device.h"
 
+#include <assert.h>
+
 #include <string.h>
 
 void bus_init(struct bus *bus, uint64_t limit)
@@ -104,6 +106,7 @@ static void write_pieces(struct bus *bus, uint64_t address, unsigned size, uint6
 
 uint64_t bus_read(struct bus *bus, uint64_t address, unsigned size)
 {
+    assert(size >= 1 && size <= 8);
     const struct bus_range *range = bus_find(bus, address);
     if (!range || !holds(range, address, size))
         return read_pieces(bus, address, size);

@@ -1,5 +1,7 @@
 #include "devices/device.h"
 
+#include <assert.h>
+
 void clock_init(struct clock *clock, uint64_t (*sample)(void *source), void *source)
 {
     *clock = (struct clock){.sample = sample, .source = source};
@@ -71,5 +73,6 @@ void clock_advance(struct clock *clock, uint64_t now)
     }
     if (now > clock->now)
         clock->now = now;
+    assert(!clock->armed || clock->armed->deadline > now); /* all that were due have fired */
     clock->target = 0;
 }

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,6 +76,7 @@ static int write_config(
 
 static void start_stretch(struct trace_writer *writer, uint64_t first_event, uint64_t first_time)
 {
+    assert(first_event >= writer->first_event);
     writer->first_event = first_event;
     writer->first_time = first_time;
     writer->input_part_start = 0;

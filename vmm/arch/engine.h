@@ -22,6 +22,7 @@
 #ifndef VMM_ENGINE_H
 #define VMM_ENGINE_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -225,6 +226,7 @@ static inline uint64_t engine_delivered(const struct engine *engine)
 static inline int engine_run(struct engine *engine, const struct run_request *request,
     struct vcpu_exit *exit, struct error *error)
 {
+    assert(request->stop_below_cr8 <= 16);
     return engine->ops->run(engine, request, exit, error);
 }
 
@@ -259,6 +261,7 @@ static inline bool engine_interruptible(struct engine *engine)
 
 static inline int engine_interrupt(struct engine *engine, uint8_t vector, struct error *error)
 {
+    assert(engine_interruptible(engine));
     return engine->ops->interrupt(engine, vector, error);
 }
 
@@ -292,6 +295,7 @@ static inline bool engine_take_hit(struct engine *engine, struct vcpu_exit *exit
 
 static inline void engine_memory_changed(struct engine *engine, uint64_t gpa, uint64_t size)
 {
+    assert(size > 0 && gpa + size > gpa);
     engine->ops->memory_changed(engine, gpa, size);
 }
 

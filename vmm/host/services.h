@@ -7,6 +7,7 @@
 #ifndef VMM_HOST_SERVICES_H
 #define VMM_HOST_SERVICES_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -76,7 +77,10 @@ struct services {
 static inline int services_ask(const struct services *services,
     const struct input_question *question, struct input_answer *answer, struct error *error)
 {
-    return services->ask(services->machine, question, answer, error);
+    assert(!services->closing && question->produce);
+    int result = services->ask(services->machine, question, answer, error);
+    assert(result < 0 || answer->size <= answer->capacity);
+    return result;
 }
 
 static inline bool services_member_failed(const struct services *services, bool failed)

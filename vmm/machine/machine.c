@@ -1,6 +1,7 @@
 /* Making a machine, moving it between engines, and what can be asked of it. */
 #include "vmm/machine/machine.h"
 
+#include <assert.h>
 #include <capstone/capstone.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -262,6 +263,7 @@ void machine_request_stop(struct machine *machine)
 
 void machine_stop(struct machine *machine, enum stop_reason reason)
 {
+    assert(reason != STOP_NONE);
     machine->run.stop = reason;
 }
 
@@ -333,6 +335,8 @@ int machine_switch_engine(struct machine *machine, struct engine *engine, struct
     uint8_t vector = 0;
     if (old == engine)
         return 0;
+    assert(engine == machine->home || engine == machine->soft);
+    assert(!machine->run.pending_more); /* the state belongs to the engine until it is complete */
     int queued = engine_queued_interrupt(machine->engine, &vector, error);
     if (queued < 0 || engine_export_state(old, &state, error) < 0 ||
         engine_import_state(engine, &state, error) < 0)

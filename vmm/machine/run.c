@@ -5,6 +5,7 @@
  */
 #include "vmm/machine/machine.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define XXH_INLINE_ALL
@@ -82,6 +83,9 @@ static void take_hit(struct machine *machine)
 static int emit(
     struct machine *machine, struct machine_event *event, bool observable, struct error *error)
 {
+    assert(event->kind > 0 && event->kind < EVENT_KIND_COUNT);
+    assert(
+        !machine->position.counted || machine->engine->retired >= machine->position.event_retired);
     event->ordinal = ++machine->position.event;
     event->counted = machine->position.counted;
     if (event->counted)

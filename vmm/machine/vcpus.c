@@ -1,6 +1,8 @@
 /* Parks vCPUs, switches between them, starts and stops them. */
 #include "vmm/machine/vcpus.h"
 
+#include <assert.h>
+
 #include "devices/apic.h"
 #include "devices/apic_bus.h"
 #include "vmm/machine/interrupts.h"
@@ -117,6 +119,7 @@ int vcpus_switch(struct machine *machine, unsigned index, struct error *error)
         return error_set(error, "a turn is given to vCPU %u, which is not there", index);
     if (index == machine->current)
         return 0;
+    assert(machine->position.at_boundary && !machine->run.pending_more);
     if (park(machine, error) < 0)
         return -1;
     if (machine->engine->ops->end_turn)
