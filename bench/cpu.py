@@ -2,17 +2,22 @@
 """Million guest instructions per second: the software CPU beside QEMU's TCG, plain and with
 -icount shift=0, on the same guest image in the same run.
 
-usage: bench/cpu.py [BUILD_DIRECTORY] [--scale X] [--repeat N]
+usage: bench/cpu.py [BUILD_DIRECTORY] [--scale X] [--repeat N] [--json FILE]
+
+The JSON holds host, commit, rates and ratios. bench/compare.py compares two commits.
 
 Instructions are counted by the software CPU. Times are processor time (user and system, so that
 other load on the machine matters less), the best of N runs of the whole process, less the best time
 of a run with no rounds: start-up and boot do not count.
 """
 import argparse
+import json
 import os
 import resource
 import subprocess
 import sys
+
+import host
 
 LOADS = [  # number, name, rounds that take a second or so on the software CPU
     (1, "integer", 1200),
@@ -39,7 +44,9 @@ def main():
     parser.add_argument("build", nargs="?", default="build")
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--json")
     options = parser.parse_args()
+    rows = {}
     guest = os.path.join(options.build, "guests", "bench_cpu.elf")
     soft = os.path.join(options.build, "bin", "bench_cpu")
     qemu = ["qemu-system-x86_64", "-accel", "tcg", "-display", "none", "-serial", "null",
@@ -66,6 +73,15 @@ def main():
                  for runner, _, _ in runners]
         print(f"{name:10}{insns / 1e6:9.0f}" + "".join(f"{rate:13.0f}" for rate in rates)
               + f"{rates[0] / rates[1]:10.2f}{rates[0] / rates[2]:13.2f}", flush=True)
+        rows[name] = {runner: rate for (runner, _, _), rate in zip(runners, rates)}
+        rows[name]["ratio"] = rates[0] / rates[1]
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump({"bench": "cpu", "unit": "million instructions per second",
+                       "host": host.describe(), "commit": host.commit(), "loads": rows}, file,
+                      indent=1)
+            file.write("\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
