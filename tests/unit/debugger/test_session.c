@@ -1,0 +1,497 @@
+/* Debugger commands over one recording of a guest with interrupts: places, frames, stepping and
+ * running in both directions, and every command's own example. */
+#include "tests/unit/replay/recorded.h"
+
+#include <inttypes.h>
+#include <sys/stat.h>
+
+#include "debugger/command.h"
+#include "debugger/debugger.h"
+
+static struct debugger *debugger;
+static char folder[] = "/tmp/hindsight-session-XXXXXX";
+
+static int record_once(void **state)
+{
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(chdir(folder), 0);
+    snprintf(trace_path, sizeof trace_path, "crash.hst");
+    record("crash", "ticks=60 hz=1000", UINT64_MAX);
+    return 0;
+}
+
+static int remove_recording(void **state)
+{
+    (void)state;
+    unlink("crash.hst");
+    unlink("session.hs");
+    unlink("lines.hs");
+    return rmdir(folder);
+}
+
+static int open_session(void **state)
+{
+    struct error error = {""};
+    bool damaged;
+    const struct debugger_options options = {0};
+    (void)state;
+    debugger = debugger_open(trace_path, &options, &damaged, &error);
+    if (!debugger)
+        fail_msg("%s", error.text);
+    return 0;
+}
+
+static int close_session(void **state)
+{
+    (void)state;
+    debugger_close(debugger);
+    return 0;
+}
+
+/* What the command prints, or its error's text. */
+static const char *say(const char *line, int *result)
+{
+    static char text[1 << 16];
+    struct error error = {""};
+    struct buffer *out = debugger_output(debugger);
+    buffer_clear(out);
+    *result = debugger_execute(debugger, line, &error);
+    if (*result < 0)
+        assert_true(error.text[0] != '\0');
+    snprintf(text, sizeof text, "%.*s%s", (int)out->size, out->size ? (char *)out->data : "",
+        *result < 0 ? error.text : "");
+    return text;
+}
+
+static const char *run(const char *line)
+{
+    int result;
+    const char *text = say(line, &result);
+    if (result < 0)
+        fail_msg("'%s' fails: %s", line, text);
+    return text;
+}
+
+__attribute__((noinline)) static void prints(const char *line, const char *part)
+{
+    const char *text = run(line);
+    if (!strstr(text, part))
+        fail_msg("'%s' does not print '%s' but: %s", line, part, text);
+}
+
+__attribute__((noinline)) static void refuses(const char *line, const char *part)
+{
+    int result;
+    const char *text = say(line, &result);
+    if (result == 0 || !strstr(text, part))
+        fail_msg("'%s' is not refused with '%s': %s", line, part, text);
+}
+
+static struct position here(void)
+{
+    return timeline_position(debugger_timeline(debugger));
+}
+
+static void is_at(struct position position)
+{
+    struct position now = here();
+    if (position_compare(now, position) != 0)
+        fail_msg("at %" PRIu64 ".%" PRIu64 ", not %" PRIu64 ".%" PRIu64, now.event, now.insn,
+            position.event, position.insn);
+}
+
+static void go_to_handler(void)
+{
+    run("break handle_pit");
+    prints("continue", "Breakpoint ");
+    run("delete");
+}
+
+/* ---- Frames ---- */
+
+static void a_backtrace_leads_across_the_interrupt(void **state)
+{
+    (void)state;
+    go_to_handler();
+    const char *all = run("backtrace"), *text = all;
+    static const char *const names[] = {"handle_pit", "guest_main", "boot_main", "start_common"};
+    for (unsigned i = 0; i < 4; i++) {
+        const char *found = strstr(text, names[i]);
+        if (!found)
+            fail_msg("no %s where it belongs in: %s", names[i], all);
+        text = found;
+    }
+    prints("backtrace 1", "#0");
+    assert_null(strstr(run("backtrace 1"), "#1"));
+}
+
+static void frames_are_walked_up_and_down(void **state)
+{
+    (void)state;
+    go_to_handler();
+    prints("frame 0", "handle_pit");
+    prints("up", "#1");
+    prints("info frame", "Frame 1");
+    prints("down", "#0");
+    refuses("down", "");
+    refuses("frame 200", "the outermost is");
+    refuses("up 200", "");
+    prints("info args", "frame");
+    run("info locals");
+    prints("frame", "#0");
+    prints("info registers rip", "rip");
+    prints("info registers", "rsp");
+}
+
+static void finish_and_reverse_finish_leave_the_frame(void **state)
+{
+    (void)state;
+    go_to_handler();
+    struct position inside = here();
+    run("finish");
+    struct position after = here();
+    assert_true(position_compare(after, inside) > 0);
+    assert_null(strstr(run("backtrace 1"), "handle_pit"));
+    run("seek start");
+    go_to_handler();
+    is_at(inside);
+    run("reverse-finish");
+    assert_true(position_compare(here(), inside) < 0);
+    assert_null(strstr(run("backtrace 1"), "handle_pit"));
+}
+
+/* ---- Stepping ---- */
+
+static void an_instruction_forward_and_back_is_where_it_was(void **state)
+{
+    (void)state;
+    go_to_handler();
+    struct position from = here();
+    for (unsigned i = 0; i < 40; i++)
+        run("stepi");
+    run("reverse-stepi 40");
+    is_at(from);
+    run("nexti 10");
+    for (unsigned i = 0; i < 10; i++)
+        run("reverse-nexti");
+    is_at(from);
+}
+
+static void lines_are_stepped_in_both_directions(void **state)
+{
+    (void)state;
+    run("break check_lists");
+    run("continue");
+    run("delete");
+    struct position from = here();
+    run("next");
+    struct position one = here();
+    run("next");
+    struct position two = here();
+    assert_true(position_compare(one, from) > 0 && position_compare(two, one) > 0);
+    run("reverse-next");
+    assert_true(position_compare(here(), two) < 0);
+    run("reverse-step");
+    run("step 3");
+    run("reverse-step 3");
+    run("until");
+    run("advance guest_panic");
+    refuses("step 0x", "");
+    refuses("next nothing", "");
+}
+
+/* ---- Running ---- */
+
+/* Every stop forward is a stop backward, in the other order. */
+static void stops_recur_backward(void **state)
+{
+    enum { STOPS = 6 };
+    struct position stops[STOPS];
+    (void)state;
+    prints("break handle_pit", "Breakpoint 1");
+    for (unsigned i = 0; i < STOPS; i++) {
+        run("continue");
+        stops[i] = here();
+    }
+    for (unsigned i = STOPS - 1; i-- > 0;) {
+        run("reverse-continue");
+        is_at(stops[i]);
+    }
+    prints("reverse-continue", "The start of the trace");
+    prints("continue 3", "Breakpoint 1");
+    is_at(stops[2]);
+}
+
+static void a_watchpoint_finds_the_write_from_both_sides(void **state)
+{
+    (void)state;
+    prints("watch ticks", "atchpoint 1");
+    run("continue 3");
+    prints("print ticks", "= 3");
+    prints("info watchpoints", "ticks");
+    run("reverse-continue");
+    prints("print ticks", "= 2");
+    run("stepi");
+    prints("print ticks", "= 3");
+    run("delete 1");
+    run("last-write ticks");
+    prints("print ticks", "= 2");
+}
+
+static void conditions_ignores_and_scripts_are_held(void **state)
+{
+    (void)state;
+    prints("tbreak guest_main", "Temporary");
+    run("continue");
+    prints("info breakpoints", "No breakpoints");
+    run("break handle_pit if ticks == 5");
+    run("commands");
+    run("print ticks * 2");
+    run("end");
+    prints("continue", "= 10");
+    prints("info breakpoints", "stop only if");
+    run("condition 2");
+    run("ignore 2 3");
+    run("continue");
+    prints("print ticks", "= 9");
+    run("disable 2");
+    prints("info breakpoints", " n ");
+    run("enable 2");
+    run("rwatch ticks");
+    run("awatch ticks");
+    run("continue");
+    run("catch interrupt");
+    run("continue");
+    run("delete");
+    refuses("delete 77", "77");
+    refuses("condition 77 1", "77");
+}
+
+static void catchpoints_stop_at_their_kind_of_event(void **state)
+{
+    (void)state;
+    run("watch console:\"ticks at\"");
+    prints("continue", "ticks at");
+    prints("console", "crash:");
+    run("delete");
+    run("catch pio-out 0x3f8");
+    prints("continue", "pio-out");
+    run("delete");
+    run("catch hlt");
+    run("continue");
+    run("delete");
+    run("catch exception");
+    run("catch mode");
+    run("continue");
+    refuses("catch nonsense", "exception [VECTOR]");
+    refuses("watch sector:3", "no disk");
+}
+
+/* ---- Places ---- */
+
+static void places_in_code_have_names(void **state)
+{
+    (void)state;
+    prints("break guest_main", "crash.c");
+    prints("break crash.c:63", "line 63");
+    run("tbreak *0x100000");
+    run("break list_pop"); /* inlined: several places */
+    refuses("break no_such_function", "no function");
+    refuses("break nodes", "is data");
+    refuses("break crash.c:99999", "no code");
+    prints("info line guest_main", "crash.c");
+    prints("info symbol guest_main", "guest_main");
+    prints("info functions list_", "list_");
+    prints("info files", "crash");
+    prints("disassemble guest_main", "guest_main");
+    prints("disassemble /r guest_main", "guest_main");
+    run("x/3i guest_main");
+    run("directory " TEST_SOURCES);
+    prints("list guest_main", "boot_option");
+    run("list");
+}
+
+static void places_in_time_have_names(void **state)
+{
+    (void)state;
+    run("seek 50%");
+    struct position half = here();
+    run("bookmark middle");
+    prints("bookmark", "middle");
+    run("seek end");
+    prints("when", "the end of the trace");
+    run("seek middle");
+    is_at(half);
+    run("seek start");
+    is_at((struct position){0, 0});
+    run("seek t=1ms");
+    run("seek insn=5000");
+    prints("when", "5000 instructions");
+    struct position middle = here();
+    char line[64];
+    snprintf(line, sizeof line, "seek %" PRIu64 ".%" PRIu64, middle.event, middle.insn);
+    run("seek end");
+    run(line);
+    is_at(middle);
+    run("checkpoint");
+    prints("info checkpoints", "checkpoints");
+    run("diff 100 200");
+    refuses("seek nowhere", "is not a position");
+    refuses("seek 99999999", "past the end");
+    prints("events 100 3", "100");
+    run("exits start 5");
+    run("irqs start 5");
+    refuses("disk", "no disk");
+}
+
+/* ---- Values ---- */
+
+static void values_are_printed_and_displayed(void **state)
+{
+    (void)state;
+    go_to_handler();
+    prints("print/x 17 + 4", "0x15");
+    prints("print $1 + 1", "= 22");
+    prints("ptype struct node", "owner");
+    prints("print free_list", "head");
+    prints("print &nodes[1]", "nodes");
+    prints("print sizeof(struct list)", "=");
+    run("set $n = nodes[3].owner");
+    run("print $n");
+    prints("display ticks", "1: ticks");
+    prints("display/i $pc", "2: x/i");
+    prints("info display", "ticks");
+    run("stepi");
+    run("undisplay 1");
+    refuses("undisplay 9", "no display");
+    run("delete display");
+    run("x/4gx $rsp");
+    run("x/2s 0x100000");
+    run("x/4dw $rsp");
+    prints("find \"ticks at\"", "0x");
+    prints("echo here", "here");
+    refuses("print nowhere", "nowhere");
+    refuses("x/0x 1", "count");
+    refuses("set color maybe", "");
+    run("set disassembly-flavor intel");
+    run("x/i $pc");
+}
+
+static void the_machine_is_described(void **state)
+{
+    (void)state;
+    go_to_handler();
+    prints("devices", "pic");
+    run("devices pit");
+    refuses("devices abacus", "abacus");
+    run("pagetable $rip");
+    run("gdt");
+    run("idt");
+    run("idt 32");
+    run("msr");
+    prints("cr", "CR0");
+    prints("info trace", "seed");
+}
+
+/* ---- Linux ---- */
+
+static void linux_commands_say_what_they_miss_in_another_guest(void **state)
+{
+    static const char *const lines[] = {"ps", "current", "dmesg", "dmesg 3"};
+    (void)state;
+    go_to_handler();
+    for (unsigned i = 0; i < sizeof lines / sizeof lines[0]; i++)
+        refuses(lines[i], "");
+}
+
+/* ---- The session ---- */
+
+static void a_session_is_saved_and_brought_back(void **state)
+{
+    (void)state;
+    run("seek 100");
+    run("bookmark here");
+    run("break handle_pit if ticks > 2");
+    run("display ticks");
+    run("save session.hs");
+    close_session(NULL);
+    open_session(NULL);
+    run("source session.hs");
+    is_at((struct position){100, 0});
+    prints("info breakpoints", "ticks > 2");
+    prints("bookmark", "here");
+    refuses("source missing.hs", "missing.hs");
+    FILE *file = fopen("lines.hs", "w");
+    assert_non_null(file);
+    fputs("echo one\nnonsense\n", file);
+    fclose(file);
+    refuses("source lines.hs", "lines.hs:2");
+}
+
+static void words_that_are_no_commands_are_refused_with_what_is_near(void **state)
+{
+    (void)state;
+    refuses("stpe", "did you mean");
+    refuses("qqqqqq", "is not a command");
+    refuses("re", "could be");
+    refuses("add-symbol-file missing", "missing");
+    prints("directory", "Sources are also looked for");
+    prints("help", "Moving forward");
+    prints("help watch", "Example");
+    refuses("help nonsense", "nonsense");
+}
+
+/* What help shows as an example is a line that the command understands: whatever it says of this
+ * guest, it leaves a session that goes on. */
+static void every_example_leaves_a_session_that_goes_on(void **state)
+{
+    const struct command *command;
+    unsigned done = 0;
+    (void)state;
+    for (unsigned i = 0; (command = commands_at(i)); i++) {
+        int result;
+        if (strcmp(command->name, "quit") == 0)
+            continue;
+        run("seek 50%");
+        const char *text = say(command->example, &result);
+        if (strstr(text, "is not a command") || strstr(text, "could be"))
+            fail_msg("%s: the example '%s': %s", command->name, command->example, text);
+        say("end", &result); /* of `commands` */
+        run("seek start");
+        is_at((struct position){0, 0});
+        run("delete");
+        assert_true(debugger_repeats(command->name) == command->repeats);
+        done++;
+    }
+    assert_true(done > 60);
+    assert_false(debugger_finished(debugger));
+    run("quit");
+    assert_true(debugger_finished(debugger));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_session, close_session)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_backtrace_leads_across_the_interrupt),
+        TEST(frames_are_walked_up_and_down),
+        TEST(finish_and_reverse_finish_leave_the_frame),
+        TEST(an_instruction_forward_and_back_is_where_it_was),
+        TEST(lines_are_stepped_in_both_directions),
+        TEST(stops_recur_backward),
+        TEST(a_watchpoint_finds_the_write_from_both_sides),
+        TEST(conditions_ignores_and_scripts_are_held),
+        TEST(catchpoints_stop_at_their_kind_of_event),
+        TEST(places_in_code_have_names),
+        TEST(places_in_time_have_names),
+        TEST(values_are_printed_and_displayed),
+        TEST(the_machine_is_described),
+        TEST(linux_commands_say_what_they_miss_in_another_guest),
+        TEST(a_session_is_saved_and_brought_back),
+        TEST(words_that_are_no_commands_are_refused_with_what_is_near),
+        TEST(every_example_leaves_a_session_that_goes_on),
+    };
+    return cmocka_run_group_tests(tests, record_once, remove_recording);
+}
