@@ -318,6 +318,7 @@ static void emit_op_offset(struct compile *c, unsigned number)
 
 void emit_handler(struct compile *c)
 {
+    settle_pending(c);
     flags_leave_host(c);
     emit_op_offset(c, c->number);
     emit_call(&c->e, c->step);
@@ -374,6 +375,17 @@ static bool is_match(const struct block *block, unsigned number)
     return number == block->match_op;
 }
 
+/* Neither reads flags nor keeps some: what is pending does not show, but where it escapes. */
+static bool renews_flags(const struct translation_form *form)
+{
+    return form && form->touches && !form->reads && form->writes == FLAGS_ALL;
+}
+
+static bool leaves_pending(const struct translation_form *form)
+{
+    return renews_flags(form) || (form && !form->touches && !form->reads);
+}
+
 static void emit_op(struct compile *c, unsigned number)
 {
     const struct op *op = &c->block->ops[number];
@@ -384,6 +396,11 @@ static void emit_op(struct compile *c, unsigned number)
     c->form = native_form(&op->insn);
     c->rax_busy = false;
     c->flags_settled = false;
+    if (last || is_match(c->block, number) || !leaves_pending(c->form))
+        settle_pending(c);
+    c->pending_at[number] = c->pending;
+    if (renews_flags(c->form))
+        c->pending = PENDING_NONE;
     if (is_match(c->block, number)) {
         last = false;
         native_emit_match(c);
@@ -409,6 +426,7 @@ static void emit_escapes(struct compile *c)
         unsigned number = c->escapes[i].number;
         for (; i < c->escape_count && c->escapes[i].number == number; i++)
             emit_aim(c->escapes[i].displacement, c->e.at);
+        emit_pending(c, c->pending_at[number]);
         emit_op_offset(c, number);
         if (!c->resume[number]) {
             emit_jump(&c->e, c->last);
@@ -477,6 +495,7 @@ static void translate(struct compile *c)
     for (unsigned i = 0; i < block_op_count(block); i++)
         emit_op(c, i);
     if (!(c->insn->flags & INSN_ENDS_BLOCK)) {
+        settle_pending(c);
         flags_leave_host(c);
         c->number = block_op_count(block);
         c->op = &block->ops[block_op_count(block)];

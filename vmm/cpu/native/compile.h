@@ -29,6 +29,9 @@ struct escape {
 
 enum { OPS_MAX = BLOCK_MAX_OPS + 1, ESCAPES_MAX = 6 * OPS_MAX };
 
+/* What the flags still lack of AMD's shifts: OF and AF follow from the others, again and again. */
+enum pending { PENDING_NONE, PENDING_LEFT, PENDING_RIGHT, PENDING_ONE };
+
 struct compile {
     struct emitter e;
     struct cpu *cpu;
@@ -37,13 +40,15 @@ struct compile {
     const struct op *op; /* under way */
     const struct insn *insn;
     const struct translation_form *form;
-    unsigned number;    /* of `op` in the block */
-    bool sse_checked;   /* cpu->sse_ready was looked at */
-    bool rax_busy;      /* memory_at_linear() uses it */
-    bool flags_in_cpu;  /* cpu->flags is what the guest's flags are, as far as they matter */
-    bool flags_in_host; /* ... the host's RFLAGS are */
-    bool flags_settled; /* the op under way has put its flags where it says, whatever its form */
-    uint16_t live[OPS_MAX + 1]; /* arithmetic flags that matter after each op */
+    unsigned number;      /* of `op` in the block */
+    bool sse_checked;     /* cpu->sse_ready was looked at */
+    bool rax_busy;        /* memory_at_linear() uses it */
+    bool flags_in_cpu;    /* cpu->flags is what the guest's flags are, as far as they matter */
+    bool flags_in_host;   /* ... the host's RFLAGS are */
+    bool flags_settled;   /* the op under way has put its flags where it says, whatever its form */
+    enum pending pending; /* to be settled before anybody sees the flags */
+    enum pending pending_at[OPS_MAX]; /* ... where the op escapes */
+    uint16_t live[OPS_MAX + 1];       /* arithmetic flags that matter after each op */
     /* Routines with RCX = block and RAX = offset into its ops. */
     const uint8_t *step, *last, *match, *link;
     bool linked[2]; /* block->native_links is there */
@@ -179,6 +184,10 @@ bool flags_matter(const struct compile *c, uint16_t mask);
 void flags_are_in_cpu(struct compile *c);
 /* SHL, SHR, SAR by a constant that is not 0; with Intel RCX is the value before. */
 void settle_shift(struct compile *c, unsigned operation, unsigned size, unsigned count);
+/* Settles what is pending, in cpu->flags. */
+void settle_pending(struct compile *c);
+/* The same with the flags in cpu->flags, for the path of an escape. */
+void emit_pending(struct compile *c, enum pending pending);
 /* With AMD: by CL, whose register RCX holds. */
 void settle_shift_cl(struct compile *c, unsigned operation, unsigned size);
 /* With AMD: SHLD, SHRD by a constant that is not 0; SHRD: RCX is the result. */
@@ -187,8 +196,10 @@ void settle_double_shift(struct compile *c, bool left, unsigned size, unsigned c
 void settle_rotate(struct compile *c, bool left, unsigned size);
 /* CF is new, the others are kept. */
 void settle_carry(struct compile *c);
-/* MUL, IMUL; `low` is the register with the lower half. */
-void settle_multiply(struct compile *c, unsigned size, unsigned low);
+/* MUL, IMUL; `low` is the register with the lower half. `in_ax`: flags that are kept are in AH,
+ * after flags_into_ax(). */
+void settle_multiply(struct compile *c, unsigned size, unsigned low, bool in_ax);
+void flags_into_ax(struct compile *c);
 void settle_divide(struct compile *c);
 
 /* Has the op under way done by its handler. */

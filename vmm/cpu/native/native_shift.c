@@ -182,42 +182,48 @@ static struct place source(struct compile *c)
 
 enum { REST = FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF }; /* what multiplications leave undefined */
 
-/* Before one: with AMD those flags are kept. */
-static void keep_rest(struct compile *c)
+/* Before one whose result goes to RAX or not: with AMD those flags are kept, in AH if that is free.
+ */
+static bool keep_rest(struct compile *c, bool to_rax)
 {
-    if (flags_matter(c, REST) && !cpu_is_intel(c->cpu))
+    if (!flags_matter(c, REST) || cpu_is_intel(c->cpu))
+        return false;
+    if (to_rax)
         flags_save(c);
+    else
+        flags_into_ax(c);
+    return !to_rax;
 }
 
-static void multiplied(struct compile *c, unsigned low)
+static void multiplied(struct compile *c, unsigned low, bool in_ax)
 {
     if (flags_matter(c, REST))
-        settle_multiply(c, c->insn->operand_size, low);
+        settle_multiply(c, c->insn->operand_size, low, in_ax);
+}
+
+/* IMUL to a register, by the rm operand or of it by an immediate. */
+static void imul(struct compile *c, uint32_t opcode)
+{
+    unsigned size = c->insn->operand_size, number = c->insn->reg;
+    struct place from = source(c);
+    bool in_ax = keep_rest(c, host_of_guest[number] == HOST_NONE);
+    unsigned to = guest_in_register(c, number, HOST_RAX);
+    emit_wide(&c->e, size, opcode, to, from);
+    if (opcode == 0x69)
+        emit_immediate(&c->e, size, c->insn->immediate);
+    if (to == HOST_RAX)
+        guest_set(c, number, to);
+    multiplied(c, to, in_ax);
 }
 
 static void imul_reg_rm(struct compile *c)
 {
-    unsigned size = c->insn->operand_size, number = c->insn->reg;
-    struct place from = source(c);
-    keep_rest(c);
-    unsigned to = guest_in_register(c, number, HOST_RAX);
-    emit_wide(&c->e, size, 0x0faf, to, from);
-    if (to == HOST_RAX)
-        guest_set(c, number, to);
-    multiplied(c, to);
+    imul(c, 0x0faf);
 }
 
 static void imul_reg_imm(struct compile *c)
 {
-    unsigned size = c->insn->operand_size, number = c->insn->reg;
-    struct place from = source(c);
-    keep_rest(c);
-    unsigned to = guest_in_register(c, number, HOST_RAX);
-    emit_wide(&c->e, size, 0x69, to, from);
-    emit_immediate(&c->e, size, c->insn->immediate);
-    if (to == HOST_RAX)
-        guest_set(c, number, to);
-    multiplied(c, to);
+    imul(c, 0x69);
 }
 
 /* MUL, IMUL, DIV of RDX:RAX: guest RDX is in the host's. */
@@ -231,9 +237,9 @@ static void wide(struct compile *c, unsigned extension, struct place from)
 static void multiply(struct compile *c, unsigned extension)
 {
     struct place from = source(c);
-    keep_rest(c);
+    keep_rest(c, true);
     wide(c, extension, from);
-    multiplied(c, HOST_RAX);
+    multiplied(c, HOST_RAX, false);
 }
 
 static void emit_mul(struct compile *c)

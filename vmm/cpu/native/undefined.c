@@ -101,26 +101,54 @@ static void emit_al_zero(struct compile *c)
     emit_8(&c->e, 0);
 }
 
-void settle_shift(struct compile *c, unsigned operation, unsigned size, unsigned count)
+void emit_pending(struct compile *c, enum pending pending)
 {
-    bool intel = cpu_is_intel(c->cpu);
-    emit_lahf(c);
-    if (count == 1)
-        emit_set(c, 0, HOST_RAX);
-    else if (operation == SHIFT_SAR || (operation == SHIFT_SHR && !intel))
+    if (pending == PENDING_NONE)
+        return;
+    emit_wide(&c->e, 4, 0x0fb7, HOST_RAX, CPU_PLACE(flags)); /* MOVZX */
+    if (pending == PENDING_LEFT)
+        emit_overflow_of_ah(c);
+    else if (pending == PENDING_RIGHT)
         emit_al_zero(c);
-    else if (operation == SHIFT_SHR) {
+    emit_ah(c, 1, AH_AF); /* OR */
+    emit_wide(&c->e, 2, 0x89, HOST_RAX, CPU_PLACE(flags));
+}
+
+void settle_pending(struct compile *c)
+{
+    if (c->pending == PENDING_NONE)
+        return;
+    flags_leave_host(c);
+    emit_pending(c, c->pending);
+    c->pending = PENDING_NONE;
+}
+
+static void settle_shift_intel(struct compile *c, unsigned operation, unsigned size, unsigned count)
+{
+    emit_lahf(c);
+    if (count == 1) {
+        emit_set(c, 0, HOST_RAX);
+    } else if (operation == SHIFT_SAR) {
+        emit_al_zero(c);
+    } else if (operation == SHIFT_SHR) {
         emit_shift_right(c, size, HOST_RCX, 8 * size - 1);
         emit_al(c, 0x88, HOST_RCX);
-    } else if (intel)
+    } else {
         emit_overflow_of_top(c, size);
-    else
-        emit_overflow_of_ah(c);
-    if (intel)
-        emit_ah(c, 4, (uint8_t)~AH_AF); /* AND */
-    else
-        emit_ah(c, 1, AH_AF); /* OR */
+    }
+    emit_ah(c, 4, (uint8_t)~AH_AF); /* AND */
     emit_store_ax(c);
+}
+
+void settle_shift(struct compile *c, unsigned operation, unsigned size, unsigned count)
+{
+    if (cpu_is_intel(c->cpu)) {
+        settle_shift_intel(c, operation, size, count);
+        return;
+    }
+    flags_are_in_host(c);
+    c->flags_settled = true;
+    c->pending = count == 1 ? PENDING_ONE : operation == SHIFT_SHL ? PENDING_LEFT : PENDING_RIGHT;
 }
 
 void settle_shift_cl(struct compile *c, unsigned operation, unsigned size)
@@ -158,22 +186,39 @@ void settle_double_shift(struct compile *c, bool left, unsigned size, unsigned c
     emit_store_ax(c);
 }
 
-/* CF in cpu->flags = AL. */
-static void emit_store_carry(struct compile *c)
+void flags_into_ax(struct compile *c)
 {
-    emit_byte_operation(c, 4, stored_flags(), (uint8_t)~AH_CF);                  /* AND */
-    emit_shape(&c->e, (struct shape){.opcode = 0x08}, HOST_RAX, stored_flags()); /* OR */
+    if (c->flags_in_host)
+        emit_lahf(c);
+    else
+        emit_wide(&c->e, 4, 0x0fb7, HOST_RAX, CPU_PLACE(flags)); /* MOVZX */
+}
+
+/* CF of the host in AH, whose other flags are kept, and in AL. */
+static void emit_carry_into_ax(struct compile *c, unsigned condition)
+{
+    emit_set(c, condition, HOST_RAX);
+    emit_ah(c, 4, (uint8_t)~AH_CF);                                                  /* AND */
+    emit_shape(&c->e, (struct shape){.opcode = 0x08}, HOST_RAX, place_register(AH)); /* OR */
+}
+
+/* The same in cpu->flags. */
+static void emit_carry_into_cpu(struct compile *c, unsigned condition)
+{
+    emit_set(c, condition, HOST_RAX);
+    emit_byte_operation(c, 4, stored_flags(), (uint8_t)~AH_CF);
+    emit_shape(&c->e, (struct shape){.opcode = 0x08}, HOST_RAX, stored_flags());
 }
 
 static void emit_store_overflow(struct compile *c)
 {
     emit_shape(&c->e, (struct shape){.opcode = 0x88}, HOST_RAX, stored_overflow());
+    flags_are_in_cpu(c);
 }
 
 void settle_rotate(struct compile *c, bool left, unsigned size)
 {
-    emit_set(c, 2, HOST_RAX);
-    emit_store_carry(c);
+    emit_carry_into_cpu(c, 2);
     if (left) {
         emit_shift_right(c, size, HOST_RCX, 8 * size - 1);
         emit_al(c, 0x30, HOST_RCX);
@@ -182,25 +227,16 @@ void settle_rotate(struct compile *c, bool left, unsigned size)
         emit_overflow_of_top(c, size);
     }
     emit_store_overflow(c);
-    flags_are_in_cpu(c);
 }
 
 void settle_carry(struct compile *c)
 {
-    emit_set(c, 2, HOST_RAX);
-    emit_store_carry(c);
+    emit_carry_into_cpu(c, 2);
     flags_are_in_cpu(c);
 }
 
-void settle_multiply(struct compile *c, unsigned size, unsigned low)
+static void settle_multiply_intel(struct compile *c, unsigned size, unsigned low)
 {
-    if (!cpu_is_intel(c->cpu)) {
-        emit_set(c, 0, HOST_RAX);
-        emit_store_overflow(c);
-        emit_store_carry(c);
-        flags_are_in_cpu(c);
-        return;
-    }
     emit_set(c, 0, HOST_RCX);
     emit_wide(&c->e, size, 0x83, 7, place_register(low)); /* CMP: SF, PF, and AF = 0 */
     emit_8(&c->e, 0);
@@ -209,6 +245,19 @@ void settle_multiply(struct compile *c, unsigned size, unsigned low)
     emit_shape(&c->e, (struct shape){.opcode = 0x08}, HOST_RCX, place_register(AH)); /* OR */
     emit_al(c, 0x88, HOST_RCX);
     emit_store_ax(c);
+}
+
+void settle_multiply(struct compile *c, unsigned size, unsigned low, bool in_ax)
+{
+    if (cpu_is_intel(c->cpu)) {
+        settle_multiply_intel(c, size, low);
+    } else if (in_ax) {
+        emit_carry_into_ax(c, 0);
+        emit_store_ax(c);
+    } else {
+        emit_carry_into_cpu(c, 0);
+        emit_store_overflow(c);
+    }
 }
 
 void settle_divide(struct compile *c)
