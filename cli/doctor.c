@@ -22,6 +22,14 @@ static const char *choice(const struct probe *probe)
     return probe->usable && probe->ring0_mips >= PROBE_SLOW_MIPS ? "kvm" : "soft";
 }
 
+static void print_instructions(const struct probe *probe, struct buffer *out)
+{
+    buffer_printf(out, "recorded on kvm        ring 0    ring 3\n");
+    for (enum probe_instruction i = 0; i < PROBE_INSTRUCTIONS; i++)
+        buffer_printf(out, "  %-21s%-10s%s\n", probe_instruction_title(i),
+            fidelity_name(probe->fidelity[i][0]), fidelity_name(probe->fidelity[i][1]));
+}
+
 static void print_text(
     const struct probe *probe, const char *host, const char *rules, struct buffer *out)
 {
@@ -36,8 +44,7 @@ static void print_text(
         buffer_printf(out, "kvm                    usable\n");
         buffer_printf(out, "ring 0 speed           %.1f million instructions/s%s\n",
             probe->ring0_mips,
-            probe->ring0_mips < PROBE_SLOW_MIPS ? " (KVM alone: interpreted by the host's kernel)"
-                                                : "");
+            probe->sse_ring0 ? "" : " (KVM alone: interpreted by the host's kernel)");
         buffer_printf(
             out, "ring 3 speed           %.1f million instructions/s\n", probe->ring3_mips);
         buffer_printf(out, "port exit round trip   %.1f us\n", probe->exit_us);
@@ -50,8 +57,7 @@ static void print_text(
             probe->kick_lands ? "lands" : "no: a guest that never exits cannot be interrupted");
         buffer_printf(out, "SSE in ring 0          %s\n",
             probe->sse_ring0 ? "yes" : "no: KVM emulates ring 0, so the software CPU runs it");
-        buffer_printf(out, "RDTSC                  not trapped by KVM: a guest that reads it "
-                           "replays only where nothing depends on the value\n");
+        print_instructions(probe, out);
     }
     buffer_printf(out, "software CPU           always usable\n");
     buffer_printf(out, "--engine auto          %s\n", choice(probe));
@@ -79,6 +85,12 @@ static void print_json(
             probe->ring0_mips, probe->ring3_mips, probe->exit_us);
         for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++)
             buffer_printf(out, ", \"%s\": %s", facts[i].name, facts[i].value ? "true" : "false");
+        buffer_printf(out, ", \"instructions\": {");
+        for (enum probe_instruction i = 0; i < PROBE_INSTRUCTIONS; i++)
+            buffer_printf(out, "%s\"%s\": [\"%s\", \"%s\"]", i ? ", " : "",
+                probe_instruction_name(i), fidelity_name(probe->fidelity[i][0]),
+                fidelity_name(probe->fidelity[i][1]));
+        buffer_printf(out, "}");
     }
     buffer_printf(out, "}, \"auto\": \"%s\"}\n", choice(probe));
 }

@@ -64,6 +64,12 @@ import json, sys
 engine, events, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 doctor = json.load(open("doctor.json"))
 assert doctor["auto"] in ("kvm", "soft"), doctor
+if doctor["kvm"]["usable"]:
+    table = doctor["kvm"]["instructions"]
+    assert set(table) == {"rdtsc", "cpuid", "xgetbv", "rdfsbase", "rdrand", "sgdt"}, table
+    assert all(how in ("exact", "logged", "detected") for row in table.values() for how in row), table
+    # Where the software CPU runs ring 0, nothing there is the host's.
+    assert doctor["kvm"]["sse_ring0"] or "detected" not in [row[0] for row in table.values()], table
 info = json.load(open("info.json"))
 assert info["last_event"] == events and info["first_event"] == 1, info
 assert info["file_bytes"] == size and info["complete"] and not info["damaged"], info

@@ -207,7 +207,9 @@ static int enter(struct kvm_engine *kvm, struct error *error)
         kvm->run->immediate_exit = 0;
         if (atomic_load(&kvm->kicked))
             kvm->run->immediate_exit = 1;
-        if (enter_guest(kvm) == 0)
+        int entered = enter_guest(kvm);
+        kvm->interrupted = false; /* what was not delivered is in the events again */
+        if (entered == 0)
             return 1;
         if (errno != EINTR && errno != EAGAIN)
             return error_set_errno(error, "kvm: KVM_RUN failed");
@@ -295,18 +297,23 @@ static int kvm_import(struct engine *engine, const struct vcpu_state *state, str
 }
 
 /* From the registers rather than kvm_run.ready_for_interrupt_injection, so that both engines decide
- * alike. */
+ * alike. The events in the shared page are those of the last exit: an interrupt put there since
+ * would be overwritten by a second one. */
 static bool kvm_interruptible(struct engine *engine)
 {
     struct kvm_engine *kvm = (struct kvm_engine *)engine;
     struct vcpu_state state;
+    struct kvm_vcpu_events events;
+    if (kvm->interrupted)
+        return false;
     if (kvm->sync_regs) {
         const struct kvm_sync_regs *regs = &kvm->run->s.regs;
         return (regs->regs.rflags & FLAG_IF) && !regs->events.interrupt.shadow &&
                !regs->events.exception.injected && !regs->events.exception.pending &&
                !regs->events.interrupt.injected;
     }
-    if (kvm_state_export(kvm, &state, false, NULL) < 0)
+    if (kvm_state_export(kvm, &state, false, NULL) < 0 ||
+        ioctl(kvm->vcpu, KVM_GET_VCPU_EVENTS, &events) < 0 || events.interrupt.injected)
         return false;
     return (state.rflags & FLAG_IF) && !state.sti_shadow && !state.mov_ss_shadow &&
            !state.exception_pending;
@@ -318,6 +325,7 @@ static int kvm_interrupt(struct engine *engine, uint8_t vector, struct error *er
     struct kvm_interrupt interrupt = {.irq = vector};
     if (ioctl(kvm->vcpu, KVM_INTERRUPT, &interrupt) < 0)
         return error_set_errno(error, "kvm: cannot inject interrupt %#x", vector);
+    kvm->interrupted = true;
     kvm->halted = false;
     return 0;
 }

@@ -20,6 +20,7 @@ struct kvm_engine {
     size_t run_size;
     bool sync_regs; /* registers come with every exit */
     bool halted;
+    bool interrupted;                  /* KVM holds an interrupt that the last exit does not show */
     uint64_t kept_msr[MSR_KEPT_COUNT]; /* the filter keeps accesses to these from KVM */
 
     /* Access being reported: the element of a string port access, whether completion is owed. */

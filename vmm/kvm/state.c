@@ -271,6 +271,7 @@ int kvm_state_import(struct kvm_engine *kvm, const struct vcpu_state *state, str
     if (ioctl(kvm->vcpu, KVM_SET_VCPU_EVENTS, &events) < 0)
         return error_set_errno(error, "kvm: the host refuses the vCPU's pending events");
     kvm->halted = state->halted;
+    kvm->interrupted = false;
     memcpy(kvm->kept_msr, state->kept_msr, sizeof kvm->kept_msr);
     kvm->run->cr8 = state->cr8; /* taken over by every KVM_RUN */
     if (kvm->sync_regs) {

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vmm/arch/cpuid.h"
 #include "vmm/kvm/trial.h"
 
 static double now_us(void)
@@ -18,45 +19,69 @@ static double now_us(void)
     return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
 }
 
-/* Million instructions a second of "dec rcx; jnz", ended by a port write; 0 when it does not run.
+/* Microseconds for `count` passes of "dec rcx; jnz", ended by a port write; 0 when it does not run.
  */
-static double measure_mips(struct trial *trial, unsigned ring)
+static double time_loop(struct trial *trial, unsigned ring, uint64_t count)
 {
     static const uint8_t code[] = {0x48, 0xff, 0xc9, 0x75, 0xfb, 0xe6, TRIAL_PORT};
     struct error error;
-    double mips = 0;
+    struct vcpu_exit exit;
+    if (trial_load(trial, code, sizeof code, ring, count, &error) < 0)
+        return 0;
+    double start = now_us();
+    if (trial_run(trial, &exit, &error) < 0 || exit.kind != EXIT_PIO_OUT)
+        return 0;
+    double taken = now_us() - start;
+    engine_complete(trial->engine, 0, &error);
+    return taken;
+}
+
+/*
+ * Million instructions a second; 0 when it does not run. The best of several: the first entry into
+ * a guest takes milliseconds on some hosts, and a busy host takes its share of any.
+ */
+static double measure_mips(struct trial *trial, unsigned ring)
+{
+    enum { ATTEMPTS = 3 };
+    double best = 0;
     /* More and more until it takes long enough to be measured. */
     for (uint64_t count = 2000; count <= 20000000; count *= 10) {
-        struct vcpu_exit exit;
-        if (trial_load(trial, code, sizeof code, ring, count, &error) < 0)
-            return 0;
-        double start = now_us();
-        if (trial_run(trial, &exit, &error) < 0 || exit.kind != EXIT_PIO_OUT)
-            return 0;
-        double taken = now_us() - start;
-        engine_complete(trial->engine, 0, &error);
-        mips = 2.0 * (double)count / taken;
-        if (taken > 4000)
+        double shortest = 0;
+        for (unsigned i = 0; i < ATTEMPTS; i++) {
+            double taken = time_loop(trial, ring, count);
+            if (taken <= 0)
+                return 0;
+            if (i == 0 || taken < shortest)
+                shortest = taken;
+        }
+        double mips = 2.0 * (double)count / shortest;
+        best = mips > best ? mips : best;
+        if (shortest > 2000)
             break;
     }
-    return mips;
+    return best;
 }
 
 static double measure_exit(struct trial *trial)
 {
     static const uint8_t code[] = {0xe6, TRIAL_PORT, 0xeb, 0xfc};
-    enum { ROUNDS = 500 };
+    enum { ROUNDS = 100, ATTEMPTS = 5 };
     struct error error;
+    double best = 0;
     if (trial_load(trial, code, sizeof code, 0, 0, &error) < 0)
         return 0;
-    double start = now_us();
-    for (unsigned i = 0; i < ROUNDS; i++) {
-        struct vcpu_exit exit;
-        if (trial_run(trial, &exit, &error) < 0 || exit.kind != EXIT_PIO_OUT ||
-            engine_complete(trial->engine, 0, &error) < 0)
-            return 0;
+    for (unsigned i = 0; i < ATTEMPTS; i++) {
+        double start = now_us();
+        for (unsigned j = 0; j < ROUNDS; j++) {
+            struct vcpu_exit exit;
+            if (trial_run(trial, &exit, &error) < 0 || exit.kind != EXIT_PIO_OUT ||
+                engine_complete(trial->engine, 0, &error) < 0)
+                return 0;
+        }
+        double taken = (now_us() - start) / ROUNDS;
+        best = i == 0 || taken < best ? taken : best;
     }
-    return (now_us() - start) / ROUNDS;
+    return best;
 }
 
 /* sti; out; inc rax; out: an interrupt injected at the first out must come before the inc. */
@@ -115,6 +140,90 @@ static bool test_kick(struct trial *trial)
     return landed;
 }
 
+/* ---- Instructions that could show the host ----------------------------------------------------
+ */
+
+static const struct instruction {
+    const char *title, *name;
+    uint8_t size, code[6];
+} instructions[PROBE_INSTRUCTIONS] = {
+    [PROBE_RDTSC] = {"RDTSC, RDTSCP", "rdtsc", 2, {0x0f, 0x31}},
+    [PROBE_CPUID] = {"CPUID", "cpuid", 2, {0x0f, 0xa2}},
+    [PROBE_XGETBV] = {"XGETBV", "xgetbv", 3, {0x0f, 0x01, 0xd0}},
+    [PROBE_RDFSBASE] = {"RDFSBASE, WRFSBASE", "rdfsbase", 5, {0xf3, 0x48, 0x0f, 0xae, 0xc0}},
+    [PROBE_RDRAND] = {"RDRAND, RDSEED", "rdrand", 3, {0x0f, 0xc7, 0xf0}},
+    [PROBE_SGDT] = {"SGDT, SIDT", "sgdt", 5, {0x0f, 0x01, 0x44, 0x24, 0xc0}},
+};
+
+const char *probe_instruction_title(enum probe_instruction instruction)
+{
+    return instructions[instruction].title;
+}
+
+const char *probe_instruction_name(enum probe_instruction instruction)
+{
+    return instructions[instruction].name;
+}
+
+const char *fidelity_name(enum fidelity fidelity)
+{
+    static const char *const names[] = {"exact", "logged", "detected"};
+    return names[fidelity];
+}
+
+/* Executes one on KVM as hs64-v1 would have it fault, which CPUID alone does not, and looks whether
+ * the host's shows. */
+static bool shows_host(enum probe_instruction instruction, unsigned ring)
+{
+    enum { CPUID_SIGNATURE = 1 };
+    static const uint8_t stop[] = {0xe6, TRIAL_PORT};
+    const struct instruction *tried = &instructions[instruction];
+    struct trial trial;
+    struct vcpu_state state;
+    struct vcpu_exit exit;
+    struct error error;
+    uint32_t model[4];
+    bool shows = true;
+    if (!trial_open(&trial, &error))
+        return true;
+    trial_state(&trial, &state, ring);
+    state.idt.limit = 0;
+    state.gpr[RAX] = instruction == PROBE_CPUID ? CPUID_SIGNATURE : 0;
+    state.gpr[RCX] = 0;
+    memory_write(&trial.memory, TRIAL_CODE, tried->code, tried->size);
+    memory_write(&trial.memory, TRIAL_CODE + tried->size, stop, sizeof stop);
+    struct engine *engine = trial.engine;
+    if (engine->ops->import_state(engine, &state, &error) == 0 &&
+        trial_run(&trial, &exit, &error) == 0) {
+        shows = exit.kind == EXIT_PIO_OUT;
+        if (shows && instruction == PROBE_CPUID && engine_complete(engine, 0, &error) >= 0 &&
+            engine->ops->export_state(engine, &state, &error) == 0) {
+            cpuid_query(CPUID_SIGNATURE, 0, model);
+            shows = state.gpr[RAX] != model[0];
+        }
+    }
+    trial_close(&trial);
+    return shows;
+}
+
+/* Beside a KVM that does not execute ring 0 exactly the software CPU does, and sees the time stamp
+ * counter read; SGDT and SIDT of ring 3 fault there by UMIP. */
+static void probe_instructions(struct probe *probe)
+{
+    const bool paired = !probe->sse_ring0;
+    for (unsigned i = 0; i < PROBE_INSTRUCTIONS; i++) {
+        for (unsigned j = 0; j < 2; j++) {
+            enum fidelity *fidelity = &probe->fidelity[i][j];
+            if (i == PROBE_RDTSC)
+                *fidelity = paired ? FIDELITY_LOGGED : FIDELITY_DETECTED;
+            else if (i == PROBE_SGDT || (paired && j == 0))
+                *fidelity = FIDELITY_EXACT;
+            else
+                *fidelity = shows_host(i, j ? 3 : 0) ? FIDELITY_DETECTED : FIDELITY_EXACT;
+        }
+    }
+}
+
 static void probe_capabilities(struct probe *probe)
 {
     int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
@@ -151,6 +260,8 @@ void probe_kvm(struct probe *probe)
         probe->sse_ring0 = test_sse(&trial);
         trial_close(&trial);
     }
+    if (probe->usable)
+        probe_instructions(probe);
 }
 
 bool probe_ring0_exact(void)

@@ -9,6 +9,21 @@
 
 #include "base/error.h"
 
+/* Instructions that could show a guest its host. */
+enum probe_instruction {
+    PROBE_RDTSC,
+    PROBE_CPUID,
+    PROBE_XGETBV,
+    PROBE_RDFSBASE,
+    PROBE_RDRAND,
+    PROBE_SGDT,
+    PROBE_INSTRUCTIONS
+};
+
+/* How a guest recorded on kvm has one: as the CPU model has it; its results are inputs in the
+ * trace; or the host's way, which a replay detects where it makes a difference. */
+enum fidelity { FIDELITY_EXACT, FIDELITY_LOGGED, FIDELITY_DETECTED };
+
 struct probe {
     bool usable;      /* a virtual machine could be made and ran */
     struct error why; /* when not usable */
@@ -19,7 +34,13 @@ struct probe {
     bool interrupt_at_exit; /* injected at a port exit: delivered before the next instruction */
     bool kick_lands;        /* a signal stops a computing guest */
     bool sse_ring0;         /* KVM executes SSE arithmetic in ring 0 */
+    enum fidelity fidelity[PROBE_INSTRUCTIONS][2]; /* in ring 0, in ring 3 */
 };
+
+/* For people: "RDTSC, RDTSCP"; one word: "rdtsc". */
+const char *probe_instruction_title(enum probe_instruction instruction);
+const char *probe_instruction_name(enum probe_instruction instruction);
+const char *fidelity_name(enum fidelity fidelity); /* "exact", "logged", "detected" */
 
 /* Takes a few tens of milliseconds. */
 void probe_kvm(struct probe *probe);

@@ -1,0 +1,73 @@
+/* One interrupt at a time in KVM: a second one at the same boundary has to wait, whichever way the
+ * registers come. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+
+#include "vmm/kvm/kvm.h"
+#include "vmm/kvm/trial.h"
+
+enum { VECTOR = 0x20 };
+
+static struct trial trial;
+static struct error error;
+
+static void a_second_interrupt_waits(bool sync_regs)
+{
+    /* STI; NOP; OUT; the handler: OUT to the next port. */
+    static const uint8_t code[] = {0xfb, 0x90, 0xe6, TRIAL_PORT, 0xe6, TRIAL_PORT};
+    static const uint8_t handler[] = {0xe6, TRIAL_PORT + 1};
+    struct engine *engine = trial.engine;
+    struct kvm_engine *kvm = (struct kvm_engine *)engine;
+    struct vcpu_exit exit;
+    uint8_t vector;
+    if (!sync_regs) {
+        kvm->sync_regs = false;
+        kvm->run->kvm_valid_regs = 0;
+    }
+    assert_true(memory_write(&trial.memory, TRIAL_HANDLER, handler, sizeof handler));
+    assert_int_equal(trial_load(&trial, code, sizeof code, 0, 0, &error), 0);
+    assert_int_equal(trial_run(&trial, &exit, &error), 0);
+    assert_int_equal(exit.kind, EXIT_PIO_OUT);
+    assert_int_equal(engine->ops->complete(engine, 0, &error), ENGINE_DONE);
+    assert_true(engine->ops->interruptible(engine));
+    assert_int_equal(engine->ops->interrupt(engine, VECTOR, &error), 0);
+    assert_false(engine->ops->interruptible(engine));
+    assert_int_equal(engine->ops->queued_interrupt(engine, &vector, &error), 1);
+    assert_int_equal(vector, VECTOR);
+    assert_int_equal(trial_run(&trial, &exit, &error), 0);
+    assert_int_equal(exit.address, TRIAL_PORT + 1);
+    assert_int_equal(engine->ops->complete(engine, 0, &error), ENGINE_DONE);
+    assert_int_equal(engine->ops->queued_interrupt(engine, &vector, &error), 0);
+}
+
+static void a_second_interrupt_waits_with_shared_registers(void **state)
+{
+    (void)state;
+    a_second_interrupt_waits(true);
+}
+
+static void a_second_interrupt_waits_without(void **state)
+{
+    (void)state;
+    a_second_interrupt_waits(false);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_second_interrupt_waits_with_shared_registers),
+        cmocka_unit_test(a_second_interrupt_waits_without),
+    };
+    if (!trial_open(&trial, &error)) {
+        puts("skipped: no usable /dev/kvm");
+        return 77;
+    }
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    trial_close(&trial);
+    return failed;
+}
