@@ -23,19 +23,36 @@
 #include "vmm/host/confine.h"
 
 static const char help[] =
-    "Usage: hindsight gdb TRACE.hst [--listen HOST:PORT|unix:PATH] [--once] [--cache SIZE]\n"
+    "Usage: hindsight gdb TRACE.hst [--listen HOST:PORT|unix:PATH] [--once] [-ex COMMAND]...\n"
+    "                             [--cache SIZE]\n"
     "Let gdb attach to a recorded run: (gdb) target remote TRACE.hst.gdb\n"
     "gdb's reverse-step, reverse-continue and the like work; 'monitor COMMAND' reaches\n"
     "hindsight's own commands ('monitor help').\n\n"
     "  --listen unix:PATH|HOST:PORT  the socket TRACE.hst.gdb by default, for this user alone;\n"
     "                                over TCP (port 0 takes a free one) for whoever reaches it\n"
     "  --once                        end when the first gdb has gone\n"
+    "  -ex, --eval-command COMMAND   execute it first: symbol files are read here, not by gdb's "
+    "wish\n"
     "  --cache SIZE                  memory for checkpoints, 512M by default\n"
     "  --memory-limit SIZE    RAM that the trace may ask for; three quarters of the host's by\n"
     "                         default\n"
     "  --any-version                 also when another version of the machine made the trace\n";
 
-enum { OPTION_LISTEN = 1, OPTION_ONCE, OPTION_CACHE, OPTION_ANY_VERSION, OPTION_MEMORY_LIMIT };
+enum {
+    OPTION_LISTEN = 1,
+    OPTION_ONCE,
+    OPTION_CACHE,
+    OPTION_ANY_VERSION,
+    OPTION_MEMORY_LIMIT,
+    OPTION_EX,
+    MAX_COMMANDS = 64,
+};
+
+/* What is executed before gdb is served, which may read files. */
+struct commands {
+    const char *list[MAX_COMMANDS];
+    unsigned count;
+};
 
 static struct gdbstub *volatile serving;
 static volatile sig_atomic_t stopping;
@@ -157,8 +174,19 @@ static void confine(const char *where)
     cli_confine(&(struct confine){.removes = is_unix ? dirname(folder) : NULL});
 }
 
-static int run(
-    const char *path, const char *where, const struct debugger_options *options, bool once)
+static int execute(struct debugger *debugger, const struct commands *commands, struct error *error)
+{
+    int result = 0;
+    for (unsigned i = 0; i < commands->count && result == 0; i++) {
+        result = debugger_execute(debugger, commands->list[i], error);
+        cli_print_shown(debugger_output(debugger));
+        buffer_clear(debugger_output(debugger));
+    }
+    return result;
+}
+
+static int run(const char *path, const char *where, const struct debugger_options *options,
+    const struct commands *commands, bool once)
 {
     struct error error = {""};
     bool damaged;
@@ -166,7 +194,8 @@ static int run(
     if (!debugger)
         return cli_fail_open(path, options->any_version, damaged, &error);
     buffer_clear(debugger_output(debugger));
-    struct gdbstub *stub = gdbstub_create(debugger, &error);
+    struct gdbstub *stub =
+        execute(debugger, commands, &error) < 0 ? NULL : gdbstub_create(debugger, &error);
     int listener = !stub                             ? -1
                    : strncmp(where, "unix:", 5) == 0 ? listen_unix(where + 5, &error)
                                                      : listen_tcp(where, &error);
@@ -197,17 +226,20 @@ int cli_gdb(int argc, char **argv)
         {"cache", required_argument, NULL, OPTION_CACHE},
         {"any-version", no_argument, NULL, OPTION_ANY_VERSION},
         {"memory-limit", required_argument, NULL, OPTION_MEMORY_LIMIT},
+        {"ex", required_argument, NULL, OPTION_EX},
+        {"eval-command", required_argument, NULL, OPTION_EX},
         {0},
     };
     const char *where = NULL;
     char beside[4096];
     struct debugger_options debug = {0};
+    struct commands commands = {.count = 0};
     bool once = false;
     struct error error;
     int option;
     if (cli_wants_help(argc, argv))
         return cli_help(help);
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+    while ((option = getopt_long_only(argc, argv, "", options, NULL)) != -1) {
         if (option == OPTION_LISTEN)
             where = optarg;
         else if (option == OPTION_ONCE)
@@ -217,6 +249,10 @@ int cli_gdb(int argc, char **argv)
             return cli_usage("gdb", "--memory-limit: %s", error.text);
         else if (option == OPTION_MEMORY_LIMIT)
             continue;
+        else if (option == OPTION_EX && commands.count == MAX_COMMANDS)
+            return cli_usage("gdb", "at most %d commands with -ex", MAX_COMMANDS);
+        else if (option == OPTION_EX)
+            commands.list[commands.count++] = optarg;
         else if (option == OPTION_ANY_VERSION)
             debug.any_version = true;
         else if (option != OPTION_CACHE)
@@ -231,5 +267,5 @@ int cli_gdb(int argc, char **argv)
             return cli_usage("gdb", "the name of the trace is too long; give --listen");
         where = beside;
     }
-    return run(argv[optind], where, &debug, once);
+    return run(argv[optind], where, &debug, &commands, once);
 }

@@ -79,7 +79,8 @@ command -v gdb >/dev/null || exit 0
 object=$(sed -n 's/^\$[0-9]* = \(0xffff[0-9a-f]*\)$/\1/p' out | head -n 1)
 debug t.hst "modules $work/jobq" 'seek end' 'modules -gdb'
 grep '^add-symbol-file' out >symbols
-"$HINDSIGHT" gdb t.hst --listen "unix:$work/socket" >server 2>&1 &
+"$HINDSIGHT" gdb t.hst --listen "unix:$work/socket" -ex "add-symbol-file $vmlinux" \
+    -ex "modules $work/jobq" -ex 'seek end' >server 2>&1 &
 children+=($!)
 wait_for [ -S "$work/socket" ]
 {
@@ -88,10 +89,6 @@ wait_for [ -S "$work/socket" ]
     cat symbols
     cat <<GDB
 target remote $work/socket
-monitor add-symbol-file $vmlinux
-monitor modules $work/jobq
-monitor seek end
-maintenance flush register-cache
 reverse-stepi
 echo undone\n
 break panic
