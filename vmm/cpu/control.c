@@ -2,6 +2,7 @@
 #include "vmm/cpu/operand.h"
 #include "vmm/cpu/paging.h"
 #include "vmm/cpu/system.h"
+#include "vmm/cpu/virtual8086.h"
 #include "vmm/arch/cpuid.h"
 
 /* ---- Derived state --------------------------------------------------------------------------- */
@@ -280,11 +281,13 @@ void op_sti(struct cpu *cpu, const struct insn *insn)
 
 void op_pushf(struct cpu *cpu, const struct insn *insn)
 {
+    virtual8086_require_iopl(cpu);
     stack_push(cpu, insn->operand_size, cpu_get_rflags(cpu) & ~(FLAG_RF | FLAG_VM));
 }
 
 void op_popf(struct cpu *cpu, const struct insn *insn)
 {
+    virtual8086_require_iopl(cpu);
     unsigned size = insn->operand_size;
     uint64_t value = stack_top(cpu, size);
     uint64_t mask = FLAGS_ARITHMETIC | FLAG_TF | FLAG_DF | FLAG_NT;

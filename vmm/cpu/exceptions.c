@@ -3,6 +3,7 @@
 #include "vmm/cpu/descriptor.h"
 #include "vmm/cpu/task.h"
 #include "vmm/cpu/stores.h"
+#include "vmm/cpu/virtual8086.h"
 
 #define DR7_GD (1ull << 13)
 enum { ERROR_EXTERNAL = 1, ERROR_IDT = 2 };
@@ -136,6 +137,9 @@ static void read_handler_segment(
     bool right_size = !long_mode(cpu) || (segment->attributes & (SEG_L | SEG_DB)) == SEG_L;
     if (!segment_is_code(segment) || segment_dpl(segment) > cpu->cpl || !right_size)
         descriptor_fault(cpu, descriptor, VECTOR_GP);
+    /* Out of virtual-8086 mode the way leads to level 0 alone. */
+    if (virtual8086(cpu) && (segment_is_conforming(segment) || segment_dpl(segment) != 0))
+        descriptor_fault(cpu, descriptor, VECTOR_GP);
     if (!(segment->attributes & SEG_P))
         descriptor_fault(cpu, descriptor, VECTOR_NP);
 }
@@ -190,6 +194,9 @@ static void enter_protected_mode(struct cpu *cpu, const struct interrupt *interr
     unsigned cpl = segment_is_conforming(&code.segment) ? cpu->cpl : segment_dpl(&code.segment);
     struct stack stack = choose_stack(cpu, &gate, cpl);
     code_check_target(cpu, &code.segment, gate.offset);
+    const bool from_8086 = virtual8086(cpu);
+    if (from_8086)
+        virtual8086_push_segments(cpu, &stack, gate.size);
     if (cpl != cpu->cpl || long_mode(cpu)) {
         stack_put(cpu, &stack, gate.size, cpu->s.segment[SEG_SS].selector);
         stack_put(cpu, &stack, gate.size, cpu->s.gpr[RSP]);
@@ -202,6 +209,8 @@ static void enter_protected_mode(struct cpu *cpu, const struct interrupt *interr
     descriptor_set_accessed(cpu, &code);
 
     cpu->s.segment[SEG_SS] = stack.segment;
+    if (from_8086)
+        virtual8086_drop_segments(cpu);
     cpu->s.rflags &= ~(FLAG_TF | FLAG_NT | FLAG_RF | FLAG_VM);
     if (!(gate.type & 1))
         cpu->s.rflags &= ~FLAG_IF;
@@ -213,8 +222,6 @@ void interrupt_enter(struct cpu *cpu, const struct interrupt *interrupt)
 {
     if (cpu->stores)
         stores_drain(cpu);
-    if (cpu->s.rflags & FLAG_VM)
-        cpu_stop_unimplemented(cpu, NULL, "interrupt in virtual-8086 mode");
     if (cpu->s.cr0 & CR0_PE)
         enter_protected_mode(cpu, interrupt);
     else

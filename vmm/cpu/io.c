@@ -6,6 +6,7 @@
 #include "vmm/cpu/descriptor.h"
 #include "vmm/cpu/operand.h"
 #include "vmm/cpu/system.h"
+#include "vmm/cpu/virtual8086.h"
 
 enum { TSS_IO_MAP_BASE = 102 };
 
@@ -17,11 +18,12 @@ static uint64_t read_tss(struct cpu *cpu, uint64_t offset, unsigned size)
     return cpu_load_system(cpu, long_mode(cpu) ? linear : (uint32_t)linear, size);
 }
 
-/* Level 3 beyond IOPL needs every bit of the ports clear in the TSS; two bytes are always read, as
- * the bits may straddle. */
+/* Level 3 beyond IOPL, and virtual-8086 mode whatever the IOPL, needs every bit of the ports clear
+ * in the TSS; two bytes are always read, as the bits may straddle. */
 static void check_permission(struct cpu *cpu, unsigned port, unsigned size)
 {
-    if (!(cpu->s.cr0 & CR0_PE) || cpu->cpl <= (cpu->s.rflags & FLAG_IOPL) >> 12)
+    if (!(cpu->s.cr0 & CR0_PE) ||
+        (!virtual8086(cpu) && cpu->cpl <= (cpu->s.rflags & FLAG_IOPL) >> 12))
         return;
     unsigned type = segment_type(&cpu->s.tr);
     if (!(cpu->s.tr.attributes & SEG_P) || (type != TYPE_TSS && type != TYPE_TSS_BUSY))

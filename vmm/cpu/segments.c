@@ -1,6 +1,7 @@
 #include "vmm/cpu/descriptor.h"
 #include "vmm/cpu/operand.h"
 #include "vmm/cpu/system.h"
+#include "vmm/cpu/virtual8086.h"
 
 /* ---- Loading a segment register -------------------------------------------------------------- */
 
@@ -53,7 +54,9 @@ void segment_load_data(struct cpu *cpu, unsigned segment, uint16_t selector, uns
 
 void cpu_load_segment(struct cpu *cpu, unsigned segment, uint16_t selector)
 {
-    if (!(cpu->s.cr0 & CR0_PE))
+    if (virtual8086(cpu))
+        cpu->s.segment[segment] = virtual8086_segment(selector);
+    else if (!(cpu->s.cr0 & CR0_PE))
         load_real_mode(cpu, segment, selector);
     else if (segment == SEG_SS)
         load_stack_segment(cpu, selector);

@@ -130,8 +130,8 @@ static const char *state_fault(const struct vcpu_state *s)
         return "long mode without CR4.PAE";
     if (s->cr4 & ~CPUID_CR4_ALLOWED)
         return "CR4 has bits that hs64-v1 does not have";
-    if (s->rflags & FLAG_VM)
-        return "virtual-8086 mode is not supported by the software CPU";
+    if (s->rflags & FLAG_VM && (!(s->cr0 & CR0_PE) || active))
+        return "RFLAGS.VM outside legacy protected mode";
     if (active && s->segment[SEG_CS].attributes & SEG_L && s->segment[SEG_CS].attributes & SEG_DB)
         return "CS has both L and D";
     if (!canonical(s->segment[SEG_FS].base) || !canonical(s->segment[SEG_GS].base) ||

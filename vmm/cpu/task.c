@@ -2,6 +2,7 @@
 
 #include "vmm/cpu/descriptor.h"
 #include "vmm/cpu/paging.h"
+#include "vmm/cpu/virtual8086.h"
 
 /* Where things are in a TSS (SDM volume 3, figures 7-2 and 7-10; APM volume 2, figure 12-6). */
 struct layout {
@@ -125,8 +126,6 @@ static struct task_image read_task(struct cpu *cpu, const struct segment *tss)
 static void check_image(
     struct cpu *cpu, const struct task_switch *request, const struct task_image *image)
 {
-    if (image->eflags & FLAG_VM)
-        cpu_stop_unimplemented(cpu, request->insn, "task switch to virtual-8086 mode");
     if (image->has_cr3 && (cpu->s.cr4 & CR4_PAE) && !paging_pdptes_valid(cpu, image->cr3))
         cpu_stop_unimplemented(
             cpu, request->insn, "task switch to a bad page-directory pointer table");
@@ -175,7 +174,7 @@ static void enter_task(struct cpu *cpu, const struct task_switch *request,
     const struct descriptor *tss, const struct task_image *image)
 {
     uint16_t link = cpu->s.tr.selector;
-    unsigned cpl = image->segment[SEG_CS] & 3;
+    unsigned cpl = image->eflags & FLAG_VM ? 3 : image->segment[SEG_CS] & 3;
     if (request->kind != TASK_RETURN)
         set_busy(cpu, tss->selector, true);
     if (request->kind == TASK_CALL)
@@ -232,6 +231,12 @@ static void load_segments(struct cpu *cpu, const struct task_image *image)
 {
     struct descriptor stack;
     load_ldt(cpu, image->ldt);
+    if (image->eflags & FLAG_VM) {
+        for (unsigned i = 0; i < image->segments; i++)
+            cpu->s.segment[i] = virtual8086_segment(image->segment[i]);
+        cpu_mode_changed(cpu);
+        return;
+    }
     load_code(cpu, image->segment[SEG_CS]);
     descriptor_read_stack(cpu, image->segment[SEG_SS], cpu->cpl, VECTOR_TS, &stack);
     cpu->s.segment[SEG_SS] = stack.segment;

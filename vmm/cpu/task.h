@@ -20,8 +20,8 @@ struct task_switch {
 
 /*
  * Outside long mode only. Faults up to the save of the old task's state leave everything as it was;
- * those of the new task's segments are raised in the new task. Virtual-8086 tasks and a
- * page-directory pointer table with reserved bits stop the machine.
+ * those of the new task's segments are raised in the new task. A page-directory pointer table with
+ * reserved bits stops the machine.
  */
 void task_switch(struct cpu *cpu, const struct task_switch *request);
 /* Far JMP or CALL to `gate`, from `rip` on return: false unless it is a TSS or a task gate. */

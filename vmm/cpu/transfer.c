@@ -2,10 +2,12 @@
 #include "vmm/cpu/operand.h"
 #include "vmm/cpu/system.h"
 #include "vmm/cpu/task.h"
+#include "vmm/cpu/virtual8086.h"
 
+/* With descriptors, that is: virtual-8086 mode goes as real mode does. */
 static bool protected_mode(const struct cpu *cpu)
 {
-    return cpu->s.cr0 & CR0_PE;
+    return (cpu->s.cr0 & CR0_PE) && !virtual8086(cpu);
 }
 
 static uint64_t next_rip(const struct cpu *cpu, const struct insn *insn)
@@ -327,8 +329,10 @@ static void iret_protected_mode(struct cpu *cpu, const struct insn *insn)
     uint64_t rip = stack_take(cpu, &stack, size);
     uint16_t selector = (uint16_t)stack_take(cpu, &stack, size);
     uint64_t flags = stack_take(cpu, &stack, size);
-    if ((flags & FLAG_VM) && size == 4 && cpu->cpl == 0 && !long_mode(cpu))
-        cpu_stop_unimplemented(cpu, insn, "return to virtual-8086 mode");
+    if ((flags & FLAG_VM) && size == 4 && cpu->cpl == 0 && !long_mode(cpu)) {
+        virtual8086_return(cpu, &stack, rip, selector, flags);
+        return;
+    }
     struct descriptor code;
     read_return_code(cpu, selector, &code);
     unsigned old = cpu->cpl, cpl = selector & 3;
@@ -356,8 +360,7 @@ static void iret_protected_mode(struct cpu *cpu, const struct insn *insn)
 
 void op_iret(struct cpu *cpu, const struct insn *insn)
 {
-    if (cpu->s.rflags & FLAG_VM)
-        cpu_stop_unimplemented(cpu, insn, "virtual-8086 mode");
+    virtual8086_require_iopl(cpu);
     if (protected_mode(cpu))
         iret_protected_mode(cpu, insn);
     else
@@ -384,6 +387,7 @@ static void software_interrupt(
 
 void op_int(struct cpu *cpu, const struct insn *insn)
 {
+    virtual8086_require_iopl(cpu);
     software_interrupt(cpu, insn, (uint8_t)insn->immediate, INTERRUPT_SOFTWARE);
 }
 

@@ -37,7 +37,8 @@
  *      MSRs that kernels read unasked are there;
  *      a BIOS's data area, map and tables, fw_cfg; Multiboot before the ELF64 entry, with the
  *      kernel's name in the command line;
- *      beside KVM reads of the time stamp counter are events
+ *      beside KVM reads of the time stamp counter are events;
+ *      virtual-8086 mode
  */
 enum { MACHINE_VERSION = 4, MACHINE_VERSION_UNSAID = 1 };
 
