@@ -8,6 +8,7 @@ struct apic_bus {
     struct apic *apics[APIC_BUS_MAX];
     unsigned count;
     unsigned selected;
+    bool hidden; /* for the access under way */
 };
 
 struct apic_bus *apic_bus_create(const struct apic_bus_config *config, struct error *error)
@@ -36,6 +37,11 @@ void apic_bus_select(struct apic_bus *bus, unsigned processor)
 {
     if (processor < bus->count)
         bus->selected = processor;
+}
+
+void apic_bus_hide(struct apic_bus *bus, bool hidden)
+{
+    bus->hidden = hidden;
 }
 
 /* ---- Messages ------------------------------------------------------------------------------- */
@@ -131,13 +137,14 @@ void apic_bus_send_msi(struct apic_bus *bus, uint64_t address, uint32_t data)
 static uint64_t read_selected(void *device, uint64_t address, unsigned size)
 {
     struct apic_bus *bus = device;
-    return apic_read(bus->apics[bus->selected], address, size);
+    return bus->hidden ? UINT64_MAX : apic_read(bus->apics[bus->selected], address, size);
 }
 
 static void write_selected(void *device, uint64_t address, unsigned size, uint64_t value)
 {
     struct apic_bus *bus = device;
-    apic_write(bus->apics[bus->selected], address, size, value);
+    if (!bus->hidden)
+        apic_write(bus->apics[bus->selected], address, size, value);
 }
 
 int apic_bus_attach(struct apic_bus *bus, struct bus *mmio, struct error *error)

@@ -33,6 +33,10 @@ int apic_bus_attach(struct apic_bus *bus, struct bus *mmio, struct error *error)
 /* This processor runs now: its APIC is what the guest sees. */
 void apic_bus_select(struct apic_bus *bus, unsigned processor);
 
+/* The running processor's APIC is disabled in its MSR: until told otherwise, what is read at
+ * APIC_BASE is ones and writes are ignored. */
+void apic_bus_hide(struct apic_bus *bus, bool hidden);
+
 /* A message of an APIC, or of another device (`from` is NULL, no shorthand). True when a processor
  * took it. */
 bool apic_bus_send(struct apic_bus *bus, const struct apic_message *message,

@@ -319,7 +319,6 @@ void pci_setup(struct pci_host *host)
     uint32_t memory = PCI_MEMORY_BASE, io = PCI_IO_BASE;
     for (unsigned i = 0; i < PIRQS; i++) {
         host->isa_bridge.config[PIRQ_ROUTE + i] = setup_route[i];
-        level_triggered(host, setup_route[i]);
     }
     for (unsigned i = FIRST_SLOT; i < PCI_SLOTS; i++) {
         struct pci_function *function = host->slot[i];
@@ -327,6 +326,8 @@ void pci_setup(struct pci_host *host)
             continue;
         place_bars(function, &memory, &io);
         pci_config_set(function, PCI_INTERRUPT_LINE, 1, setup_route[pirq_of(function)]);
+        /* Lines that no function uses stay as ISA's are. */
+        level_triggered(host, setup_route[pirq_of(function)]);
     }
     update_interrupts(host);
 }

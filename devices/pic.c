@@ -44,7 +44,8 @@ static uint8_t level_inputs(const struct chip *chip)
 
 static uint8_t chip_irr(const struct chip *chip)
 {
-    return chip->lines & (chip->edges | level_inputs(chip));
+    const uint8_t level = level_inputs(chip);
+    return (uint8_t)((chip->lines & level) | (chip->edges & ~level));
 }
 
 /* 0 is the highest priority. */
@@ -90,7 +91,6 @@ static void set_input(struct chip *chip, unsigned input, bool level)
     uint8_t bit = (uint8_t)(1u << input);
     if (!level) {
         chip->lines &= ~bit;
-        chip->edges &= ~bit;
     } else if (!(chip->lines & bit)) {
         chip->lines |= bit;
         chip->edges |= bit;
@@ -383,8 +383,7 @@ static void restore_chip(struct chip *chip, struct reader *in, uint8_t elcr_bits
     chip->lowest = reader_get_u8(in);
     chip->step = reader_get_u8(in);
     uint8_t flags = reader_get_u8(in);
-    if (chip->lowest > 7 || chip->step > READY || flags > 15 || (chip->elcr & ~elcr_bits) ||
-        (chip->edges & ~chip->lines))
+    if (chip->lowest > 7 || chip->step > READY || flags > 15 || (chip->elcr & ~elcr_bits))
         in->failed = true;
     chip->read_isr = flags & 1;
     chip->poll = flags & 2;

@@ -7,9 +7,10 @@
  * non-specific EOI, automatic EOI, rotation, special mask, poll, IRR/ISR/IMR reads, edge and level
  * triggering by LTIM or by ELCR.
  *
- * - A request stands as long as the data sheet says: an input must stay high until acknowledged,
- *   in edge mode too. A request that has gone is acknowledged as IR7 of the chip concerned, without
- *   an in-service bit ("spurious interrupt").
+ * - In edge mode a request stands until it is acknowledged, however short the pulse was, as PC
+ *   chipsets and the other virtual machines have it; the data sheet wants the input to stay high.
+ *   In level mode it stands as long as the input. A request that has gone is acknowledged as IR7 of
+ *   the chip concerned, without an in-service bit ("spurious interrupt").
  * - The slave's INT output is a plain level into the master: it falls in every acknowledge cycle of
  *   the hardware, so edge and level sensing of input 2 come to the same.
  * - A slave answers an acknowledge only if ICW3 of both chips agree that it is on input 2;

@@ -107,8 +107,9 @@ static void write_apic_base(struct cpu *cpu, const struct insn *insn, uint64_t v
 {
     if (value & APIC_BASE_RESERVED)
         general_protection(cpu);
-    if ((value ^ cpu->s.apic_base) >> 12)
-        cpu_stop_unimplemented(cpu, insn, "moving the local APIC");
+    uint64_t page = value & ~(PAGE_SIZE - 1);
+    if (page != (cpu->s.apic_base & ~(PAGE_SIZE - 1)) && memory_at(cpu->memory, page, PAGE_SIZE))
+        cpu_stop_unimplemented(cpu, insn, "moving the local APIC over RAM");
     cpu->s.apic_base = value;
 }
 

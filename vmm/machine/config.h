@@ -38,7 +38,8 @@
  *      a BIOS's data area, map and tables, fw_cfg; Multiboot before the ELF64 entry, with the
  *      kernel's name in the command line;
  *      beside KVM reads of the time stamp counter are events;
- *      virtual-8086 mode
+ *      virtual-8086 mode;
+ *      the local APIC is where its MSR has it; 8259As set up, which remember pulses; a test device
  */
 enum { MACHINE_VERSION = 4, MACHINE_VERSION_UNSAID = 1 };
 

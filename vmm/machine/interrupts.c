@@ -1,6 +1,7 @@
 #include "vmm/machine/interrupts.h"
 
 #include "devices/apic.h"
+#include "devices/apic_bus.h"
 #include "devices/pic.h"
 
 static bool external(const struct machine *machine)
@@ -38,9 +39,22 @@ void interrupts_set_priority(struct machine *machine, const struct vcpu_state *s
     apic_set_cr8(machine->apic, (uint8_t)state->cr8);
 }
 
-bool interrupts_show_priority(uint64_t gpa)
+int interrupts_find_apic(struct machine *machine, uint64_t *gpa, struct error *error)
 {
-    return gpa >= APIC_BASE + APIC_TPR && gpa < APIC_BASE + APIC_PPR + 16;
+    enum { ENABLED = 1 << 11 };
+    const uint64_t page = *gpa & ~(PAGE_SIZE - 1), offset = *gpa & (PAGE_SIZE - 1);
+    struct engine *engine = machine->engine;
+    struct vcpu_state state;
+    if (engine_export_core(engine, &state, error) < 0)
+        return -1;
+    bool is_here = (state.apic_base & ENABLED) && (state.apic_base & ~(PAGE_SIZE - 1)) == page;
+    apic_bus_hide(machine->apic_bus, !is_here);
+    if (!is_here)
+        return 0;
+    if (offset >= APIC_TPR && offset < APIC_PPR + 16)
+        interrupts_set_priority(machine, &state);
+    *gpa = APIC_BASE + offset;
+    return 0;
 }
 
 int interrupts_read_cr8(struct machine *machine, struct error *error)

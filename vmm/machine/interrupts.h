@@ -19,9 +19,13 @@ uint8_t interrupts_priority(const struct machine *machine);
 uint8_t interrupts_acknowledge(struct machine *machine);
 /* Takes the task priority over from CR8 of an exported state. */
 void interrupts_set_priority(struct machine *machine, const struct vcpu_state *state);
-/* Do the registers at this physical address show the task priority? Then it is to be taken over
- * from CR8 before they are read. */
-bool interrupts_show_priority(uint64_t gpa);
+/*
+ * Before an access to memory at *gpa. Is the running vCPU's local APIC there, where its MSR has it?
+ * Then *gpa becomes the place on the bus where it always is, and it is told of the task priority in
+ * CR8; else it is not seen in this access.
+ */
+int interrupts_find_apic(struct machine *machine, uint64_t *gpa, struct error *error);
+/* Takes the task priority over from CR8. */
 int interrupts_read_cr8(struct machine *machine, struct error *error);
 /* The guest wrote the TPR during this exit: CR8 follows. The exiting instruction is complete. */
 int interrupts_write_cr8(struct machine *machine, struct error *error);

@@ -126,6 +126,19 @@ static int clear_dirty_pages(struct machine *machine, struct error *error)
     return 0;
 }
 
+/* The 8259As as a BIOS leaves them: vectors 8 and 70h on, every input open, since the BIOS's
+ * vectors acknowledge what comes. */
+static void set_up_pics(struct machine *machine)
+{
+    static const struct {
+        uint16_t port;
+        uint8_t value;
+    } writes[] = {{0x20, 0x11}, {0x21, 0x08}, {0x21, 0x04}, {0x21, 0x01}, {0xa0, 0x11},
+        {0xa1, 0x70}, {0xa1, 0x02}, {0xa1, 0x01}, {0x21, 0}, {0xa1, 0}};
+    for (size_t i = 0; i < sizeof writes / sizeof writes[0]; i++)
+        bus_write(&machine->ports, writes[i].port, 1, writes[i].value);
+}
+
 static int write_firmware(struct machine *machine, struct error *error)
 {
     const bool has_pci = machine->pci != NULL;
@@ -133,6 +146,7 @@ static int write_firmware(struct machine *machine, struct error *error)
     const struct bios_options bios = {.time = machine->config->start_time};
     const struct acpi_options acpi = {.has_pci = has_pci, .cpus = cpus};
     const struct mptable_options mptable = {.has_pci = has_pci, .cpus = cpus};
+    set_up_pics(machine);
     bios_write(&machine->memory, &bios);
     if (acpi_write_tables(&machine->memory, &acpi, error) < 0 ||
         mptable_write(&machine->memory, &mptable, error) < 0)

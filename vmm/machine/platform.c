@@ -18,6 +18,7 @@
 #include "devices/port92.h"
 #include "devices/post.h"
 #include "devices/rtc.h"
+#include "devices/test_device.h"
 #include "devices/uart.h"
 #include "devices/virtio_rng.h"
 #include "vmm/boot/acpi.h"
@@ -288,6 +289,27 @@ static int create_fw_cfg(const struct plan *plan)
     return fw_cfg_attach(fw_cfg, &machine->ports, plan->error);
 }
 
+/* A number beyond the ISA's lines is an input of the I/O APIC alone. */
+static void set_any_line(void *context, unsigned line, bool level)
+{
+    struct machine *machine = context;
+    if (line < PIC_INPUTS)
+        set_isa_line(machine, line, level);
+    else
+        ioapic_set_line(machine->ioapic, line, level);
+}
+
+static int create_test_device(const struct plan *plan)
+{
+    struct machine *machine = plan->machine;
+    const struct test_device_config config = {.set_line = set_any_line, .machine = machine};
+    struct test_device *device = test_device_create(&config, plan->error);
+    if (!device)
+        return -1;
+    add_device(machine, test_device_device(device));
+    return test_device_attach(device, &machine->ports, &machine->mmio, plan->error);
+}
+
 static int create_port92(const struct plan *plan)
 {
     struct machine *machine = plan->machine;
@@ -432,6 +454,7 @@ static const struct row table[] = {
     {.create = create_debug_exit},
     {.create = create_debug_console},
     {.create = create_fw_cfg},
+    {.create = create_test_device},
     {.class = &post_class},
     {.create = create_port92},
     {.create = create_pci},

@@ -257,14 +257,15 @@ static int serve_access(struct machine *machine, struct error *error)
         .address = exit->address,
         .value = exit->value};
     bool is_port = exit->kind == EXIT_PIO_IN || exit->kind == EXIT_PIO_OUT;
-    if (exit->kind == EXIT_MMIO_READ && !machine->run.pending_more &&
-        interrupts_show_priority(exit->address) && interrupts_read_cr8(machine, error) < 0)
+    uint64_t address = exit->address;
+    if (!is_port && !machine->run.pending_more &&
+        interrupts_find_apic(machine, &address, error) < 0)
         return -1;
     struct bus *bus = is_port ? &machine->ports : &machine->mmio;
     if (exit->kind == EXIT_PIO_IN || exit->kind == EXIT_MMIO_READ)
-        event.value = bus_read(bus, exit->address, exit->size);
+        event.value = bus_read(bus, address, exit->size);
     else
-        bus_write(bus, exit->address, exit->size, exit->value);
+        bus_write(bus, address, exit->size, exit->value);
     charge_access(machine, is_port);
     struct engine *engine = machine->engine;
     int completed = engine_complete(engine, event.value, error);

@@ -181,7 +181,7 @@ static void performance_counters_are_read_by_number(void **state)
     }
 }
 
-static void the_local_apic_can_be_disabled_but_not_moved(void **state)
+static void the_local_apic_can_be_disabled_and_moved(void **state)
 {
     (void)state;
     static const uint8_t code[] = {0x0f, 0x30, 0x0f, 0xa2, 0xcd, ARRIVED}; /* WRMSR; CPUID */
@@ -202,9 +202,16 @@ static void the_local_apic_can_be_disabled_but_not_moved(void **state)
     guest.state.gpr[RCX] = MSR_APIC_BASE;
     guest.state.gpr[RAX] = 0xfed40900;
     guest_import(&guest);
+    guest_run(&guest);
+    assert_true(guest.state.apic_base == 0xfed40900);
+    guest_start(&guest, 0, code, sizeof code);
+    guest.state.gpr[RCX] = MSR_APIC_BASE;
+    guest.state.gpr[RAX] = 0x100900;
+    guest_import(&guest);
     struct vcpu_exit exit;
     assert_int_equal(guest_try_run(&guest, 10, &exit), -1);
-    assert_non_null(strstr(guest.error.text, "not implemented: moving the local APIC: 0f 30"));
+    assert_non_null(
+        strstr(guest.error.text, "not implemented: moving the local APIC over RAM: 0f 30"));
 }
 
 static void the_time_stamp_counter_counts_instructions(void **state)
@@ -541,7 +548,7 @@ int main(void)
         cmocka_unit_test(control_registers),
         cmocka_unit_test(model_specific_registers),
         cmocka_unit_test(performance_counters_are_read_by_number),
-        cmocka_unit_test(the_local_apic_can_be_disabled_but_not_moved),
+        cmocka_unit_test(the_local_apic_can_be_disabled_and_moved),
         cmocka_unit_test(the_time_stamp_counter_counts_instructions),
         cmocka_unit_test(flags_and_privilege),
         cmocka_unit_test(port_permissions),

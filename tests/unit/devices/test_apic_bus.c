@@ -216,6 +216,17 @@ static void init_keeps_the_id_and_clears_the_rest(void **state)
     assert_int_equal(requests(f), 0);
 }
 
+static void a_hidden_apic_reads_as_ones(void **state)
+{
+    struct fixture *f = *state;
+    set(f, 0, TPR, 0x20);
+    apic_bus_hide(f->bus, true);
+    assert_int_equal(get(f, 0, TPR), UINT32_MAX);
+    set(f, 0, TPR, 0x50);
+    apic_bus_hide(f->bus, false);
+    assert_int_equal(get(f, 0, TPR), 0x20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +242,7 @@ int main(void)
             a_logical_destination_is_a_set_of_processors, setup, teardown),
         cmocka_unit_test_setup_teardown(
             lowest_priority_goes_to_one_processor_the_least_busy, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_hidden_apic_reads_as_ones, setup, teardown),
         cmocka_unit_test_setup_teardown(a_device_can_interrupt_any_processor, setup, teardown),
         cmocka_unit_test_setup_teardown(
             init_and_startup_reach_the_machine_for_each_processor_addressed, setup, teardown),

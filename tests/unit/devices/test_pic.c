@@ -142,6 +142,7 @@ static void masking(void **state)
 static void a_request_that_goes_is_spurious(void **state)
 {
     struct fixture *f = *state;
+    out8(&f->board, 0x4d0, 0x08); /* input 3 by level */
     raise(f, 3);
     lower(f, 3);
     assert_false(pic_output(f->pic));
@@ -151,6 +152,22 @@ static void a_request_that_goes_is_spurious(void **state)
     raise(f, 7);
     assert_int_equal(pic_acknowledge(f->pic), 0x27);
     assert_int_equal(isr(f, 0x20), 0x80);
+}
+
+static void a_pulse_is_remembered_in_edge_mode(void **state)
+{
+    struct fixture *f = *state;
+    raise(f, 3);
+    lower(f, 3);
+    assert_true(pic_output(f->pic));
+    assert_int_equal(irr(f, 0x20), 0x08);
+    assert_int_equal(pic_acknowledge(f->pic), 0x23);
+    assert_int_equal(irr(f, 0x20), 0); /* once */
+    out8(&f->board, 0x20, 0x20);
+    raise(f, 11);
+    lower(f, 11);
+    assert_int_equal(pic_acknowledge(f->pic), 0x2b);
+    assert_false(pic_output(f->pic));
 }
 
 static void cascade(void **state)
@@ -355,6 +372,7 @@ int main(void)
         TEST(fully_nested_priorities),
         TEST(masking),
         TEST(a_request_that_goes_is_spurious),
+        TEST(a_pulse_is_remembered_in_edge_mode),
         TEST(cascade),
         TEST(cascade_sits_at_input_2),
         TEST(spurious_from_the_slave),
