@@ -35,11 +35,11 @@
  *      arrays update their superblocks in two steps and keep members that have bad sectors;
  *      on the software CPU an access of a device takes virtual time, and the TSC counts at 2 GHz;
  *      MSRs that kernels read unasked are there;
+ *      virtual-8086 mode; the local APIC is where its MSR has it; 8259As set up, which remember
+ *      pulses; a test device;
  *      a BIOS's data area, map and tables, fw_cfg; Multiboot before the ELF64 entry, with the
  *      kernel's name in the command line;
- *      beside KVM reads of the time stamp counter are events;
- *      virtual-8086 mode;
- *      the local APIC is where its MSR has it; 8259As set up, which remember pulses; a test device
+ *      beside KVM reads of the time stamp counter are events
  */
 enum { MACHINE_VERSION = 4, MACHINE_VERSION_UNSAID = 1 };
 
