@@ -27,7 +27,8 @@ struct command {
 /* The families' tables; each ends with a row without a name. commands.c lists them in order. */
 extern const struct command step_commands[], move_commands[], print_commands[], info_commands[],
     break_commands[], stack_commands[], compare_commands[], events_commands[], machine_commands[],
-    linux_commands[], symbols_commands[], modules_commands[], threads_commands[], script_commands[];
+    linux_commands[], symbols_commands[], modules_commands[], threads_commands[], races_commands[],
+    script_commands[];
 
 /* NULL past the last. */
 const struct command *commands_at(unsigned number);

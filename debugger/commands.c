@@ -16,6 +16,7 @@ static const struct command *const families[] = {
     events_commands,
     machine_commands,
     threads_commands,
+    races_commands,
     linux_commands,
     symbols_commands,
     modules_commands,

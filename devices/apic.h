@@ -27,6 +27,9 @@ enum { APIC_SIZE = 0x1000, APIC_TIMER_HZ = 1000000000 };
 /* The registers that show the task priority: TPR, APR, PPR. */
 enum { APIC_TPR = 0x80, APIC_PPR = 0xa0 };
 
+/* What sends a message when it is written: the ICR's low half. */
+enum { APIC_ICR = 0x300 };
+
 /* Delivery modes, as in the ICR, an I/O APIC's entry and the data of a message. */
 enum {
     APIC_FIXED = 0,

@@ -48,11 +48,4 @@ int checkpoints_decode(
 /* Are these the bytes of the checkpoint at the start? */
 bool checkpoints_is_start(const struct checkpoints *checkpoints, const uint8_t *data, size_t size);
 
-static inline int position_compare(struct position a, struct position b)
-{
-    if (a.event != b.event)
-        return a.event < b.event ? -1 : 1;
-    return (a.insn > b.insn) - (a.insn < b.insn);
-}
-
 #endif

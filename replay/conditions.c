@@ -56,6 +56,8 @@ static int see_event(
     struct timeline *timeline = context;
     (void)error;
     follow_event(timeline, event);
+    if (timeline->accesses)
+        accesses_event(timeline, event);
     if (event->ordinal > timeline->printed.furthest_event)
         timeline->printed.furthest_event = event->ordinal;
     for (unsigned i = 0; i < timeline->condition_count && !timeline->hit; i++) {

@@ -39,6 +39,8 @@ struct timeline {
     bool hit;        /* an event fulfilled a condition: *stop tells */
     bool skip_start; /* a breakpoint where the run starts is not a hit */
 
+    struct accesses_run *accesses; /* somebody is told of accesses (accesses.c); else NULL */
+
     /* Of the last event that was seen. */
     struct place before; /* just before it or, when an instruction made it, that instruction */
     bool inside;         /* its instruction makes further events */
@@ -54,6 +56,11 @@ static inline int place_compare(struct place a, struct place b)
 struct place timeline_place(const struct timeline *timeline);
 /* Where the machine stood before what was just hit: an instruction, a delivery, a fault. */
 struct place timeline_place_before(const struct timeline *timeline);
+
+/* ---- accesses.c ---- */
+
+/* An event happened while somebody is told of accesses. */
+void accesses_event(struct timeline *timeline, const struct machine_event *event);
 
 /* ---- conditions.c ---- */
 

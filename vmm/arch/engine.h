@@ -124,6 +124,26 @@ struct breakpoint {
     uint64_t length;
 };
 
+/*
+ * An access of the CPU to RAM: a load or a store, or the part of one that lies in one page. Those
+ * of address translation and of instruction fetch are none. An instruction that is abandoned, as by
+ * a page fault, and executed again accesses again what it accessed before that.
+ */
+struct memory_access {
+    uint64_t linear, gpa;
+    uint64_t rip; /* linear address of the instruction; of one being delivered to: where it stood */
+    unsigned size;
+    bool is_write;
+    bool is_atomic;   /* of a locked instruction, or of XCHG */
+    bool is_implicit; /* of descriptor tables, TSS and what a delivery pushes */
+};
+
+/* engine->retired and engine->vcpu tell when and whose it is; it happens after the call. */
+struct access_observer {
+    void (*access)(void *context, const struct memory_access *access);
+    void *context;
+};
+
 struct engine; /* each engine begins with this struct's definition below */
 
 struct engine_ops {
@@ -164,6 +184,9 @@ struct engine_ops {
     /* Replaces the set of breakpoints, at most ENGINE_MAX_BREAKPOINTS; they are copied. */
     int (*set_breakpoints)(
         struct engine *engine, const struct breakpoint *list, unsigned count, struct error *error);
+    /* From now on every access to RAM is told; NULL: no longer. Outside run() alone. May be NULL,
+     * as it is in an engine that sees no accesses. */
+    void (*observe_accesses)(struct engine *engine, const struct access_observer *observer);
     /* What was hit since the last exit, outside run(): by delivery of an interrupt, by a device.
      * False: nothing. May be NULL. */
     bool (*take_hit)(struct engine *engine, struct vcpu_exit *exit);
@@ -286,6 +309,16 @@ static inline int engine_set_breakpoints(
     struct engine *engine, const struct breakpoint *list, unsigned count, struct error *error)
 {
     return engine->ops->set_breakpoints(engine, list, count, error);
+}
+
+/* False: this engine sees no accesses. */
+static inline bool engine_observe_accesses(
+    struct engine *engine, const struct access_observer *observer)
+{
+    if (!engine->ops->observe_accesses)
+        return false;
+    engine->ops->observe_accesses(engine, observer);
+    return true;
 }
 
 static inline bool engine_take_hit(struct engine *engine, struct vcpu_exit *exit)

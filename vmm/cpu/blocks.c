@@ -257,7 +257,7 @@ struct block *blocks_build(struct cpu *cpu, uint64_t gpa, uint64_t rip, unsigned
     block->entry_count = block->may_break ? BLOCK_NO_ENTRY : count;
     block->bytes = (uint16_t)offset;
     block->first = block->ops[0].exec;
-    if (cpu->native && mode == BLOCK_CODE64 && !block->may_break)
+    if (cpu->native && mode == BLOCK_CODE64 && !block->may_break && !cpu->observer.access)
         block->ops[0].exec = exec_warm;
     cache->used += (sizeof *block + (count + checks + 1) * sizeof(struct op) + 63) & ~63ull;
     insert(cpu, block);

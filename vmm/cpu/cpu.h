@@ -237,6 +237,9 @@ struct cpu {
 
     uint8_t *written; /* a bit for each page of RAM, by host offset: written since it was taken */
 
+    struct access_observer observer; /* its `access` is NULL: nobody is told of accesses */
+    const struct insn *observed;     /* the instruction under way while somebody is */
+
     struct stores *stores; /* store buffers (stores.h); NULL: none */
     struct block_cache *blocks;
     struct simd_code *simd;
@@ -381,6 +384,8 @@ void blocks_memory_written(struct cpu *cpu, uint64_t gpa, uint64_t size);
  * watch_access for each. */
 bool watch_page(const struct cpu *cpu, uint64_t linear_page, uint64_t gpa_page);
 void watch_access(struct cpu *cpu, uint64_t linear, uint64_t gpa, unsigned size, bool is_write);
+/* Tells the observer of an access to RAM. Only while there is one. */
+void watch_tell(struct cpu *cpu, const struct memory_access *access);
 /* [gpa, gpa + size) of RAM is changed, not by a store. Only while `watching`. */
 void watch_change(struct cpu *cpu, uint64_t gpa, uint64_t size);
 /* An exception was delivered. Only while `watching_exceptions`. */

@@ -37,6 +37,8 @@ void op_too_long(struct cpu *cpu, const struct insn *insn)
 /* Where stores wait in buffers, some instructions find them empty and leave them so. */
 static inline void call_handler(struct cpu *cpu, const struct insn *insn)
 {
+    if (UNLIKELY(cpu->observer.access != NULL))
+        cpu->observed = insn;
     bool ordered = UNLIKELY(cpu->stores != NULL) && stores_are_ordered_by(insn);
     if (ordered)
         stores_drain(cpu);

@@ -175,6 +175,8 @@ static __attribute__((noinline)) const struct tlb_entry *fill(
     }
     if (kind == ACCESS_WRITE && host && blocks_page_has_code(cpu, host))
         slow = true;
+    if (kind != ACCESS_EXECUTE && cpu->observer.access)
+        slow = true;
     if (kind == ACCESS_WRITE && host)
         cpu_mark_written(cpu, host);
     *entry = (struct tlb_entry){
@@ -243,11 +245,32 @@ static void mmio_write(struct cpu *cpu, uint64_t gpa, unsigned size, uint64_t va
 
 /* ---- Pieces inside one page ------------------------------------------------------------------ */
 
-static void load_piece(
-    struct cpu *cpu, const struct tlb_entry *entry, uint64_t linear, uint8_t *data, unsigned size)
+/* An access of up to 512 bytes touches at most two pages. */
+struct span {
+    const struct tlb_entry *first, *second;
+    uint64_t second_linear;
+    unsigned first_size;
+    bool implicit;
+};
+
+static void tell(struct cpu *cpu, const struct tlb_entry *entry, uint64_t linear, unsigned size,
+    bool is_write, bool implicit)
+{
+    const struct memory_access access = {.linear = linear,
+        .gpa = entry->gpa + linear % PAGE_SIZE,
+        .size = size,
+        .is_write = is_write,
+        .is_implicit = implicit};
+    if (cpu->observer.access && (entry->flags & ENTRY_RAM))
+        watch_tell(cpu, &access);
+}
+
+static void load_piece(struct cpu *cpu, const struct tlb_entry *entry, uint64_t linear,
+    uint8_t *data, unsigned size, bool implicit)
 {
     uint64_t offset = linear % PAGE_SIZE;
     uint64_t gpa = entry->gpa + offset;
+    tell(cpu, entry, linear, size, false, implicit);
     if (entry->flags & ENTRY_WATCHED)
         watch_access(cpu, linear, gpa, size, false);
     if (entry->flags & ENTRY_RAM) {
@@ -269,11 +292,12 @@ static void load_piece(
 }
 
 static void store_piece(struct cpu *cpu, const struct tlb_entry *entry, uint64_t linear,
-    const uint8_t *data, unsigned size)
+    const uint8_t *data, unsigned size, bool implicit)
 {
     uint64_t offset = linear % PAGE_SIZE;
     uint64_t gpa = entry->gpa + offset;
     bool slow = entry->page != (linear & PAGE_MASK);
+    tell(cpu, entry, linear, size, true, implicit);
     if (entry->flags & ENTRY_WATCHED)
         watch_access(cpu, linear, gpa, size, true);
     if (cpu->stores && (entry->flags & ENTRY_RAM)) {
@@ -299,19 +323,12 @@ static void store_piece(struct cpu *cpu, const struct tlb_entry *entry, uint64_t
     }
 }
 
-/* An access of up to 512 bytes touches at most two pages. */
-struct span {
-    const struct tlb_entry *first, *second;
-    uint64_t second_linear;
-    unsigned first_size;
-};
-
 /* Translates all of it before any byte is touched. Outside long mode addresses wrap at 4 GiB. */
 static struct span translate_span(struct cpu *cpu, uint64_t linear, unsigned size,
     enum access_kind kind, bool user, bool implicit)
 {
     unsigned room = (unsigned)(PAGE_SIZE - linear % PAGE_SIZE);
-    struct span span = {.first_size = size < room ? size : room};
+    struct span span = {.first_size = size < room ? size : room, .implicit = implicit};
     span.first = translate(cpu, linear, kind, user, implicit);
     if (size > room) {
         span.second_linear = linear + room;
@@ -325,10 +342,10 @@ static struct span translate_span(struct cpu *cpu, uint64_t linear, unsigned siz
 static void load_span(
     struct cpu *cpu, const struct span *span, uint64_t linear, uint8_t *data, unsigned size)
 {
-    load_piece(cpu, span->first, linear, data, span->first_size);
+    load_piece(cpu, span->first, linear, data, span->first_size, span->implicit);
     if (span->second)
         load_piece(cpu, span->second, span->second_linear, data + span->first_size,
-            size - span->first_size);
+            size - span->first_size, span->implicit);
 }
 
 /*
@@ -338,10 +355,10 @@ static void load_span(
 static void store_span(
     struct cpu *cpu, const struct span *span, uint64_t linear, const uint8_t *data, unsigned size)
 {
-    store_piece(cpu, span->first, linear, data, span->first_size);
+    store_piece(cpu, span->first, linear, data, span->first_size, span->implicit);
     if (span->second)
         store_piece(cpu, span->second, span->second_linear, data + span->first_size,
-            size - span->first_size);
+            size - span->first_size, span->implicit);
 }
 
 /* ---- The interface --------------------------------------------------------------------------- */

@@ -246,6 +246,16 @@ static int soft_set_breakpoints(
     return 0;
 }
 
+/* Decoded blocks and the TLB hold ways around the observer. */
+static void soft_observe_accesses(struct engine *engine, const struct access_observer *observer)
+{
+    struct cpu *cpu = cpu_of(engine);
+    cpu->observer = observer ? *observer : (struct access_observer){0};
+    cpu->observed = NULL;
+    tlb_flush_all(cpu);
+    blocks_flush(cpu);
+}
+
 static void soft_memory_changed(struct engine *engine, uint64_t gpa, uint64_t size)
 {
     struct cpu *cpu = cpu_of(engine);
@@ -366,6 +376,7 @@ static const struct engine_ops soft_ops = {
     .nmi = soft_nmi,
     .kick = soft_kick,
     .set_breakpoints = soft_set_breakpoints,
+    .observe_accesses = soft_observe_accesses,
     .take_hit = soft_take_hit,
     .take_dirty_pages = soft_take_dirty_pages,
     .memory_changed = soft_memory_changed,

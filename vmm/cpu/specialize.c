@@ -253,8 +253,10 @@ void op_prepare(const struct cpu *cpu, struct op *op, unsigned mode, unsigned of
     op_exec form = NULL;
 
     op->immediate = op->insn.immediate;
-    /* Where stores wait in buffers, every instruction goes by its handler. */
-    if (mode & (BLOCK_CODE64 | BLOCK_FLAT) && !(mode & BLOCK_ALIGN) && !cpu->stores) {
+    /* Where stores wait in buffers, and where accesses are told, every instruction goes by its
+     * handler. */
+    bool special = !cpu->stores && !cpu->observer.access;
+    if (mode & (BLOCK_CODE64 | BLOCK_FLAT) && !(mode & BLOCK_ALIGN) && special) {
         /* In flat 32-bit code, FS and GS need not be flat, and CS is not writable. */
         unsigned segment = op->insn.segment;
         bool plain = mode & BLOCK_CODE64 || !(op->insn.flags & INSN_MEMORY) ||

@@ -85,6 +85,24 @@ void watch_access(struct cpu *cpu, uint64_t linear, uint64_t gpa, unsigned size,
     }
 }
 
+/* ---- Every access ---------------------------------------------------------------------------- */
+
+static bool is_atomic(const struct insn *insn)
+{
+    bool exchanges = insn->map == MAP_PRIMARY && (insn->opcode == 0x86 || insn->opcode == 0x87) &&
+                     (insn->flags & INSN_MEMORY);
+    return exchanges || (insn->flags & INSN_LOCK);
+}
+
+void watch_tell(struct cpu *cpu, const struct memory_access *access)
+{
+    struct memory_access told = *access;
+    told.rip = cpu->s.rip + (cpu->code64 ? 0 : cpu->s.segment[SEG_CS].base);
+    told.is_implicit |= cpu->delivering;
+    told.is_atomic = !told.is_implicit && cpu->observed && is_atomic(cpu->observed);
+    cpu->observer.access(cpu->observer.context, &told);
+}
+
 /* ---- Changes that are no stores -------------------------------------------------------------- */
 
 /* Where in the watched range the change lies, by the page tables as they are. */

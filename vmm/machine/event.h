@@ -51,4 +51,11 @@ struct position {
     uint64_t insn;
 };
 
+static inline int position_compare(struct position a, struct position b)
+{
+    if (a.event != b.event)
+        return a.event < b.event ? -1 : 1;
+    return (a.insn > b.insn) - (a.insn < b.insn);
+}
+
 #endif

@@ -1,0 +1,40 @@
+/*
+ * All accesses to memory that the vCPUs make in a stretch of a replay, in the order of the run, and
+ * the messages between vCPUs among them: what a query over a run is built on. The software CPU runs
+ * every instruction by its handler meanwhile, several times slower than a replay.
+ */
+#ifndef REPLAY_ACCESSES_H
+#define REPLAY_ACCESSES_H
+
+#include "replay/timeline.h"
+
+struct timeline_access {
+    struct memory_access memory;
+    struct position position; /* before the instruction that makes it */
+    unsigned vcpu;
+};
+
+/* Messages by which one vCPU interrupts another: vectors, and this for NMI. */
+enum { ACCESSES_NMI = 256, ACCESSES_MESSAGES };
+
+/* Any may be NULL. They do not move the timeline. */
+struct accesses_watcher {
+    void (*access)(void *context, const struct timeline_access *access);
+    /* A vCPU sends a message, or takes an interrupt that such a message, or a device, brought. */
+    void (*send)(void *context, unsigned vcpu, unsigned message);
+    void (*receive)(void *context, unsigned vcpu, unsigned message);
+    /* A vCPU starts another one, which waited for it. */
+    void (*start)(void *context, unsigned vcpu, unsigned started);
+    void *context;
+};
+
+/*
+ * Goes to `from` and runs to `to`, past the end means the end, telling the watcher what happens on
+ * the way. stop->why is TIMELINE_DONE, TIMELINE_END or TIMELINE_INTERRUPTED; the timeline stands
+ * where the watching ended, or where it was interrupted on the way to `from`: *began is then false.
+ */
+int accesses_watch(struct timeline *timeline, struct position from, struct position to,
+    const struct accesses_watcher *watcher, bool *began, struct timeline_stop *stop,
+    struct error *error);
+
+#endif

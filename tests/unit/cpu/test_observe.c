@@ -1,0 +1,133 @@
+/* The observer of memory accesses: what it is told, and that a run is the same without it. */
+#include "tests/unit/cpu/guest64.h"
+
+enum { MAX_TOLD = 64 };
+
+struct told {
+    struct memory_access access[MAX_TOLD];
+    uint64_t retired[MAX_TOLD];
+    unsigned count;
+    struct engine *engine;
+};
+
+static void on_access(void *context, const struct memory_access *access)
+{
+    struct told *told = context;
+    assert_true(told->count < MAX_TOLD);
+    told->access[told->count] = *access;
+    told->retired[told->count++] = told->engine->retired;
+}
+
+/* mov rbx, 0x300000; mov eax, [rbx]; mov [rbx + 8], ax; lock inc dword [rbx + 16];
+ * xchg [rbx + 24], al; push rax; add rdi, 1; jmp to itself */
+static const uint8_t code[] = {0xbb, 0x00, 0x00, 0x30, 0x00, 0x8b, 0x03, 0x66, 0x89, 0x43, 0x08,
+    0xf0, 0xff, 0x43, 0x10, 0x86, 0x43, 0x18, 0x50, 0x48, 0x83, 0xc7, 0x01, 0xeb, 0xfe};
+
+enum { LOAD = 1, STORE, LOCKED, EXCHANGE, PUSH, RUN = 100 };
+
+static void expect(const struct told *told, unsigned which, unsigned insn, uint64_t address,
+    unsigned size, bool is_write, bool is_atomic, unsigned offset)
+{
+    const struct memory_access *access = &told->access[which];
+    assert_true(which < told->count);
+    assert_int_equal(told->retired[which], insn);
+    assert_int_equal(access->linear, address);
+    assert_int_equal(access->gpa, address);
+    assert_int_equal(access->size, size);
+    assert_int_equal(access->is_write, is_write);
+    assert_int_equal(access->is_atomic, is_atomic);
+    assert_int_equal(access->rip, GUEST_CODE + offset);
+    assert_false(access->is_implicit);
+}
+
+static void every_access_is_told_with_its_place_and_kind(void **state)
+{
+    struct guest guest;
+    struct told told = {0};
+    (void)state;
+    guest_create(&guest, code, sizeof code);
+    told.engine = guest.engine;
+    const struct access_observer observer = {on_access, &told};
+    assert_true(engine_observe_accesses(guest.engine, &observer));
+    guest_run(&guest, RUN);
+    expect(&told, 0, LOAD, GUEST_DATA, 4, false, false, 5);
+    expect(&told, 1, STORE, GUEST_DATA + 8, 2, true, false, 7);
+    expect(&told, 2, LOCKED, GUEST_DATA + 16, 4, false, true, 11);
+    expect(&told, 3, LOCKED, GUEST_DATA + 16, 4, true, true, 11);
+    expect(&told, 4, EXCHANGE, GUEST_DATA + 24, 1, false, true, 15);
+    expect(&told, 5, EXCHANGE, GUEST_DATA + 24, 1, true, true, 15);
+    expect(&told, 6, PUSH, GUEST_STACK - 8, 8, true, false, 18);
+    assert_int_equal(told.count, 7);
+    guest_destroy(&guest);
+}
+
+static void an_access_over_two_pages_is_told_in_two_parts(void **state)
+{
+    static const uint8_t over[] = {0x48, 0x8b, 0x03, 0xeb, 0xfe}; /* mov rax, [rbx] */
+    struct guest guest;
+    struct vcpu_state start;
+    struct told told = {0};
+    (void)state;
+    guest_create(&guest, over, sizeof over);
+    guest_export(&guest, &start);
+    start.gpr[RBX] = GUEST_DATA + PAGE_SIZE - 3;
+    guest_import(&guest, &start);
+    told.engine = guest.engine;
+    const struct access_observer observer = {on_access, &told};
+    assert_true(engine_observe_accesses(guest.engine, &observer));
+    guest_run(&guest, RUN);
+    expect(&told, 0, 0, GUEST_DATA + PAGE_SIZE - 3, 3, false, false, 0);
+    expect(&told, 1, 0, GUEST_DATA + PAGE_SIZE, 5, false, false, 0);
+    assert_int_equal(told.count, 2);
+    guest_destroy(&guest);
+}
+
+static void nothing_is_told_before_and_after(void **state)
+{
+    struct guest guest;
+    struct told told = {0};
+    (void)state;
+    guest_create(&guest, code, sizeof code);
+    told.engine = guest.engine;
+    const struct access_observer observer = {on_access, &told};
+    guest_run(&guest, STORE + 1);
+    assert_true(engine_observe_accesses(guest.engine, &observer));
+    guest_run(&guest, 1);
+    assert_true(engine_observe_accesses(guest.engine, NULL));
+    guest_run(&guest, RUN);
+    assert_int_equal(told.count, 2);
+    expect(&told, 0, LOCKED, GUEST_DATA + 16, 4, false, true, 11);
+    guest_destroy(&guest);
+}
+
+static void a_run_that_is_observed_is_the_same(void **state)
+{
+    struct guest guest[2];
+    struct vcpu_state after[2];
+    struct told told = {0};
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        guest_create(&guest[i], code, sizeof code);
+        told.engine = guest[i].engine;
+        const struct access_observer observer = {on_access, &told};
+        if (i)
+            assert_true(engine_observe_accesses(guest[i].engine, &observer));
+        guest_run(&guest[i], RUN);
+        guest_export(&guest[i], &after[i]);
+    }
+    assert_memory_equal(&after[0], &after[1], sizeof after[0]);
+    assert_memory_equal(guest[0].memory.host, guest[1].memory.host, GUEST_RAM);
+    guest_destroy(&guest[0]);
+    guest_destroy(&guest[1]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_access_is_told_with_its_place_and_kind),
+        cmocka_unit_test(an_access_over_two_pages_is_told_in_two_parts),
+        cmocka_unit_test(nothing_is_told_before_and_after),
+        cmocka_unit_test(a_run_that_is_observed_is_the_same),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
