@@ -159,6 +159,9 @@ unsigned raid_journal_write(
     struct raid_array *array, const struct journal_write *write, bool barrier);
 /* Voids entries that overlap rows about to be written without an entry. Same result. */
 unsigned raid_journal_retire(struct raid_array *array, uint64_t row, uint64_t count);
+/* 1: a sector of the rows that the journals' entries change cannot be read, and no list says so.
+ * -1: a member is dead. */
+int raid_journal_probe(struct raid_array *array, struct error *error);
 /* Replays what the members' journals hold, in order. `force` passes over entries that are damaged.
  */
 int raid_journal_replay(

@@ -224,20 +224,23 @@ static bool acted_on(struct raid_array *array, uint64_t sequence)
     return false;
 }
 
+/* The first member's header of an entry. */
+static bool find(struct raid_array *array, uint64_t sequence, struct header *first)
+{
+    for (unsigned i = 0; i < array->super.geometry.members; i++) {
+        if (raid_usable(array, i) && load(array, i, sequence, first) != NOTHING)
+            return true;
+    }
+    return false;
+}
+
 static int replay_one(struct raid_array *array, uint64_t sequence, bool newest, bool only_barriered,
     bool force, struct error *error)
 {
-    struct header first = {0}, header;
+    struct header first, header;
     unsigned members = array->super.geometry.members, incomplete = RAID_NO_MEMBER;
-    bool found = false;
-    for (unsigned i = 0; i < members; i++) {
-        if (!raid_usable(array, i) || load(array, i, sequence, &header) == NOTHING)
-            continue;
-        if (!found)
-            first = header;
-        found = true;
-    }
-    if (!found || first.count == 0 || (only_barriered && first.barrier == NO_BARRIER))
+    if (!find(array, sequence, &first) || first.count == 0 ||
+        (only_barriered && first.barrier == NO_BARRIER))
         return 0;
     for (unsigned i = 0; i < members; i++) {
         if ((first.members >> i & 1) && raid_usable(array, i) &&
@@ -256,25 +259,79 @@ static int replay_one(struct raid_array *array, uint64_t sequence, bool newest, 
         incomplete, first.row);
 }
 
-int raid_journal_replay(
-    struct raid_array *array, bool only_barriered, bool force, struct error *error)
+/* The highest number in the journals; `unreadable` is a member of which a header cannot be read. */
+static bool newest_entry(struct raid_array *array, uint64_t *highest, unsigned *unreadable)
 {
-    uint64_t highest = 0;
     bool found = false;
+    *highest = 0;
+    *unreadable = RAID_NO_MEMBER;
     for (unsigned i = 0; i < array->super.geometry.members; i++) {
         for (unsigned slot = 0; raid_usable(array, i) && slot < JOURNAL_SLOTS; slot++) {
             struct header header;
             if (raid_member_read(
-                    array, i, slot_lba(array, i, slot), 1, array->entry, RAID_ROLE_JOURNAL))
-                return error_set(error, "the journal of member %u cannot be read", i);
+                    array, i, slot_lba(array, i, slot), 1, array->entry, RAID_ROLE_JOURNAL)) {
+                *unreadable = i;
+                continue;
+            }
             if (!decode(array->entry, &header) || header.epoch != array->super.epoch ||
                 memcmp(header.uuid, array->super.uuid, 16) != 0)
                 continue;
-            if (!found || header.sequence > highest)
-                highest = header.sequence;
+            if (!found || header.sequence > *highest)
+                *highest = header.sequence;
             found = true;
         }
     }
+    return found;
+}
+
+/* 1: a sector of the entry's rows that is in no list cannot be read. */
+static int probe_rows(struct raid_array *array, const struct header *entry, struct error *error)
+{
+    const struct raid_geometry *geometry = &array->super.geometry;
+    unsigned parity = raid_parity_member(geometry, entry->row / geometry->chunk);
+    uint64_t end = entry->row + entry->count;
+    for (unsigned i = 0; i < geometry->members; i++) {
+        enum raid_role role = i == parity ? RAID_ROLE_PARITY : RAID_ROLE_DATA;
+        uint32_t part;
+        for (uint64_t row = entry->row; raid_in_sync(array, i, end - 1) && row < end; row += part) {
+            bool bad;
+            part = raid_bad_run(array, i, row, (uint32_t)(end - row), &bad);
+            if (bad || raid_member_read(array, i, row, part, array->parity, role) == 0)
+                continue;
+            if (raid_dead(array, i))
+                return error_set(error,
+                    "member %u cannot be read at sector %" PRIu64 " during recovery", i, row);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int raid_journal_probe(struct raid_array *array, struct error *error)
+{
+    uint64_t highest;
+    unsigned unreadable;
+    if (!newest_entry(array, &highest, &unreadable))
+        return 0;
+    for (uint64_t age = 0; age < JOURNAL_SLOTS && age <= highest; age++) {
+        struct header entry;
+        if (!find(array, highest - age, &entry) || entry.count == 0)
+            continue;
+        int result = probe_rows(array, &entry, error);
+        if (result)
+            return result;
+    }
+    return 0;
+}
+
+int raid_journal_replay(
+    struct raid_array *array, bool only_barriered, bool force, struct error *error)
+{
+    uint64_t highest;
+    unsigned unreadable;
+    bool found = newest_entry(array, &highest, &unreadable);
+    if (unreadable != RAID_NO_MEMBER)
+        return error_set(error, "the journal of member %u cannot be read", unreadable);
     if (found && highest > 0 && replay_one(array, highest - 1, false, only_barriered, force, error))
         return -1;
     if (found && replay_one(array, highest, true, only_barriered, force, error))

@@ -101,6 +101,23 @@ static void load_bitmap(struct raid_array *array)
         memset(array->dirty, 0xff, sizeof array->dirty);
 }
 
+/*
+ * Entries without a barrier are whole if the host did not lose power. They are needed if a member
+ * went with the crash, and for a sector that turns out unreadable only now: it will be had from its
+ * row, which must not be half written then. All are replayed or none, because an older entry alone
+ * would undo what a newer one has written to the same rows.
+ */
+static int replay_journal(struct raid_array *array, bool lost_in_crash,
+    const struct raid_options *options, struct error *error)
+{
+    int unreadable = lost_in_crash ? 0 : raid_journal_probe(array, error);
+    if (unreadable < 0)
+        return -1;
+    if (!raid_degraded(array) && !raid_bad_any(array) && !unreadable)
+        return 0;
+    return raid_journal_replay(array, !lost_in_crash && !unreadable, options->force, error);
+}
+
 int raid_recover(struct raid_array *array, bool lost_in_crash, const struct raid_options *options,
     struct error *error)
 {
@@ -108,10 +125,7 @@ int raid_recover(struct raid_array *array, bool lost_in_crash, const struct raid
     if (!array->level->resync || array->super.clean)
         return 0;
     load_bitmap(array);
-    /* Entries without a barrier are whole if the host did not lose power, and are needed only if a
-     * member went with the crash. */
-    if (geometry->level == RAID_5 && (raid_degraded(array) || raid_bad_any(array)) &&
-        raid_journal_replay(array, !lost_in_crash, options->force, error))
+    if (geometry->level == RAID_5 && replay_journal(array, lost_in_crash, options, error))
         return -1;
     uint64_t regions = (geometry->member_sectors + array->super.region - 1) / array->super.region;
     for (uint64_t i = 0; i < regions; i++) {

@@ -33,6 +33,8 @@
  *      no longer those of the host's own instructions;
  *      the limit of CS ends a block that is fallen through;
  *      arrays update their superblocks in two steps and keep members that have bad sectors;
+ *      the RAID 5 journal marks two headers before rows are changed, and recovery replays it also
+ *      where it finds a sector unreadable;
  *      on the software CPU an access of a device takes virtual time, and the TSC counts at 2 GHz;
  *      MSRs that kernels read unasked are there;
  *      virtual-8086 mode; the local APIC is where its MSR has it; 8259As set up, which remember
