@@ -2,7 +2,7 @@
  * Two planted races between two processors. bug=lost: each works for a while and adds one to a
  * counter that both share, without a lock; an update is lost when the other's falls between load
  * and store. bug=fence: each sets its own flag and looks at the other's, which both may find unset
- * only where a store waits for its turn behind a load, and MFENCE is missing. Debug-exit value 9:
+ * only where a store is held back past a later load, and MFENCE is missing. Debug-exit value 9:
  * it happened. Options: bug=0 (0: lost, 1: fence, 2: fence with MFENCE) rounds=1000 work=2000.
  */
 #include <stdint.h>

@@ -31,6 +31,7 @@
  *   3  task switches, debug exceptions, CPUID's APIC bit; where kicks land beside KVM
  *   4  the trace names the CPU rules that it follows: results that the manuals leave undefined are
  *      no longer those of the host's own instructions;
+ *      the transcendental x87 functions are the software CPU's own, FIP, FDP and FOP are kept;
  *      the limit of CS ends a block that is fallen through;
  *      arrays update their superblocks in two steps and keep members that have bad sectors;
  *      the RAID 5 journal marks two headers before rows are changed, and recovery replays it also
