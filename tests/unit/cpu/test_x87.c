@@ -10,15 +10,14 @@ static bool is_transcendental(const struct insn *insn)
 }
 
 /* Where a number stands among all: neighbours differ by 1. */
-static int64_t place(const uint8_t *value)
+static uint64_t place(const uint8_t *value)
 {
     uint64_t significand;
     uint16_t exponent;
     memcpy(&significand, value, 8);
     memcpy(&exponent, value + 8, 2);
     /* Only the low bits count where two numbers are neighbours. */
-    int64_t magnitude =
-        (int64_t)(((uint64_t)(exponent & 0x7fff) << 63) + (significand & (UINT64_MAX >> 1)));
+    uint64_t magnitude = ((uint64_t)(exponent & 0x7fff) << 63) + (significand & (UINT64_MAX >> 1));
     return exponent & 0x8000 ? -magnitude : magnitude;
 }
 
@@ -29,7 +28,7 @@ static void excuse_rounding(struct side *native, const struct side *handler)
     for (unsigned i = 0; i < 2; i++) {
         const uint8_t *expected = handler->fpu.st[i];
         uint8_t *found = native->fpu.st[i];
-        uint64_t distance = (uint64_t)place(expected) - (uint64_t)place(found) + 1;
+        uint64_t distance = place(expected) - place(found) + 1;
         if (distance <= 2)
             memcpy(found, expected, 10);
     }
