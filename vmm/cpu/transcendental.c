@@ -18,7 +18,8 @@ static struct real negate(struct real a)
 
 static struct real small(int value)
 {
-    return real_from_integer(value < 0, value < 0 ? -(unsigned)value : (unsigned)value, 0);
+    const uint64_t magnitude = (uint64_t)(value < 0 ? -(int64_t)value : value);
+    return real_from_integer(value < 0, magnitude, 0);
 }
 
 /* A little nearer to 0, or farther from it. */

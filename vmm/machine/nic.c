@@ -68,7 +68,7 @@ static void note_frame(struct nic *nic, enum net_note_kind kind, unsigned link,
         .digest = XXH3_64bits(frame, size),
     };
     note_net_frame_encode(&note, &payload);
-    machine_note(nic->machine, kind, &payload);
+    machine_note(nic->machine, (uint8_t)kind, &payload);
 }
 
 static void note_links(struct nic *nic)
