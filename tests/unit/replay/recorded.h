@@ -149,6 +149,13 @@ static inline struct told tell(struct timeline *timeline, const struct timeline_
         .vector = stop->vector};
 }
 
+/* A fault's delivery has the position of the place before it, and one delivery more. */
+static inline bool is_before(const struct told *a, const struct told *b)
+{
+    int order = position_compare(a->position, b->position);
+    return order < 0 || (order == 0 && a->delivered < b->delivered);
+}
+
 /* Is `back` where one goes before what was hit at `hit`, further than the hit before it? */
 static inline void check_before(
     const struct told *back, const struct told *hit, const struct told *previous, bool executes)
@@ -162,7 +169,7 @@ static inline void check_before(
         assert_true(back->delivered == hit->delivered);
         return;
     }
-    assert_true(order < 0 || (order == 0 && back->delivered < hit->delivered));
+    assert_true(is_before(back, hit));
     assert_true(hit->retired - back->retired <= 1);
     if (!previous)
         return;
@@ -201,8 +208,7 @@ static inline unsigned compare_directions(
             assert_int_equal(timeline_run(timeline, BACKWARD, condition, 1, &stop, &error), 0);
             assert_int_equal(stop.why, TIMELINE_CONDITION);
             back = tell(timeline, &stop);
-        } while (found == MOST && count == MOST - 1 &&
-                 position_compare(back.position, hits[count].position) >= 0 &&
+        } while (found == MOST && count == MOST - 1 && !is_before(&back, &hits[count]) &&
                  condition->kind != CONDITION_EXECUTE);
         check_before(&back, &hits[count], count ? &hits[count - 1] : NULL,
             condition->kind == CONDITION_EXECUTE);
