@@ -112,7 +112,7 @@ static int set_pace(struct cli_machine *setup, const char *value, struct error *
     return 0;
 }
 
-/* `value` is a path, for --module with arguments behind a space. The initrd is the first module. */
+/* `value` is a path, for --module with arguments after a space. The initrd is the first module. */
 static int add_module(
     struct cli_machine *setup, const char *value, bool is_initrd, struct error *error)
 {

@@ -5,7 +5,7 @@
  *
  * Items: signature (0), features (1: this interface alone, no DMA), RAM size (3), number of
  * processors (5), most of them (Fh), the directory of files (19h) and its one file, etc/e820. What
- * is not there reads as zeroes, as bytes behind an item's end do. Data writes are ignored.
+ * is not there reads as zeroes, as bytes past an item's end do. Data writes are ignored.
  */
 #ifndef DEVICES_FW_CFG_H
 #define DEVICES_FW_CFG_H

@@ -194,7 +194,7 @@ static uint64_t run_group(void *argument)
     return fold;
 }
 
-/* One page at WINDOW and nothing behind it. */
+/* One page at WINDOW and nothing after it. */
 static void map_window(void)
 {
     uint64_t cr3;

@@ -227,7 +227,7 @@ int raid_bad_read(const struct raid_member *member, const struct raid_superblock
         uint8_t bytes[LIST_BYTES];
         struct raid_bad_list copy;
         uint64_t lba = list_lba(super->size, i);
-        /* Sector by sector: behind the list is room that may be unreadable without harm. */
+        /* Sector by sector: after the list is room that may be unreadable without harm. */
         if (member->ops->read(member->object, lba, 1, bytes))
             continue;
         struct reader in;

@@ -449,7 +449,7 @@ static void big_real_mode(void **state)
     assert_int_equal(guest.state.gpr[RSP], 0x123400fa);
 }
 
-/* NOPs from 0:FF00 up to the limit of CS, and behind it a block that was executed, and so decoded,
+/* NOPs from 0:FF00 up to the limit of CS, and after it a block that was executed, and so decoded,
  * as 1000:0000 before. */
 static void falling_through_the_limit_of_cs(void **state)
 {
