@@ -46,8 +46,9 @@ static void print_text(const struct trace_reader *reader, const struct trace_inf
     buffer_printf(out, "format      version %u, x86-64\n", info->version);
     unsigned machine = replay_machine_version(reader);
     buffer_printf(out, "machine     version %u", machine);
-    if (machine != MACHINE_VERSION)
-        buffer_printf(out, ", not this build's %d: not to be replayed with it", MACHINE_VERSION);
+    if (machine < MACHINE_VERSION_OLDEST || machine > MACHINE_VERSION)
+        buffer_printf(out, ", not one of this build's %d to %d: not to be replayed with it",
+            MACHINE_VERSION_OLDEST, MACHINE_VERSION);
     buffer_printf(out, "\n");
     const char *key, *value;
     for (size_t i = 0; trace_reader_setting_at(reader, i, &key, &value); i++) {
@@ -95,8 +96,8 @@ static void print_json(const struct trace_reader *reader, const struct trace_inf
 {
     buffer_printf(out,
         "{\"version\": %u, \"machine_version\": %u, \"replayable_machine_version\": %d, "
-        "\"settings\": {",
-        info->version, replay_machine_version(reader), MACHINE_VERSION);
+        "\"oldest_replayable_machine_version\": %d, \"settings\": {",
+        info->version, replay_machine_version(reader), MACHINE_VERSION, MACHINE_VERSION_OLDEST);
     const char *key, *value;
     for (size_t i = 0; trace_reader_setting_at(reader, i, &key, &value); i++) {
         buffer_printf(out, "%s", i ? ", " : "");

@@ -258,7 +258,7 @@ static int record_note(void *context, struct machine *machine, uint8_t kind, con
 static void add_config(struct trace_config *to, const struct recorder_options *options)
 {
     trace_config_set(to, "hindsight", "%s", HINDSIGHT_VERSION);
-    trace_config_set(to, "machine", "%d", MACHINE_VERSION);
+    trace_config_set(to, "machine", "%u", options->config->version);
     trace_config_set(to, "engine", "%s", options->engine);
     trace_config_set(to, "cpu", "%s", CPUID_MODEL);
     if (options->time_from_inputs)

@@ -55,11 +55,17 @@ unsigned replay_machine_version(const struct trace_reader *trace)
     return is_number && version <= UINT_MAX ? (unsigned)version : 0;
 }
 
+/* Does this build still make machines of the version? */
+static bool is_built(unsigned version)
+{
+    return version >= MACHINE_VERSION_OLDEST && version <= MACHINE_VERSION;
+}
+
 bool replay_follows(const struct trace_reader *trace)
 {
     const char *rules = trace_reader_setting(trace, "cpu-rules");
     struct personality personality;
-    return replay_machine_version(trace) == MACHINE_VERSION && rules &&
+    return is_built(replay_machine_version(trace)) && rules &&
            (!personality_parse(rules, &personality) ||
                personality.revision == PERSONALITY_REVISION);
 }
@@ -70,16 +76,16 @@ static int check_version(const struct trace_reader *trace, struct error *error)
     const char *maker = trace_reader_setting(trace, "hindsight");
     const char *rules = trace_reader_setting(trace, "cpu-rules");
     struct personality personality;
-    if (version == MACHINE_VERSION && !rules)
+    if (is_built(version) && !rules)
         return error_set(error,
             "the trace does not say which CPU rules it follows (cpu-rules): whose undefined "
             "results the guest saw is not known; try --any-version, which takes AMD's");
-    if (version == MACHINE_VERSION)
+    if (is_built(version))
         return personality_parse(rules, &personality) ? personality_check(&personality, error) : 0;
     return error_set(error,
-        "machine version %u made the trace, and this build has machine version %d: replay it with "
-        "the build that recorded it (hindsight %.32s), or try --any-version%s",
-        version, MACHINE_VERSION, maker ? maker : "of an unknown version",
+        "machine version %u made the trace, and this build has machine versions %d to %d: replay "
+        "it with the build that recorded it (hindsight %.32s), or try --any-version%s",
+        version, MACHINE_VERSION_OLDEST, MACHINE_VERSION, maker ? maker : "of an unknown version",
         rules ? "" : ". It names no CPU rules: undefined results are those of the host it ran on");
 }
 
@@ -163,6 +169,8 @@ static int read_config(struct replay *replay, struct error *error)
                              : config_parse(&replay->config, text.size ? (char *)text.data : "",
                                    text.size, error);
     buffer_free(&text);
+    unsigned version = replay_machine_version(replay->reader);
+    replay->config.version = is_built(version) ? version : MACHINE_VERSION;
     return result;
 }
 

@@ -37,7 +37,8 @@ enum replay_outcome {
     REPLAY_DIVERGED,
 };
 
-/* Is the trace of this build's MACHINE_VERSION, with CPU rules of a revision that it knows? */
+/* Is the trace of a machine version that this build makes, with CPU rules of a revision that it
+ * knows? */
 bool replay_follows(const struct trace_reader *trace);
 /* The MACHINE_VERSION that made the trace; 0 when what it says is no version. */
 unsigned replay_machine_version(const struct trace_reader *trace);

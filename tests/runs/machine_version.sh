@@ -16,15 +16,29 @@ grep -q "\"machine_version\": $version, \"replayable_machine_version\": $version
 
 for command in replay debug gdb "fork --at 50% -o $work/fork.hst"; do
     # shellcheck disable=SC2086
-    refused 5 "machine version 9 made the trace, and this build has machine version $version" $command "$work/other.hst"
+    refused 5 "machine version 9 made the trace, and this build has machine versions" $command "$work/other.hst"
     grep -q 'replay it with the build that recorded it (hindsight [0-9.]*)' "$work/err" ||
         fail "$command: no word what to do"
 done
 [ ! -e "$work/fork.hst" ] || fail "a refused fork leaves a trace behind"
 [ ! -e "$work/other.hst.cache" ] || fail "a refused session leaves checkpoints behind"
 
+# The oldest version that is still made is replayed as such, and so is what is forked from it.
+for trace in "$here"/../traces/*.hst; do
+    hindsight info "$trace"
+    oldest=$(sed -n 's/^machine *version \([0-9]*\)$/\1/p' "$work/out")
+    [ "$oldest" -lt "$version" ] || continue
+    hindsight fork "$trace" --at 50% --pace fast -o "$work/old.hst"
+    [ "$status" -eq 0 ] || fail "fork of $trace: status $status"
+    hindsight info "$work/old.hst"
+    grep -q "^machine *version $oldest$" "$work/out" || fail "the fork of a machine of version $oldest is of another"
+    identical "$work/old.hst"
+    echo "machine version $oldest: forked as $oldest"
+    break
+done
+
 hindsight info "$work/other.hst"
-[ "$status" -eq 0 ] && grep -q "^machine *version 9, not this build's $version" "$work/out" || fail "info: status $status"
+[ "$status" -eq 0 ] && grep -q "^machine *version 9, not one of this build's [0-9]* to $version:" "$work/out" || fail "info: status $status"
 hindsight info --json "$work/other.hst"
 [ "$status" -eq 0 ] && grep -q '"machine_version": 9,' "$work/out" || fail "info --json: status $status"
 hindsight dump "$work/t.hst"

@@ -21,6 +21,7 @@ void config_defaults(struct machine_config *config)
         .max_time = UINT64_MAX,
         .panic_exit = true,
         .reboot = true,
+        .version = MACHINE_VERSION,
         .personality = PERSONALITY_OF_MODEL,
     };
 }

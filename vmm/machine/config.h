@@ -19,10 +19,12 @@
 
 /*
  * The version of the machine: of everything that decides how a given guest runs with given inputs,
- * and of what the checks are compared by. A trace says which version made it, and no other replays
- * it. Raise it with every change after which some recorded guest would run otherwise or some check
- * would have another value: what an instruction or a device does, CPUID, the memory map and what
- * the loader puts there, when interrupts are taken, virtual time, the fields of a digest, the
+ * and of what the checks are compared by. A trace says which version made it, and is replayed by a
+ * machine of that version: struct machine_config has it, and what differs asks for it. New
+ * recordings are of MACHINE_VERSION; MACHINE_VERSION_OLDEST is the oldest that is still built.
+ * Raise the first with every change after which some recorded guest would run otherwise or some
+ * check would have another value: what an instruction or a device does, CPUID, the memory map and
+ * what the loader puts there, when interrupts are taken, virtual time, the fields of a digest, the
  * meaning of an input. Not for what is only faster, not for options that old traces do not have,
  * and not for the layout of the file, which has TRACE_VERSION.
  *
@@ -43,14 +45,16 @@
  *      a BIOS's data area, map and tables, fw_cfg; Multiboot before the ELF64 entry, with the
  *      kernel's name in the command line;
  *      beside KVM reads of the time stamp counter are events
+ *   5  machines of version 4 are still built
  */
-enum { MACHINE_VERSION = 4, MACHINE_VERSION_UNSAID = 1 };
+enum { MACHINE_VERSION = 5, MACHINE_VERSION_OLDEST = 4, MACHINE_VERSION_UNSAID = 1 };
 
 enum pace { PACE_REAL, PACE_FAST };
 
 enum { CONFIG_MAX_NICS = 4, CONFIG_MAX_DISKS = 4, CONFIG_MAX_CPUS = 16, CONFIG_SCHEDULE_MAX = 64 };
 
 struct machine_config {
+    unsigned version; /* MACHINE_VERSION_OLDEST to MACHINE_VERSION: what the machine is built as */
     struct memory_backend memory[MEMORY_MAX_BACKENDS]; /* paths point into the caller's strings */
     unsigned memory_count;
     unsigned cpus;                      /* 1 to CONFIG_MAX_CPUS */

@@ -79,11 +79,17 @@ static void another_version_is_refused(void **state)
     assert_null(timeline_open(path, &any, &damaged, &error));
     assert_true(damaged);
     /* This build's own needs no asking. */
-    snprintf(other, sizeof other, "%d", MACHINE_VERSION);
-    write_trace(other, "amd 1");
     options.any_version = false;
+    for (int version = MACHINE_VERSION_OLDEST; version <= MACHINE_VERSION; version++) {
+        snprintf(other, sizeof other, "%d", version);
+        write_trace(other, "amd 1");
+        assert_null(replay_open(path, &options, &damaged, &error));
+        assert_null(strstr(error.text, "machine version"));
+    }
+    snprintf(other, sizeof other, "%d", MACHINE_VERSION_OLDEST - 1);
+    write_trace(other, "amd 1");
     assert_null(replay_open(path, &options, &damaged, &error));
-    assert_null(strstr(error.text, "machine version"));
+    assert_non_null(strstr(error.text, "machine version"));
 }
 
 static void rules_that_this_build_lacks_are_refused(void **state)
@@ -92,8 +98,8 @@ static void rules_that_this_build_lacks_are_refused(void **state)
     static const struct {
         const char *rules, *text;
         bool follows;
-    } cases[] = {{NULL, "cpu-rules", false}, {"amd 2", "'amd 2'", false},
-        {"intel 7", "'intel 7'", false}, {"via 1", "cpu-rules=via 1", true},
+    } cases[] = {{NULL, "cpu-rules", false}, {"amd 99", "'amd 99'", false},
+        {"intel 77", "'intel 77'", false}, {"via 1", "cpu-rules=via 1", true},
         {"intel", "cpu-rules=intel", true}, {"intel 1", "no kernel", true}};
     char version[16];
     snprintf(version, sizeof version, "%d", MACHINE_VERSION);
@@ -113,7 +119,7 @@ static void rules_that_this_build_lacks_are_refused(void **state)
     bool damaged;
     struct error error;
     const struct replay_options options = {.engine = "soft"};
-    write_trace("3", NULL);
+    write_trace("3", NULL); /* older than MACHINE_VERSION_OLDEST */
     assert_null(replay_open(path, &options, &damaged, &error));
     assert_non_null(strstr(error.text, "names no CPU rules"));
 }
