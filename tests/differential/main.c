@@ -106,6 +106,17 @@ static int run_second(struct worker *worker, const struct test_case *test, struc
     return 0;
 }
 
+/* Code that the host's kernel runs for no process, or flags that it loses. */
+static bool beyond_host(
+    const struct worker *worker, const struct test_case *test, const struct outcome *soft)
+{
+    if (!worker->native)
+        return false;
+    const struct native_limits *limits = native_limits(worker->native);
+    return (limits->no_compatibility && test->compatibility) ||
+           (limits->no_nested_task && soft->rflags & FLAG_NT);
+}
+
 /* Runs one case by itself on both sides; 1: different. Uses slot 0 of the native sides. */
 static int run_alone(struct worker *worker, const struct test_case *test, FILE *out)
 {
@@ -114,6 +125,8 @@ static int run_alone(struct worker *worker, const struct test_case *test, FILE *
         fprintf(stderr, "%s\n", error.text);
         exit(3);
     }
+    if (beyond_host(worker, test, &worker->outcome))
+        return 0;
     enum verdict verdict =
         compare(test, worker->memory, &worker->first_outcome, &worker->outcome, out);
     if (out && error.text[0])
@@ -237,13 +250,22 @@ static void begin_batch(struct worker *worker, uint64_t batch)
 static void make_case(struct worker *worker, uint64_t index, struct test_case *test)
 {
     generate_case(&worker->options->generator, index, worker->memory, test);
-    if (worker->interpreter)
+    if (worker->interpreter) {
         make_block(test);
+        return;
+    }
+    const struct native_limits *limits = native_limits(worker->native);
+    if (limits->no_nested_task)
+        test->rflags &= ~FLAG_NT;
+    if (limits->no_wild_stack)
+        test->gpr[RSP] &= UINT64_MAX >> 17;
 }
 
 static enum verdict judge(struct worker *worker, const struct test_case *test,
     const struct outcome *first, const struct outcome *second)
 {
+    if (beyond_host(worker, test, second))
+        return LEFT_OUT;
     /* A loop without end, which the interpreter does not get out of either. */
     if (worker->interpreter && first->vector == FAILED && second->vector == FAILED)
         return LEFT_OUT;
@@ -328,6 +350,8 @@ static void work(const struct options *options, struct totals *totals, unsigned 
         worker_destroy(&worker);
         return;
     }
+    if (worker.native && number == 0)
+        native_print_limits(worker.native, stdout);
     uint64_t end = options->first + options->cases;
     for (uint64_t batch = options->first / BATCH + number; batch * BATCH < end;
          batch += options->threads) {

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -34,6 +35,7 @@ struct native {
     struct shared *shared;
     int file;
     pid_t child;
+    struct native_limits limits;
 };
 
 /* ---- The child ------------------------------------------------------------------------------- */
@@ -245,33 +247,6 @@ static void stop_child(struct native *native)
     native->child = 0;
 }
 
-struct native *native_side_create(struct error *error)
-{
-    struct native *native = calloc(1, sizeof *native);
-    if (!native) {
-        error_set(error, "no memory for the native side");
-        return NULL;
-    }
-    size_t size = (sizeof(struct shared) + PAGE - 1) & ~(size_t)(PAGE - 1);
-    native->file = memfd_create("cpu_differential", MFD_CLOEXEC);
-    if (native->file < 0 || ftruncate(native->file, (off_t)size)) {
-        error_set_errno(error, "cannot create the shared memory of the native side");
-        goto fail;
-    }
-    native->shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, native->file, 0);
-    if (native->shared == MAP_FAILED) {
-        error_set_errno(error, "cannot map the shared memory of the native side");
-        native->shared = NULL;
-        goto fail;
-    }
-    if (start_child(native, error))
-        goto fail;
-    return native;
-fail:
-    native_side_destroy(native);
-    return NULL;
-}
-
 void native_side_destroy(struct native *native)
 {
     if (!native)
@@ -356,4 +331,89 @@ int native_wait(struct native *native, struct error *error)
         if ((dead || idle >= 20) && replace_child(native, error))
             return -1;
     }
+}
+
+/* ---- Limits ---------------------------------------------------------------------------------- */
+
+/* Runs a NOP as a case by itself. */
+static const struct outcome *try_nop(
+    struct native *native, bool compatibility, uint64_t flags, uint64_t stack, struct error *error)
+{
+    enum { NOP = 0x90 };
+    struct test_case *test = native_cases(native);
+    *test = (struct test_case){.rip = CODE_BASE,
+        .rflags = FLAG_ONE | FLAG_IF | flags,
+        .fpu = {.control = 0x37f, .mxcsr = 0x1f80},
+        .code = {NOP},
+        .code_size = 1,
+        .compatibility = compatibility,
+        .insn_count = 1};
+    test->gpr[RSP] = stack;
+    if (native_submit(native, 1, error) || native_wait(native, error))
+        return NULL;
+    return native_outcomes(native);
+}
+
+static int find_limits(struct native *native, struct error *error)
+{
+    const uint64_t wild = 1ull << 60;
+    struct native_limits *limits = &native->limits;
+    const struct outcome *outcome = try_nop(native, true, 0, DATA_BASE, error);
+    if (!outcome)
+        return -1;
+    limits->no_compatibility = outcome->vector != COMPLETED;
+    outcome = try_nop(native, false, FLAG_NT, DATA_BASE, error);
+    if (!outcome)
+        return -1;
+    limits->no_nested_task = outcome->vector != COMPLETED || !(outcome->rflags & FLAG_NT);
+    outcome = try_nop(native, false, 0, wild, error);
+    if (!outcome)
+        return -1;
+    limits->no_wild_stack = outcome->vector != COMPLETED;
+    return 0;
+}
+
+const struct native_limits *native_limits(const struct native *native)
+{
+    return &native->limits;
+}
+
+void native_print_limits(const struct native *native, FILE *out)
+{
+    const struct native_limits *limits = &native->limits;
+    if (limits->no_compatibility)
+        fprintf(out, "this host's kernel runs no 32-bit code: left out\n");
+    if (limits->no_nested_task)
+        fprintf(out, "this host's kernel loses NT: cases begin without it, those that set it are "
+                     "left out\n");
+    if (limits->no_wild_stack)
+        fprintf(
+            out, "this host's kernel returns to no RSP that is not canonical: cases have none\n");
+}
+
+struct native *native_side_create(struct error *error)
+{
+    struct native *native = calloc(1, sizeof *native);
+    if (!native) {
+        error_set(error, "no memory for the native side");
+        return NULL;
+    }
+    size_t size = (sizeof(struct shared) + PAGE - 1) & ~(size_t)(PAGE - 1);
+    native->file = memfd_create("cpu_differential", MFD_CLOEXEC);
+    if (native->file < 0 || ftruncate(native->file, (off_t)size)) {
+        error_set_errno(error, "cannot create the shared memory of the native side");
+        goto fail;
+    }
+    native->shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, native->file, 0);
+    if (native->shared == MAP_FAILED) {
+        error_set_errno(error, "cannot map the shared memory of the native side");
+        native->shared = NULL;
+        goto fail;
+    }
+    if (start_child(native, error) || find_limits(native, error))
+        goto fail;
+    return native;
+fail:
+    native_side_destroy(native);
+    return NULL;
 }

@@ -90,8 +90,26 @@ static int check(struct run *run, const struct vector *vector)
     return 0;
 }
 
+/* Would this host's kernel make another case of it? */
+static bool beyond_host(const struct run *run, const struct vector *vector)
+{
+    const struct native_limits *limits = native_limits(run->native);
+    const struct test_case *test = &vector->test;
+    const int64_t stack = (int64_t)test->gpr[RSP];
+    bool sets_nested_task = test->rflags & FLAG_NT;
+    for (unsigned i = 0; i < MAKERS; i++)
+        sets_nested_task |= vector->known[i] && vector->outcome[i].rflags & FLAG_NT;
+    return (limits->no_compatibility && test->compatibility) ||
+           (limits->no_nested_task && sets_nested_task) ||
+           (limits->no_wild_stack && stack != stack << 16 >> 16);
+}
+
 static int record(struct run *run, struct vector *vector)
 {
+    if (beyond_host(run, vector)) {
+        run->left_out++;
+        return 0;
+    }
     struct error error;
     enum cpu_maker maker = run->personality.maker;
     memcpy(native_memory(run->native), vector->memory, MEMORY_SIZE);
@@ -145,12 +163,15 @@ static int prepare(struct run *run, bool recording)
     struct host_cpu host;
     host_cpu_identify(&host);
     if (recording) {
+        run->personality = host_cpu_personality(&host);
         run->personality.maker = host_cpu_maker(&host);
         if (run->personality.maker == MAKER_OTHER) {
             error_set(&error, "no rules for this maker's CPU");
             return complain(host.vendor, &error);
         }
         run->native = native_side_create(&error);
+        if (run->native)
+            native_print_limits(run->native, stderr);
     } else {
         run->soft = soft_side_create(&error);
         if (run->soft)
