@@ -38,6 +38,7 @@
 
 struct cpu;
 struct insn;
+struct opcode;      /* decode_table.h */
 struct block_cache; /* blocks.c */
 struct block;
 struct op;
@@ -72,19 +73,20 @@ enum { NO_REGISTER = 0xff };
  * and GS have base 0).
  */
 struct insn {
-    insn_handler handler;
-    int64_t displacement; /* memory displacement, sign-extended */
-    uint64_t immediate;   /* sign-extended where the manual extends; far pointers: the offset */
-    uint16_t flags;       /* enum insn_flag */
-    uint16_t immediate2;  /* ENTER's second immediate; far pointers: the selector */
-    uint8_t length;       /* bytes, 1 to 15 */
-    uint8_t operand_size; /* effective: 1, 2, 4, 8 */
-    uint8_t address_size; /* 2, 4, 8 */
-    uint8_t map, opcode;  /* enum insn_map and the opcode byte in that map */
-    uint8_t modrm;        /* the raw byte; 0 when there is none */
-    uint8_t prefix;       /* enum insn_prefix */
-    uint8_t rex;          /* raw REX byte or 0 */
-    uint8_t reg, rm;      /* ModRM.reg and, for mod=3, ModRM.rm */
+    const struct opcode *row; /* what it is: its row of the decoder's tables */
+    insn_handler handler;     /* the row's, or what simd_handler() chose */
+    int64_t displacement;     /* memory displacement, sign-extended */
+    uint64_t immediate;       /* sign-extended where the manual extends; far pointers: the offset */
+    uint16_t flags;           /* enum insn_flag */
+    uint16_t immediate2;      /* ENTER's second immediate; far pointers: the selector */
+    uint8_t length;           /* bytes, 1 to 15 */
+    uint8_t operand_size;     /* effective: 1, 2, 4, 8 */
+    uint8_t address_size;     /* 2, 4, 8 */
+    uint8_t map, opcode;      /* enum insn_map and the opcode byte in that map */
+    uint8_t modrm;            /* the raw byte; 0 when there is none */
+    uint8_t prefix;           /* enum insn_prefix */
+    uint8_t rex;              /* raw REX byte or 0 */
+    uint8_t reg, rm;          /* ModRM.reg and, for mod=3, ModRM.rm */
     uint8_t base, index, scale; /* NO_REGISTER when absent; scale is 0 to 3 */
     uint8_t segment;
 };

@@ -1,10 +1,9 @@
+/* Decodes an instruction: prefixes and operands from its bytes, the rest from its row. */
 #include "vmm/cpu/decode.h"
 
 #include <string.h>
 
 #include "vmm/cpu/decode_table.h"
-#include "vmm/cpu/integer.h"
-#include "vmm/cpu/system.h"
 
 struct cursor {
     const uint8_t *bytes;
@@ -218,61 +217,41 @@ static uint8_t operand_size(const struct cursor *cursor, const struct insn *insn
 
 static void make_undefined(struct insn *insn)
 {
-    insn->handler = op_undefined;
+    insn->row = &opcodes_special[SPECIAL_UNDEFINED];
+    insn->handler = insn->row->handler;
     insn->flags |= INSN_ENDS_BLOCK;
 }
 
-/* 0F 01 with mod=3. */
-static insn_handler system_register_handler(const struct insn *insn)
-{
-    switch (insn->modrm) {
-    case 0xc8:
-    case 0xc9:
-        return op_monitor;
-    case 0xf8:
-        return op_swapgs;
-    case 0xf9:
-        return op_rdtscp;
-    }
-    switch (insn->modrm >> 3 & 7) {
-    case 4:
-        return op_smsw;
-    case 6:
-        return op_lmsw;
-    }
-    return NULL;
-}
-
-/* The instructions whose identity depends on more than the tables' key. */
-static insn_handler special_handler(
-    const struct cursor *cursor, struct insn *insn, insn_handler handler)
+/* The row of an instruction whose identity depends on more than the tables' key; NULL: there is no
+ * such instruction. */
+static const struct opcode *special_row(
+    const struct cursor *cursor, struct insn *insn, const struct opcode *row)
 {
     unsigned key = (unsigned)insn->map << 8 | insn->opcode;
-    bool memory = insn->flags & INSN_MEMORY;
+    bool memory = insn->flags & INSN_MEMORY, no_prefix = insn->prefix == PREFIX_NONE;
 
     switch (key) {
     case 0x63:
-        return !cursor->code64                            ? handler
-               : cursor->intel && insn->operand_size == 2 ? op_movsxd16
-                                                          : op_movsxd;
+        if (!cursor->code64)
+            return row;
+        return &opcodes_special[cursor->intel && insn->operand_size == 2 ? SPECIAL_MOVSXD16
+                                                                         : SPECIAL_MOVSXD];
     case 0x90: /* with REX.B it is XCHG R8, RAX, but for Intel's PAUSE */
         if (insn->rm != RAX && !(cursor->intel && insn->flags & INSN_REP))
-            return handler;
-        return insn->flags & INSN_REP ? op_pause : op_nop;
+            return row;
+        return &opcodes_special[insn->flags & INSN_REP ? SPECIAL_PAUSE : SPECIAL_NOP];
     case MAP_0F << 8 | 0x0d: /* PREFETCH of a register */
-        return memory || cursor->intel ? handler : NULL;
-    case MAP_0F << 8 | 0x01:
-        return memory ? handler : system_register_handler(insn);
+        return memory || cursor->intel ? row : NULL;
     case MAP_0F << 8 | 0xae:
-        if (!memory && insn->prefix == PREFIX_NONE && (insn->modrm >> 3 & 7) >= 5)
-            return op_nop; /* LFENCE, MFENCE, SFENCE */
-        if (memory && insn->prefix == PREFIX_NONE && (insn->modrm >> 3 & 7) == 7)
-            return op_clflush;
-        return simd_handler(insn);
+        if (!memory && no_prefix && (insn->modrm >> 3 & 7) >= 5)
+            return &opcodes_special[SPECIAL_FENCE];
+        return memory && no_prefix && (insn->modrm >> 3 & 7) == 7
+                   ? &opcodes_special[SPECIAL_CLFLUSH]
+                   : row;
     case MAP_0F << 8 | 0xb8:
-        return insn->prefix == PREFIX_F3 ? handler : NULL;
+        return insn->prefix == PREFIX_F3 ? row : NULL;
     case MAP_0F << 8 | 0xc3:
-        return insn->prefix == PREFIX_NONE ? handler : NULL;
+        return no_prefix ? row : NULL;
     case 0xc4:
         insn->immediate2 = SEG_ES;
         break;
@@ -289,11 +268,8 @@ static insn_handler special_handler(
         insn->immediate2 = SEG_GS;
         break;
     }
-    return handler;
+    return row;
 }
-
-static const struct opcode simd_0f38 = {NULL, FORM_MODRM | FORM_SIMD, NULL};
-static const struct opcode simd_0f3a = {NULL, FORM_MODRM | FORM_SIMD | FORM_IMM8U, NULL};
 
 /*
  * Opcodes of the second map that do not exist: Intel's processors read ModRM all the same, after a
@@ -331,21 +307,27 @@ static const struct opcode *take_opcode(struct cursor *cursor, struct insn *insn
         insn->opcode = take8(cursor);
         if ((insn->opcode & 0xfe) == 0xf0 && insn->prefix == PREFIX_F2)
             return &opcodes_crc32[insn->opcode & 1];
-        return &simd_0f38;
+        return &opcodes_special[SPECIAL_0F38];
     }
     if (insn->opcode == 0x3a) {
         insn->map = MAP_0F3A;
         insn->opcode = take8(cursor);
-        return &simd_0f3a;
+        return &opcodes_special[SPECIAL_0F3A];
     }
     return &opcodes_0f[insn->opcode];
 }
 
+static const struct opcode *member_of(const struct opcode *row, const struct insn *insn)
+{
+    if (row->form & FORM_GROUP_REGISTERS && !(insn->flags & INSN_MEMORY))
+        return &row->group[8 + (insn->modrm & 63)];
+    return &row->group[insn->modrm >> 3 & 7];
+}
+
 static void decode_body(struct cursor *cursor, struct insn *insn, uint8_t byte)
 {
-    const struct opcode *opcode = take_opcode(cursor, insn, byte);
-    uint32_t form = opcode->form;
-    insn_handler handler = opcode->handler;
+    const struct opcode *row = take_opcode(cursor, insn, byte);
+    uint32_t form = row->form;
 
     if (cursor->intel && insn->map == MAP_0F && has_idle_modrm(insn->opcode)) {
         form |= FORM_MODRM;
@@ -356,11 +338,8 @@ static void decode_body(struct cursor *cursor, struct insn *insn, uint8_t byte)
     if (form & FORM_MODRM)
         take_modrm(cursor, insn, form);
     if (form & FORM_GROUP) {
-        const struct opcode *member = &opcode->group[insn->modrm >> 3 & 7];
-        form |= member->form;
-        handler = member->handler;
-        if (insn->map == MAP_0F && insn->opcode == 0x01 && !(insn->flags & INSN_MEMORY))
-            form &= ~(uint32_t)FORM_MEMORY;
+        row = member_of(row, insn);
+        form |= row->form;
     }
     if (form & FORM_LOW)
         insn->rm = (uint8_t)((insn->opcode & 7) | (insn->rex & 1 ? 8 : 0));
@@ -371,10 +350,10 @@ static void decode_body(struct cursor *cursor, struct insn *insn, uint8_t byte)
     insn->operand_size = operand_size(cursor, insn, form);
     take_immediate(cursor, insn, form);
 
-    if (form & FORM_SIMD && insn->opcode != 0xae)
+    row = special_row(cursor, insn, row);
+    insn_handler handler = row ? row->handler : NULL;
+    if (row && row->form & FORM_SIMD)
         handler = simd_handler(insn);
-    else
-        handler = special_handler(cursor, insn, handler);
 
     bool memory = insn->flags & INSN_MEMORY;
     if (!handler || (form & FORM_NO64 && cursor->code64) || (form & FORM_MEMORY && !memory) ||
@@ -383,6 +362,7 @@ static void decode_body(struct cursor *cursor, struct insn *insn, uint8_t byte)
         make_undefined(insn);
         return;
     }
+    insn->row = row;
     insn->handler = handler;
     if (form & FORM_ENDS || (form & FORM_ENDS_REP && insn->flags & (INSN_REP | INSN_REPNE)))
         insn->flags |= INSN_ENDS_BLOCK;
@@ -420,7 +400,8 @@ enum decode_result insn_decode(const uint8_t *bytes, unsigned available, bool co
         return DECODE_OK;
     if (available < INSN_MAX_LENGTH)
         return DECODE_MORE;
-    insn->handler = op_too_long;
+    insn->row = &opcodes_special[SPECIAL_TOO_LONG];
+    insn->handler = insn->row->handler;
     insn->length = INSN_MAX_LENGTH;
     insn->flags |= INSN_ENDS_BLOCK;
     return DECODE_OK;
@@ -428,5 +409,5 @@ enum decode_result insn_decode(const uint8_t *bytes, unsigned available, bool co
 
 bool insn_is_undefined(const struct insn *insn)
 {
-    return insn->handler == op_undefined;
+    return insn_has_trait(insn, TRAIT_UNDEFINED);
 }

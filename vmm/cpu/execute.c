@@ -7,7 +7,6 @@
 #include "vmm/cpu/decode.h"
 #include "vmm/cpu/decode_table.h"
 #include "vmm/cpu/dispatch.h"
-#include "vmm/cpu/integer.h"
 #include "vmm/cpu/native/native.h"
 #include "vmm/cpu/system.h"
 
@@ -171,7 +170,7 @@ static uint64_t release_debug(struct cpu *cpu, const struct insn *insn)
     if (!cpu->s.exception_pending)
         return 0;
     cpu->s.exception_pending = false;
-    return insn->handler == op_int1 ? 0 : cpu->s.dr6 & DR6_BREAKPOINTS;
+    return insn_has_trait(insn, TRAIT_DEBUG) ? 0 : cpu->s.dr6 & DR6_BREAKPOINTS;
 }
 
 /* What the instruction just finished has left to do; `traps` are further DR6 bits. */
@@ -338,8 +337,7 @@ static uint64_t instruction_breakpoints(const struct cpu *cpu)
 static uint64_t port_breakpoints(const struct cpu *cpu, const struct insn *insn)
 {
     uint64_t hits = 0;
-    if (!(cpu->s.cr4 & CR4_DE) || (insn->handler != op_in && insn->handler != op_out &&
-                                      insn->handler != op_ins && insn->handler != op_outs))
+    if (!(cpu->s.cr4 & CR4_DE) || !insn_has_trait(insn, TRAIT_PORT))
         return 0;
     bool immediate = insn->opcode >= 0xe4 && insn->opcode < 0xe8;
     uint64_t port = immediate ? insn->immediate : cpu->s.gpr[RDX] & 0xffff;
@@ -353,11 +351,11 @@ static uint64_t port_breakpoints(const struct cpu *cpu, const struct insn *insn)
     return hits;
 }
 
-/* Software interrupts clear TF on their way and are not trapped; an INTO that does nothing is. */
-static bool is_software_interrupt(const struct insn *insn)
+/* Has TF of before the instruction no trap at its end? An INTO that does nothing has one. */
+static bool loses_trap(const struct cpu *cpu, const struct insn *insn, bool jumped)
 {
-    return insn->handler == op_int || insn->handler == op_int3 || insn->handler == op_into ||
-           insn->handler == op_int1;
+    return (jumped && insn_has_trait(insn, TRAIT_INTERRUPT)) || cpu->s.mov_ss_shadow ||
+           (insn_has_trait(insn, TRAIT_LOADS_TF) && !(cpu->s.rflags & FLAG_TF));
 }
 
 void cpu_step(struct cpu *cpu)
@@ -394,8 +392,7 @@ void cpu_step(struct cpu *cpu)
         cpu->s.rip += insn.length;
     cpu->jumped = false;
     settle(cpu);
-    if ((jumped && is_software_interrupt(&insn)) || cpu->s.mov_ss_shadow ||
-        ((insn.handler == op_syscall || insn.handler == op_sysret) && !(cpu->s.rflags & FLAG_TF)))
+    if (loses_trap(cpu, &insn, jumped))
         trap = false;
     hits |= release_debug(cpu, &insn);
     finish_instruction(cpu, hits | (trap ? DR6_SINGLE_STEP : 0));

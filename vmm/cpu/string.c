@@ -141,13 +141,21 @@ static void fill_elements(uint8_t *to, uint64_t value, uint64_t bytes, unsigned 
         memcpy(to + i, &value, size);
 }
 
+/* What is repeated: MOVS, STOS, LODS, or CMPS and SCAS. */
+enum repeated { MOVES, FILLS, LOADS, COMPARES };
+
+static bool writes_memory(enum repeated what)
+{
+    return what == MOVES || what == FILLS;
+}
+
 /*
  * Up to `limit` iterations of a forward MOVS or STOS inside one page of source and destination,
  * at once. Returns how many; 0 when the long way has to be gone.
  */
-static uint64_t bulk(struct cpu *cpu, const struct insn *insn, uint64_t limit)
+static uint64_t bulk(struct cpu *cpu, const struct insn *insn, enum repeated what, uint64_t limit)
 {
-    bool moves = insn->handler == op_movs;
+    bool moves = what == MOVES;
     unsigned size = insn->operand_size;
 
     if (cpu->s.rflags & FLAG_DF || !plain_addresses(cpu, insn, SEG_ES) ||
@@ -203,20 +211,20 @@ bool repeat_stands_at(const struct cpu *cpu, uint64_t rip, uint64_t retired)
  * begins, which clears their upper halves even where no iteration is completed: RCX, and those of
  * MOVS and STOS.
  */
-static void narrow_registers(struct cpu *cpu, const struct insn *insn)
+static void narrow_registers(struct cpu *cpu, const struct insn *insn, enum repeated what)
 {
     if (!cpu_is_intel(cpu) || insn->address_size != 4 || !cpu->code64)
         return;
     cpu->s.gpr[RCX] = (uint32_t)cpu->s.gpr[RCX];
-    if (insn->handler != op_movs && insn->handler != op_stos)
+    if (!writes_memory(what))
         return;
     cpu->s.gpr[RDI] = (uint32_t)cpu->s.gpr[RDI];
-    if (insn->handler == op_movs)
+    if (what == MOVES)
         cpu->s.gpr[RSI] = (uint32_t)cpu->s.gpr[RSI];
 }
 
 /* The first iteration of a call was charged with the block; further ones are charged here. */
-static void repeat(struct cpu *cpu, const struct insn *insn, insn_handler once, bool compares)
+static void repeat(struct cpu *cpu, const struct insn *insn, insn_handler once, enum repeated what)
 {
     unsigned size = insn->address_size;
     uint64_t count = index_register(cpu, insn, RCX);
@@ -229,14 +237,14 @@ static void repeat(struct cpu *cpu, const struct insn *insn, insn_handler once, 
     const bool shows_last = !cpu_is_intel(cpu);
     const uint16_t before =
         shows_last && repeat_stands_at(cpu, cpu->s.rip, retired) ? cpu->repeat_flags : cpu->flags;
-    narrow_registers(cpu, insn);
+    narrow_registers(cpu, insn, what);
     while (count) {
         uint64_t done = 0;
-        if (insn->handler == op_movs || insn->handler == op_stos) {
+        if (writes_memory(what)) {
             uint64_t room = (uint64_t)cpu->countdown + 1;
             if (stop < room)
                 room = stop;
-            done = bulk(cpu, insn, count < room ? count : room);
+            done = bulk(cpu, insn, what, count < room ? count : room);
         }
         if (!done) {
             once(cpu, insn);
@@ -248,9 +256,9 @@ static void repeat(struct cpu *cpu, const struct insn *insn, insn_handler once, 
         gpr_write(cpu, RCX, size, count);
         if (!count)
             return;
-        if (compares && !(cpu->flags & FLAG_ZF << 8) != !(insn->flags & INSN_REP))
+        if (what == COMPARES && !(cpu->flags & FLAG_ZF << 8) != !(insn->flags & INSN_REP))
             return;
-        if (compares) {
+        if (what == COMPARES) {
             cpu->repeat_rip = cpu->s.rip;
             cpu->repeat_retired = ++retired;
             cpu->repeat_flags = shows_last ? before : cpu->flags;
@@ -268,25 +276,25 @@ static void repeat(struct cpu *cpu, const struct insn *insn, insn_handler once, 
 
 void op_movs(struct cpu *cpu, const struct insn *insn)
 {
-    repeat(cpu, insn, movs_once, false);
+    repeat(cpu, insn, movs_once, MOVES);
 }
 
 void op_cmps(struct cpu *cpu, const struct insn *insn)
 {
-    repeat(cpu, insn, cmps_once, true);
+    repeat(cpu, insn, cmps_once, COMPARES);
 }
 
 void op_stos(struct cpu *cpu, const struct insn *insn)
 {
-    repeat(cpu, insn, stos_once, false);
+    repeat(cpu, insn, stos_once, FILLS);
 }
 
 void op_lods(struct cpu *cpu, const struct insn *insn)
 {
-    repeat(cpu, insn, lods_once, false);
+    repeat(cpu, insn, lods_once, LOADS);
 }
 
 void op_scas(struct cpu *cpu, const struct insn *insn)
 {
-    repeat(cpu, insn, scas_once, true);
+    repeat(cpu, insn, scas_once, COMPARES);
 }

@@ -381,8 +381,16 @@ static void software_interrupt(
         .rflags = cpu_get_rflags(cpu),
     };
     interrupt_enter(cpu, &interrupt);
-    if (cpu->watching_exceptions && insn->handler != op_int)
-        watch_exception(cpu, vector, interrupt.return_rip, 0);
+}
+
+/* INT1, INT3 and INTO are exceptions to who watches for those; INT with a number is none. */
+static void software_exception(
+    struct cpu *cpu, const struct insn *insn, uint8_t vector, enum interrupt_source source)
+{
+    uint64_t return_rip = next_rip(cpu, insn);
+    software_interrupt(cpu, insn, vector, source);
+    if (cpu->watching_exceptions)
+        watch_exception(cpu, vector, return_rip, 0);
 }
 
 void op_int(struct cpu *cpu, const struct insn *insn)
@@ -393,16 +401,16 @@ void op_int(struct cpu *cpu, const struct insn *insn)
 
 void op_int1(struct cpu *cpu, const struct insn *insn)
 {
-    software_interrupt(cpu, insn, VECTOR_DB, INTERRUPT_PRIVILEGED);
+    software_exception(cpu, insn, VECTOR_DB, INTERRUPT_PRIVILEGED);
 }
 
 void op_int3(struct cpu *cpu, const struct insn *insn)
 {
-    software_interrupt(cpu, insn, VECTOR_BP, INTERRUPT_SOFTWARE);
+    software_exception(cpu, insn, VECTOR_BP, INTERRUPT_SOFTWARE);
 }
 
 void op_into(struct cpu *cpu, const struct insn *insn)
 {
     if (cpu_get_arithmetic(cpu) & FLAG_OF)
-        software_interrupt(cpu, insn, VECTOR_OF, INTERRUPT_SOFTWARE);
+        software_exception(cpu, insn, VECTOR_OF, INTERRUPT_SOFTWARE);
 }

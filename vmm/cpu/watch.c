@@ -1,5 +1,6 @@
 /* Data breakpoints: the engine's watchpoints and the guest's debug registers. */
 #include "vmm/cpu/cpu.h"
+#include "vmm/cpu/decode_table.h"
 
 static bool overlap(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size)
 {
@@ -89,8 +90,7 @@ void watch_access(struct cpu *cpu, uint64_t linear, uint64_t gpa, unsigned size,
 
 static bool is_atomic(const struct insn *insn)
 {
-    bool exchanges = insn->map == MAP_PRIMARY && (insn->opcode == 0x86 || insn->opcode == 0x87) &&
-                     (insn->flags & INSN_MEMORY);
+    bool exchanges = insn_has_trait(insn, TRAIT_EXCHANGE) && (insn->flags & INSN_MEMORY);
     return exchanges || (insn->flags & INSN_LOCK);
 }
 

@@ -5,9 +5,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "vmm/cpu/decode_table.h"
 #include "vmm/cpu/execute.h"
 #include "vmm/cpu/flags.h"
-#include "vmm/cpu/integer.h"
 
 enum { ROOM_PER_OP = 384, ROOM_PER_BLOCK = 512 }; /* bytes of host code at most */
 #define CODE_SIZE EMIT_WRITABLE
@@ -305,7 +305,7 @@ const struct translation_form *native_form(const struct insn *insn)
 
 static bool escapes(const struct translation_form *form, const struct insn *insn)
 {
-    bool memory = insn->flags & INSN_MEMORY && insn->handler != op_lea && insn->handler != op_nop;
+    bool memory = insn->flags & INSN_MEMORY && !insn_has_trait(insn, TRAIT_NO_ACCESS);
     return !form || form->escapes || memory;
 }
 
