@@ -4,6 +4,7 @@
 
 #include "devices/acpi_pm.h"
 #include "devices/apic.h"
+#include "devices/hpet.h"
 #include "devices/ioapic.h"
 #include "devices/pci.h"
 #include "vmm/boot/aml.h"
@@ -141,6 +142,16 @@ static void put_pci(struct buffer *out)
     aml_end(out, start);
 }
 
+static void put_hpet_device(struct buffer *out)
+{
+    size_t start = begin_device(out, "HPET", "PNP0103");
+    aml_name(out, "_CRS");
+    size_t resources = aml_begin_resources(out);
+    aml_memory(out, (uint32_t)HPET_BASE, HPET_SIZE);
+    aml_end_resources(out, resources);
+    aml_end(out, start);
+}
+
 static uint64_t put_dsdt(
     struct builder *builder, struct buffer *out, const struct acpi_options *options)
 {
@@ -157,6 +168,8 @@ static uint64_t put_dsdt(
         put_pci(out);
     for (unsigned i = 0; i < sizeof legacy_devices / sizeof legacy_devices[0]; i++)
         put_legacy_device(out, &legacy_devices[i]);
+    if (options->has_hpet)
+        put_hpet_device(out);
     aml_end(out, start);
     return end_table(builder, out);
 }
@@ -173,15 +186,20 @@ static uint64_t put_facs(struct builder *builder)
     return place(builder, &facs, sizeof facs, 64);
 }
 
-/* A generic address structure in port space. */
-static void put_port_address(struct buffer *out, uint16_t port, uint8_t bits)
+/* A generic address structure. */
+static void put_address(struct buffer *out, uint8_t space, uint64_t address, uint8_t bits)
 {
-    enum { SPACE_PORTS = 1 };
-    buffer_put_u8(out, SPACE_PORTS);
+    buffer_put_u8(out, space);
     buffer_put_u8(out, bits);
     buffer_put_u8(out, 0);
     buffer_put_u8(out, 0);
-    buffer_put_u64(out, port);
+    buffer_put_u64(out, address);
+}
+
+static void put_port_address(struct buffer *out, uint16_t port, uint8_t bits)
+{
+    enum { SPACE_PORTS = 1 };
+    put_address(out, SPACE_PORTS, port, bits);
 }
 
 static void put_zeroes(struct buffer *out, size_t size)
@@ -297,6 +315,34 @@ static uint64_t put_madt(
     return end_table(builder, out);
 }
 
+/* IA-PC HPET Specification 1.0a, 3.2.4. */
+static uint64_t put_hpet(struct builder *builder, struct buffer *out)
+{
+    enum { SPACE_MEMORY = 0, SHORTEST_PERIOD = 100, PROTECTS_4K = 1 };
+    begin_table(out, "HPET", 1);
+    buffer_put_u32(out, HPET_CAPABILITIES);
+    put_address(out, SPACE_MEMORY, HPET_BASE, 64);
+    buffer_put_u8(out, 0);
+    buffer_put_u16(out, SHORTEST_PERIOD);
+    buffer_put_u8(out, PROTECTS_4K);
+    return end_table(builder, out);
+}
+
+/* RSDT or XSDT: a list of tables, in entries of 32 or 64 bits. */
+static uint64_t put_list(struct builder *builder, struct buffer *out, const char *signature,
+    const uint64_t *tables, unsigned count)
+{
+    const bool is_wide = signature[0] == 'X';
+    begin_table(out, signature, 1);
+    for (unsigned i = 0; i < count; i++) {
+        if (is_wide)
+            buffer_put_u64(out, tables[i]);
+        else
+            buffer_put_u32(out, (uint32_t)tables[i]);
+    }
+    return end_table(builder, out);
+}
+
 static void write_rsdp(struct builder *builder, uint64_t rsdt, uint64_t xsdt)
 {
     enum { RSDP_1_SIZE = 20 };
@@ -326,16 +372,14 @@ int acpi_write_tables(
     struct buffer out = {0};
     uint64_t facs = put_facs(&builder);
     uint64_t dsdt = put_dsdt(&builder, &out, options);
-    uint64_t fadt = put_fadt(&builder, &out, facs, dsdt);
-    uint64_t madt = put_madt(&builder, &out, options);
-    begin_table(&out, "RSDT", 1);
-    buffer_put_u32(&out, (uint32_t)fadt);
-    buffer_put_u32(&out, (uint32_t)madt);
-    uint64_t rsdt = end_table(&builder, &out);
-    begin_table(&out, "XSDT", 1);
-    buffer_put_u64(&out, fadt);
-    buffer_put_u64(&out, madt);
-    uint64_t xsdt = end_table(&builder, &out);
+    uint64_t tables[3];
+    unsigned count = 0;
+    tables[count++] = put_fadt(&builder, &out, facs, dsdt);
+    tables[count++] = put_madt(&builder, &out, options);
+    if (options->has_hpet)
+        tables[count++] = put_hpet(&builder, &out);
+    uint64_t rsdt = put_list(&builder, &out, "RSDT", tables, count);
+    uint64_t xsdt = put_list(&builder, &out, "XSDT", tables, count);
     write_rsdp(&builder, rsdt, xsdt);
     buffer_free(&out);
     if (builder.failed)

@@ -1,7 +1,7 @@
 /*
  * The ACPI tables that describe the machine to an operating system (ACPI Specification 6.4): RSDP,
- * XSDT, RSDT, FADT, FACS, MADT and a DSDT with the sleep state S5, the legacy devices and, where
- * there is one, the PCI host bridge with its interrupt routing.
+ * XSDT, RSDT, FADT, FACS, MADT, HPET and a DSDT with the sleep state S5, the legacy devices and,
+ * where there is one, the PCI host bridge with its interrupt routing.
  *
  * They lie in the firmware space at ACPI_RSDP, where a search for the RSDP finds them too.
  */
@@ -22,6 +22,7 @@ enum {
 
 struct acpi_options {
     bool has_pci;
+    bool has_hpet;
     unsigned cpus; /* processors, with the APIC IDs from 0 on */
 };
 

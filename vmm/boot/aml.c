@@ -17,6 +17,7 @@ enum {
     TAG_IRQ = 0x22,
     TAG_IO = 0x47,
     TAG_END = 0x79,
+    TAG_MEMORY = 0x86,
     TAG_DWORD_RANGE = 0x87,
     TAG_WORD_RANGE = 0x88,
     RANGE_MEMORY = 0,
@@ -177,6 +178,16 @@ void aml_io_window(struct buffer *out, uint16_t first, uint16_t last)
 {
     begin_range(out, TAG_WORD_RANGE, RANGE_IO, 3); /* the entire range */
     put_words(out, first, last);
+}
+
+void aml_memory(struct buffer *out, uint32_t base, uint32_t size)
+{
+    enum { LENGTH = 9 };
+    buffer_put_u8(out, TAG_MEMORY);
+    buffer_put_u16(out, LENGTH);
+    buffer_put_u8(out, 1);
+    buffer_put_u32(out, base);
+    buffer_put_u32(out, size);
 }
 
 void aml_memory_window(struct buffer *out, uint32_t first, uint32_t last)

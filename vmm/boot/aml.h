@@ -25,6 +25,7 @@ void aml_io(struct buffer *out, uint16_t base, uint8_t size);
 void aml_irq(struct buffer *out, unsigned irq); /* edge, active high, exclusive */
 void aml_bus_range(struct buffer *out, uint16_t first, uint16_t last);
 void aml_io_window(struct buffer *out, uint16_t first, uint16_t last);
+void aml_memory(struct buffer *out, uint32_t base, uint32_t size); /* read and write */
 void aml_memory_window(struct buffer *out, uint32_t first, uint32_t last);
 
 #endif

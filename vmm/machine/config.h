@@ -45,7 +45,8 @@
  *      a BIOS's data area, map and tables, fw_cfg; Multiboot before the ELF64 entry, with the
  *      kernel's name in the command line;
  *      beside KVM reads of the time stamp counter are events
- *   5  machines of version 4 are still built
+ *   5  machines of version 4 are still built;
+ *      a high precision event timer, with its ACPI table
  */
 enum { MACHINE_VERSION = 5, MACHINE_VERSION_OLDEST = 4, MACHINE_VERSION_UNSAID = 1 };
 
@@ -88,6 +89,12 @@ enum { CONFIG_TURN_LEAST = 1000, CONFIG_TURN_MOST = 100000, CONFIG_TURN_LIMIT = 
 
 /* 128 MiB, no kernel, real pace, no limit; start_time is left 0. */
 void config_defaults(struct machine_config *config);
+
+/* What machines of a version have. */
+static inline bool config_has_hpet(const struct machine_config *config)
+{
+    return config->version >= 5;
+}
 
 /*
  * "key=value" lines, as kept in the trace header. Parsing refuses unknown keys (a trace of a newer

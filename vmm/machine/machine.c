@@ -144,7 +144,8 @@ static int write_firmware(struct machine *machine, struct error *error)
     const bool has_pci = machine->pci != NULL;
     const unsigned cpus = machine->config->cpus;
     const struct bios_options bios = {.time = machine->config->start_time};
-    const struct acpi_options acpi = {.has_pci = has_pci, .cpus = cpus};
+    const struct acpi_options acpi = {
+        .has_pci = has_pci, .has_hpet = config_has_hpet(machine->config), .cpus = cpus};
     const struct mptable_options mptable = {.has_pci = has_pci, .cpus = cpus};
     set_up_pics(machine);
     bios_write(&machine->memory, &bios);

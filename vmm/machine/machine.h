@@ -27,6 +27,7 @@ struct uart_line;
 struct pic;
 struct apic;
 struct apic_bus;
+struct hpet;
 struct ioapic;
 struct panic_watch;
 struct nic;
@@ -146,6 +147,7 @@ struct machine {
     struct apic_bus *apic_bus;
     struct apic *apic; /* of the vCPU that runs */
     struct ioapic *ioapic;
+    struct hpet *hpet; /* NULL: machines of older versions */
     struct pit *pit;
     struct rtc *rtc;
     struct uart *uart;

@@ -10,6 +10,7 @@
 #include "devices/debug_console.h"
 #include "devices/debug_exit.h"
 #include "devices/fw_cfg.h"
+#include "devices/hpet.h"
 #include "devices/i8042.h"
 #include "devices/pci.h"
 #include "devices/ioapic.h"
@@ -159,6 +160,34 @@ static int create_ioapic(const struct plan *plan)
     return ioapic_attach(machine->ioapic, &machine->mmio, plan->error);
 }
 
+static int create_hpet(const struct plan *plan)
+{
+    struct machine *machine = plan->machine;
+    if (!config_has_hpet(plan->options->config))
+        return 0;
+    const struct hpet_config config = {
+        .clock = &machine->clock,
+        .route = {.set = ioapic_set_line, .controller = machine->ioapic},
+        .legacy = {isa_line(machine, IRQ_PIT), isa_line(machine, IRQ_RTC)},
+    };
+    machine->hpet = hpet_create(&config, plan->error);
+    if (!machine->hpet)
+        return -1;
+    add_device(machine, hpet_device(machine->hpet));
+    return hpet_attach(machine->hpet, &machine->mmio, plan->error);
+}
+
+/* The HPET may take the place of the PIT and the RTC. */
+static struct irq_line pit_line(struct machine *machine)
+{
+    return machine->hpet ? hpet_legacy_line(machine->hpet, 0) : isa_line(machine, IRQ_PIT);
+}
+
+static struct irq_line rtc_line(struct machine *machine)
+{
+    return machine->hpet ? hpet_legacy_line(machine->hpet, 1) : isa_line(machine, IRQ_RTC);
+}
+
 static int create_acpi_pm(const struct plan *plan)
 {
     struct machine *machine = plan->machine;
@@ -192,7 +221,7 @@ static int create_panic_watch(const struct plan *plan)
 static int create_pit(const struct plan *plan)
 {
     struct machine *machine = plan->machine;
-    const struct pit_config config = {.clock = &machine->clock, .irq = isa_line(machine, IRQ_PIT)};
+    const struct pit_config config = {.clock = &machine->clock, .irq = pit_line(machine)};
     machine->pit = pit_create(&config, plan->error);
     if (!machine->pit)
         return -1;
@@ -205,7 +234,7 @@ static int create_rtc(const struct plan *plan)
     struct machine *machine = plan->machine;
     const struct rtc_config config = {
         .clock = &machine->clock,
-        .irq = isa_line(machine, IRQ_RTC),
+        .irq = rtc_line(machine),
         .start_seconds = plan->options->config->start_time,
         .memory_below_4g = machine->memory.region[0].size,
         .memory_above_4g = machine->memory.region[1].size,
@@ -445,6 +474,7 @@ static const struct row table[] = {
     {.create = create_pic},
     {.create = create_apics},
     {.create = create_ioapic},
+    {.create = create_hpet},
     {.create = create_acpi_pm},
     {.create = create_panic_watch},
     {.create = create_pit},

@@ -226,6 +226,35 @@ static void tables_are_found_from_the_rsdp(void **state)
     assert_memory_equal(memory_at(&f->memory, dsdt + 36, sizeof s5), s5, sizeof s5);
 }
 
+static void the_hpet_has_a_table_and_a_device(void **state)
+{
+    struct fixture *f = *state;
+    const struct acpi_options options = {.has_hpet = true};
+    assert_int_equal(acpi_write_tables(&f->memory, &options, &f->error), 0);
+    uint64_t rsdt = word(f, 0xf0000 + 16, 4), xsdt = word(f, 0xf0000 + 24, 8);
+    assert_int_equal(word(f, rsdt + 4, 4), 36 + 3 * 4);
+    assert_int_equal(word(f, xsdt + 4, 4), 36 + 3 * 8);
+    uint64_t hpet = word(f, xsdt + 36 + 16, 8);
+    assert_true(hpet == word(f, rsdt + 36 + 8, 4));
+    assert_memory_equal(memory_at(&f->memory, hpet, 4), "HPET", 4);
+    assert_int_equal(word(f, hpet + 4, 4), 56);
+    assert_int_equal(sum(f, hpet, 56), 0);
+    assert_int_equal(word(f, hpet + 36, 4), 0x1022a201); /* as its capabilities say */
+    assert_int_equal(word(f, hpet + 40, 1), 0);          /* in memory */
+    assert_int_equal(word(f, hpet + 41, 1), 64);
+    assert_int_equal(word(f, hpet + 44, 8), 0xfed00000);
+    assert_int_equal(word(f, hpet + 52, 1), 0);   /* its number */
+    assert_int_equal(word(f, hpet + 53, 2), 100); /* ticks of the shortest period */
+    uint64_t dsdt = word(f, word(f, xsdt + 36, 8) + 140, 8), size = word(f, dsdt + 4, 4);
+    assert_int_equal(sum(f, dsdt, size), 0);
+    /* _HID PNP0103, Memory32Fixed (ReadWrite, 0xfed00000, 0x400) */
+    static const uint8_t id[] = {0x0c, 0x41, 0xd0, 0x01, 0x03};
+    static const uint8_t range[] = {0x86, 9, 0, 1, 0, 0, 0xd0, 0xfe, 0, 4, 0, 0};
+    const uint8_t *bytes = memory_at(&f->memory, dsdt, size);
+    assert_non_null(memmem(bytes, size, id, sizeof id));
+    assert_non_null(memmem(bytes, size, range, sizeof range));
+}
+
 static unsigned panics;
 static size_t passed_on, typed;
 
@@ -289,6 +318,7 @@ int main(void)
             a_kernel_without_the_64_bit_entry_starts_in_protected_mode, setup, teardown),
         cmocka_unit_test_setup_teardown(what_cannot_boot_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(tables_are_found_from_the_rsdp, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_hpet_has_a_table_and_a_device, setup, teardown),
         cmocka_unit_test(a_panic_is_noticed_when_it_is_complete),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
