@@ -17,6 +17,7 @@ enum {
     STATUS_DIVERGED = 3,
     STATUS_DAMAGED = 4, /* the trace is damaged */
     STATUS_VERSION = 5, /* the trace is of another version of the machine */
+    STATUS_HOST = 125,  /* STATUS_ERROR of what runs a guest, which may itself give 1 */
 };
 
 int cli_debug(int argc, char **argv);

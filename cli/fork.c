@@ -66,12 +66,15 @@ static int finish(struct cli_machine *setup, struct fork *fork, const struct req
     if (run < 0 || stop == STOP_SHUTDOWN)
         cli_describe_failure(machine);
     bool full = fork_is_full(fork);
-    int status = run < 0 ? STATUS_ERROR : full ? STATUS_OK : cli_machine_status(setup);
+    struct outcome outcome = cli_machine_outcome(setup, signal_number, full);
+    int status = run < 0 ? STATUS_HOST : cli_machine_status(setup, outcome);
+    const char *text = run < 0 ? failure->text : cli_machine_outcome_text(setup, outcome);
+    int written = fork_finish(fork, outcome, text, &error);
     setup->machine = NULL;
-    if (fork_finish(fork, signal_number, run < 0 ? failure : NULL, &error) < 0)
-        return cli_fail(STATUS_ERROR, &error);
+    if (written < 0)
+        return cli_fail(STATUS_HOST, &error);
     if (run < 0)
-        return cli_fail(STATUS_ERROR, failure);
+        return cli_fail(STATUS_HOST, failure);
     fprintf(stderr, "hindsight: %s: %" PRIu64 " events, %.3f s of virtual time: %s\n",
         request->output, event, (double)time / 1e9,
         full ? "as large as --max-size allows" : stop_reason_name(stop));
@@ -95,12 +98,18 @@ static int go(
         live_attach(setup->live, setup->machine, &error) < 0) {
         setup->machine = NULL;
         fork_abandon(fork);
-        return cli_fail(damaged ? STATUS_DAMAGED : STATUS_ERROR, &error);
+        return cli_fail(damaged ? STATUS_DAMAGED : STATUS_HOST, &error);
     }
     gate->open = true;
     fprintf(stderr, "hindsight: live from event %" PRIu64 "\n", setup->machine->position.event);
     int run = cli_machine_run(setup, &signal_number, &error);
     return finish(setup, fork, request, run, signal_number, &error);
+}
+
+static int fail_open(const struct request *request, bool damaged, const struct error *error)
+{
+    int status = cli_fail_open(request->trace, request->any_version, damaged, error);
+    return status == STATUS_ERROR ? STATUS_HOST : status;
 }
 
 static int run_fork(struct cli_machine *setup, const struct request *request)
@@ -117,7 +126,7 @@ static int run_fork(struct cli_machine *setup, const struct request *request)
     if (!setup->pace_given)
         setup->config.pace = isatty(STDIN_FILENO) ? PACE_REAL : PACE_FAST;
     if (cli_machine_open(setup, &error) < 0)
-        return cli_fail(STATUS_ERROR, &error);
+        return cli_fail(STATUS_HOST, &error);
     struct gate gate = {.sink = cli_machine_console(setup), .open = request->show};
     const struct fork_options options = {
         .trace = request->trace,
@@ -133,7 +142,7 @@ static int run_fork(struct cli_machine *setup, const struct request *request)
     };
     struct fork *fork = fork_open(&options, &damaged, &error);
     if (!fork)
-        return cli_fail_open(request->trace, request->any_version, damaged, &error);
+        return fail_open(request, damaged, &error);
     return go(setup, fork, request, &gate);
 }
 
@@ -142,6 +151,7 @@ int cli_fork(int argc, char **argv)
     static const struct option options[] = {
         {"at", required_argument, NULL, OPTION_AT},
         {"serial", required_argument, NULL, CLI_SERIAL},
+        CLI_REPORT_OPTIONS,
         {"pace", required_argument, NULL, CLI_PACE},
         {"no-checks", no_argument, NULL, OPTION_NO_CHECKS},
         {"show", no_argument, NULL, OPTION_SHOW},
@@ -155,7 +165,8 @@ int cli_fork(int argc, char **argv)
     struct error error;
     if (cli_wants_help(argc, argv))
         return cli_help(help);
-    cli_machine_init(&setup);
+    if (cli_machine_init(&setup, &error) < 0)
+        return cli_fail(STATUS_HOST, &error);
     int option, status = STATUS_OK;
     while (status == STATUS_OK && (option = getopt_long(argc, argv, "o:", options, NULL)) != -1) {
         if (option == 'o')

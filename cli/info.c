@@ -9,9 +9,16 @@
 #include "traces/trace.h"
 #include "vmm/machine/event.h"
 #include "vmm/machine/inputs.h"
+#include "vmm/machine/outcome.h"
 
 static const char help[] = "Usage: hindsight info TRACE.hst [--json]\n"
                            "The machine, how the recording ended, sizes, and counts by kind.\n";
+
+static struct outcome outcome_of_end(const struct trace_end *end)
+{
+    return outcome_from_status(end->guest_status,
+        end->reason == TRACE_END_DEBUG_EXIT && end->guest_status == (end->status & 0xff));
+}
 
 static void text_end(const struct trace_info *info, struct buffer *out)
 {
@@ -25,6 +32,9 @@ static void text_end(const struct trace_info *info, struct buffer *out)
     if (end->reason == TRACE_END_SIGNAL || end->reason == TRACE_END_DEBUG_EXIT)
         buffer_printf(out, " %" PRId32, end->status);
     buffer_printf(out, "%s%s\n", end->text[0] ? ": " : "", end->text);
+    struct outcome outcome = outcome_of_end(end);
+    buffer_printf(out, "outcome     %s, exit status %d\n", outcome_name(outcome.kind),
+        outcome_exit_status(outcome));
     buffer_printf(out, "time        %.6f s of virtual time\n", (double)end->virtual_time / 1e9);
 }
 
@@ -122,10 +132,13 @@ static void print_json(const struct trace_reader *reader, const struct trace_inf
         info->end_event ? info->end_event - 1 : 0, info->file_size, info->chunks);
     if (info->complete) {
         const struct trace_end *end = &info->end;
+        struct outcome outcome = outcome_of_end(end);
         buffer_printf(out, ", \"end\": {\"reason\": ");
         json_string(out, trace_end_reason_name(end->reason));
         buffer_printf(out,
-            ", \"status\": %" PRId32 ", \"virtual_ns\": %" PRIu64 ", \"text\": ", end->status,
+            ", \"outcome\": \"%s\", \"exit_status\": %d, \"status\": %" PRId32
+            ", \"virtual_ns\": %" PRIu64 ", \"text\": ",
+            outcome_name(outcome.kind), outcome_exit_status(outcome), end->status,
             end->virtual_time);
         json_string(out, end->text);
         buffer_printf(out, "}");

@@ -56,16 +56,21 @@ const char cli_machine_help[] =
     "                         missing fence shows; slower\n"
     "  --seed N               seed for what the machine chooses at random\n"
     "  --no-reboot            a reset ends the run instead of starting the guest again\n"
-    "  --panic-exit on|off    a Linux kernel panic on the serial port ends the run with status 1\n"
-    "                         (on by default)\n"
+    "  --panic-exit on|off    a Linux kernel panic on the serial port ends the run with status\n"
+    "                         100 (on by default)\n"
+    "  --hang TIME            a serial console silent for this much virtual time ends it with 104\n"
+    "  --fail-on REGEX        a line on the console that is a failure, status 102; repeatable,\n"
+    "                         beside Linux's oopses, BUGs and lockups, which --no-fail-on drops\n"
+    "  --fail-fast            such a line ends the run\n"
     "  --boot auto|elf64|pvh|multiboot|multiboot2|linux   which entry of the kernel to use\n";
 
-void cli_machine_init(struct cli_machine *setup)
+int cli_machine_init(struct cli_machine *setup, struct error *error)
 {
     *setup = (struct cli_machine){.engine = "auto", .serial = "stdio"};
     config_defaults(&setup->config);
     setup->config.memory_count = 0;
     setup->config.start_time = (int64_t)time(NULL);
+    return console_watch_init(&setup->watch, error);
 }
 
 static int parse_integer(const char *name, const char *text, uint64_t *value, struct error *error)
@@ -152,6 +157,15 @@ static int set_engine(struct cli_machine *setup, const char *value, struct error
     if (strcmp(value, "auto") && strcmp(value, "kvm") && strcmp(value, "soft"))
         return error_set(error, "--engine %s: auto, kvm or soft", value);
     return 0;
+}
+
+static int set_hang(struct cli_machine *setup, const char *value, struct error *error)
+{
+    if (parse_time(value, &setup->config.hang, error) < 0) {
+        error_prefix(error, "--hang");
+        return -1;
+    }
+    return setup->config.hang ? 0 : error_set(error, "--hang 0: a time is needed");
 }
 
 static int set_cpu_rules(struct cli_machine *setup, const char *value, struct error *error)
@@ -266,6 +280,20 @@ int cli_machine_option(
         setup->config.panic_exit = strcmp(value, "on") == 0;
         if (!setup->config.panic_exit && strcmp(value, "off") != 0)
             result = error_set(error, "--panic-exit %s: on or off", value);
+        break;
+    case CLI_HANG:
+        result = set_hang(setup, value, error);
+        break;
+    case CLI_FAIL_ON:
+        result = console_watch_add(&setup->watch, value, error);
+        if (result < 0)
+            error_prefix(error, "--fail-on");
+        break;
+    case CLI_NO_FAIL_ON:
+        console_watch_clear(&setup->watch);
+        break;
+    case CLI_FAIL_FAST:
+        setup->fail_fast = true;
         break;
     case CLI_CPUS:
         result = parse_cpus(value, &setup->config, error);
@@ -441,6 +469,11 @@ static void console_put(void *context, const uint8_t *bytes, size_t count)
 {
     struct cli_machine *setup = context;
     serial_write(setup->console, bytes, count);
+    if (console_watch_put(&setup->watch, bytes, count) && setup->machine) {
+        setup->report_event = setup->machine->position.event;
+        if (setup->fail_fast)
+            machine_request_stop(setup->machine);
+    }
 }
 
 static void line_changed(void *context, const struct uart_line *line)
@@ -593,6 +626,7 @@ int cli_machine_run(struct cli_machine *setup, int *signal_number, struct error 
 
 void cli_machine_close(struct cli_machine *setup)
 {
+    console_watch_clear(&setup->watch);
     live_destroy(setup->live);
     close_console(setup);
     machine_destroy(setup->machine);
@@ -609,26 +643,50 @@ void cli_machine_close(struct cli_machine *setup)
         disk_config_free(&setup->config.disk[i]);
 }
 
-int cli_machine_status(const struct cli_machine *setup)
+struct outcome cli_machine_outcome(const struct cli_machine *setup, int signal, bool full)
+{
+    struct outcome outcome = outcome_of(setup->machine, signal);
+    bool stopped_by_watch = setup->watch.found[0] && setup->fail_fast && signal == 0;
+    if (full)
+        outcome = (struct outcome){.kind = OUTCOME_LIMIT};
+    if (setup->watch.found[0] &&
+        (outcome.kind == OUTCOME_ENDED || outcome.kind == OUTCOME_STATUS || stopped_by_watch))
+        outcome = (struct outcome){.kind = OUTCOME_REPORT};
+    return outcome;
+}
+
+const char *cli_machine_outcome_text(const struct cli_machine *setup, struct outcome outcome)
+{
+    if (outcome.kind == OUTCOME_PANIC)
+        return panic_watch_text(setup->machine->panic);
+    return outcome.kind == OUTCOME_REPORT ? setup->watch.found : NULL;
+}
+
+/* Why CI is red, and where to look. */
+static void tell_event(const char *what, uint64_t event, const char *text)
+{
+    struct error line;
+    error_set(&line, "%s at event %llu%s%s", what, (unsigned long long)event, text ? ": " : "",
+        text ? text : "");
+    cli_fail(STATUS_OK, &line);
+}
+
+int cli_machine_status(const struct cli_machine *setup, struct outcome outcome)
 {
     const struct machine *machine = setup->machine;
-    struct error panic;
-    switch (machine_stopped(machine)) {
-    case STOP_DEBUG_EXIT:
-        return (int)(machine->run.status & 0xff);
-    case STOP_INTERRUPTED:
-        fprintf(stderr, "hindsight: interrupted at event %llu\n",
-            (unsigned long long)machine->position.event);
-        return caught_signal ? 128 + caught_signal : STATUS_OK;
-    case STOP_PANIC:
-        error_set(&panic, "%s at event %llu: %s", stop_reason_name(machine_stopped(machine)),
-            (unsigned long long)machine->position.event, panic_watch_text(machine->panic));
-        return cli_fail(STATUS_ERROR, &panic);
-    case STOP_SHUTDOWN:
-        fprintf(stderr, "hindsight: %s at event %llu\n", stop_reason_name(machine_stopped(machine)),
-            (unsigned long long)machine->position.event);
-        return STATUS_ERROR;
+    const char *text = cli_machine_outcome_text(setup, outcome);
+    switch (outcome.kind) {
+    case OUTCOME_REPORT:
+        tell_event("the console reports a failure", setup->report_event, text);
+        break;
+    case OUTCOME_INTERRUPTED:
+    case OUTCOME_PANIC:
+    case OUTCOME_HANG:
+    case OUTCOME_SHUTDOWN:
+        tell_event(stop_reason_name(machine_stopped(machine)), machine->position.event, text);
+        break;
     default:
-        return STATUS_OK;
+        break;
     }
+    return outcome_exit_status(outcome);
 }

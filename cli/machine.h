@@ -7,9 +7,11 @@
 
 #include <getopt.h>
 
+#include "cli/console_watch.h"
 #include "cli/roles.h"
 #include "vmm/machine/live.h"
 #include "vmm/machine/machine.h"
+#include "vmm/machine/outcome.h"
 #include "vmm/host/serial/serial_backend.h"
 
 struct cli_machine {
@@ -24,6 +26,9 @@ struct cli_machine {
     bool pace_given;
     char *memory_paths[MEMORY_MAX_BACKENDS];
     bool rules_given;
+    struct console_watch watch;
+    bool fail_fast;        /* the run ends where the watch finds something */
+    uint64_t report_event; /* where it was found */
 
     const char *trace_path; /* recording: what is written; else NULL */
     uint64_t max_size;      /* bytes of the trace; 0: no limit */
@@ -35,6 +40,14 @@ struct cli_machine {
     struct live *live;
     struct machine *machine;
 };
+
+/* What in the guest's console is a failure. */
+#define CLI_REPORT_OPTIONS                                 \
+    {"fail-on", required_argument, NULL, CLI_FAIL_ON},     \
+        {"no-fail-on", no_argument, NULL, CLI_NO_FAIL_ON}, \
+    {                                                      \
+        "fail-fast", no_argument, NULL, CLI_FAIL_FAST      \
+    }
 
 /* Long options for getopt_long; values start at 1000. A subcommand appends its own. */
 #define CLI_MACHINE_OPTIONS                                                                       \
@@ -57,6 +70,7 @@ struct cli_machine {
         {"fault", required_argument, NULL, CLI_FAULT}, {"net", required_argument, NULL, CLI_NET}, \
         {"no-reboot", no_argument, NULL, CLI_NO_REBOOT},                                          \
         {"panic-exit", required_argument, NULL, CLI_PANIC_EXIT},                                  \
+        {"hang", required_argument, NULL, CLI_HANG}, CLI_REPORT_OPTIONS,                          \
     {                                                                                             \
         "seed", required_argument, NULL, CLI_SEED                                                 \
     }
@@ -84,11 +98,15 @@ enum {
     CLI_NO_REBOOT,
     CLI_NET,
     CLI_CPU_RULES,
+    CLI_HANG,
+    CLI_FAIL_ON,
+    CLI_NO_FAIL_ON,
+    CLI_FAIL_FAST,
 };
 
 extern const char cli_machine_help[];
 
-void cli_machine_init(struct cli_machine *setup);
+int cli_machine_init(struct cli_machine *setup, struct error *error);
 /* One parsed option; 1: taken, 0: not a machine option, -1: bad value. */
 int cli_machine_option(
     struct cli_machine *setup, int option, const char *value, struct error *error);
@@ -106,8 +124,12 @@ int cli_machine_create(struct cli_machine *setup, struct input_source *source, s
 int cli_machine_run(struct cli_machine *setup, int *signal, struct error *error);
 /* Closes everything and restores the terminal. */
 void cli_machine_close(struct cli_machine *setup);
-/* The process's exit status for how the machine stopped, with a line on standard error where a
- * person wants to know. */
-int cli_machine_status(const struct cli_machine *setup);
+/* What became of the guest: how its machine stopped, or what its console showed before. `full`: it
+ * was stopped for --max-size. */
+struct outcome cli_machine_outcome(const struct cli_machine *setup, int signal, bool full);
+/* In words, for the trace and for a person: a panic's or a report's own line; NULL for others. */
+const char *cli_machine_outcome_text(const struct cli_machine *setup, struct outcome outcome);
+/* The process's exit status for it, with a line on standard error where a person wants to know. */
+int cli_machine_status(const struct cli_machine *setup, struct outcome outcome);
 
 #endif

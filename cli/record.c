@@ -10,7 +10,11 @@
 
 static const char help[] =
     "Usage: hindsight record [MACHINE] -o TRACE.hst [--no-checks] [--max-size SIZE]\n"
-    "Run a guest and record it. The exit status is the guest's own (debug-exit port), else 0.\n\n"
+    "Run a guest and record it. The exit status tells what became of it: the guest's own "
+    "(debug-exit\n"
+    "port), 100 a panic, 102 an oops or other report on the console, 104 a hang, 106 a triple "
+    "fault,\n"
+    "108 a limit, 125 trouble on the host, 128+N signal N, else 0.\n\n"
     "  -o FILE                the trace to write; an existing file is replaced once the guest "
     "runs\n"
     "  --max-size SIZE        stop before the trace is larger than this (500M, 2G)\n"
@@ -22,16 +26,17 @@ static int finish(struct cli_machine *setup, struct recorder *recorder, const ch
     int signal_number, struct error *failure)
 {
     struct error error;
-    const struct error *why = run < 0 ? failure : NULL;
     bool full = recorder_is_full(recorder);
-    int written = recorder_finish(recorder, setup->machine, signal_number, why, &error);
+    struct outcome outcome = cli_machine_outcome(setup, signal_number, full);
+    const char *text = run < 0 ? failure->text : cli_machine_outcome_text(setup, outcome);
+    int written = recorder_finish(recorder, setup->machine, outcome, text, &error);
     if (run < 0 || machine_stopped(setup->machine) == STOP_SHUTDOWN)
         cli_describe_failure(setup->machine);
     if (run < 0)
-        return cli_fail(STATUS_ERROR, failure);
+        return cli_fail(STATUS_HOST, failure);
     if (written < 0)
-        return cli_fail(STATUS_ERROR, &error);
-    int status = full ? STATUS_OK : cli_machine_status(setup);
+        return cli_fail(STATUS_HOST, &error);
+    int status = cli_machine_status(setup, outcome);
     fprintf(stderr, "hindsight: %s: %llu events, %.3f s of virtual time: %s\n", path,
         (unsigned long long)setup->machine->position.event,
         (double)machine_time(setup->machine) / 1e9,
@@ -49,7 +54,7 @@ static int record(struct cli_machine *setup, const char *path, bool include_chec
     if (roles_check(&roles, &error) < 0)
         return cli_fail(STATUS_USAGE, &error);
     if (cli_machine_load(setup, &error) < 0 || cli_machine_open(setup, &error) < 0)
-        return cli_fail(STATUS_ERROR, &error);
+        return cli_fail(STATUS_HOST, &error);
     const struct recorder_options options = {
         .path = path,
         .config = &setup->config,
@@ -64,11 +69,11 @@ static int record(struct cli_machine *setup, const char *path, bool include_chec
     };
     struct recorder *recorder = recorder_create(&options, &error);
     if (!recorder)
-        return cli_fail(STATUS_ERROR, &error);
+        return cli_fail(STATUS_HOST, &error);
     if (cli_machine_create(setup, recorder_source(recorder), &error) < 0 ||
         recorder_attach(recorder, setup->machine, &error) < 0) {
         recorder_abandon(recorder);
-        return cli_fail(STATUS_ERROR, &error);
+        return cli_fail(STATUS_HOST, &error);
     }
     int signal_number;
     int run = cli_machine_run(setup, &signal_number, &error);
@@ -88,7 +93,8 @@ int cli_record(int argc, char **argv)
         cli_help(help);
         return cli_help(cli_machine_help);
     }
-    cli_machine_init(&setup);
+    if (cli_machine_init(&setup, &error) < 0)
+        return cli_fail(STATUS_HOST, &error);
     int option, status = STATUS_OK;
     while (status == STATUS_OK && (option = getopt_long(argc, argv, "o:", options, NULL)) != -1) {
         if (option == 'o') {

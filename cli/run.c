@@ -7,8 +7,8 @@
 #include "base/visible.h"
 
 static const char help[] = "Usage: hindsight run [MACHINE]\n"
-                           "Run a guest live, without a trace. The exit status is the guest's own "
-                           "(debug-exit port), else 0.\n\n";
+                           "Run a guest live, without a trace. The exit status tells what became "
+                           "of it: see hindsight(1).\n\n";
 
 /* Registers and code of a guest that went wrong. */
 void cli_describe_failure(struct machine *machine)
@@ -33,11 +33,13 @@ static int run(struct cli_machine *setup)
         return cli_fail(STATUS_USAGE, &error);
     if (cli_machine_load(setup, &error) < 0 || cli_machine_open(setup, &error) < 0 ||
         cli_machine_create(setup, live_source(setup->live), &error) < 0)
-        return cli_fail(STATUS_ERROR, &error);
+        return cli_fail(STATUS_HOST, &error);
     int status = cli_machine_run(setup, &signal_number, &error);
     if (status < 0 || machine_stopped(setup->machine) == STOP_SHUTDOWN)
         cli_describe_failure(setup->machine);
-    return status < 0 ? cli_fail(STATUS_ERROR, &error) : cli_machine_status(setup);
+    if (status < 0)
+        return cli_fail(STATUS_HOST, &error);
+    return cli_machine_status(setup, cli_machine_outcome(setup, signal_number, false));
 }
 
 int cli_run(int argc, char **argv)
@@ -49,7 +51,8 @@ int cli_run(int argc, char **argv)
         cli_help(help);
         return cli_help(cli_machine_help);
     }
-    cli_machine_init(&setup);
+    if (cli_machine_init(&setup, &error) < 0)
+        return cli_fail(STATUS_HOST, &error);
     int option, status = STATUS_OK;
     while (status == STATUS_OK && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         int taken = option == '?' ? 0 : cli_machine_option(&setup, option, optarg, &error);

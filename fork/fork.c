@@ -184,10 +184,10 @@ bool fork_is_full(const struct fork *fork)
     return recorder_is_full(fork->recorder);
 }
 
-int fork_finish(struct fork *fork, int signal, const struct error *failure, struct error *error)
+int fork_finish(struct fork *fork, struct outcome outcome, const char *text, struct error *error)
 {
     int result =
-        recorder_finish(fork->recorder, replay_machine(fork->replay), signal, failure, error);
+        recorder_finish(fork->recorder, replay_machine(fork->replay), outcome, text, error);
     fork->recorder = NULL;
     fork_abandon(fork);
     return result;

@@ -37,7 +37,7 @@ const struct trace_reader *fork_trace(const struct fork *fork);
 int fork_go_live(struct fork *fork, struct position position, bool *damaged, struct error *error);
 
 /* As recorder_finish; frees everything. */
-int fork_finish(struct fork *fork, int signal, const struct error *failure, struct error *error);
+int fork_finish(struct fork *fork, struct outcome outcome, const char *text, struct error *error);
 /* As recorder_is_full. */
 bool fork_is_full(const struct fork *fork);
 /* Gives up: before it went live, what has the output's name keeps it. NULL is allowed. */

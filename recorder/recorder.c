@@ -383,28 +383,30 @@ static enum trace_end_reason end_reason(enum stop_reason stop)
     }
 }
 
-int recorder_finish(struct recorder *recorder, struct machine *machine, int signal,
-    const struct error *failure, struct error *error)
+int recorder_finish(struct recorder *recorder, struct machine *machine, struct outcome outcome,
+    const char *text, struct error *error)
 {
     struct trace_end end = {
         .reason = end_reason(machine_stopped(machine)),
         .events = machine->position.event + 1,
         .virtual_time = machine_time(machine),
     };
+    end.guest_status = outcome_exit_status(outcome);
+    int signal = outcome.kind == OUTCOME_INTERRUPTED ? outcome.number : 0;
     if (end.reason == TRACE_END_SIGNAL)
         end.status = signal;
     if (end.reason == TRACE_END_DEBUG_EXIT)
-        end.status = end.guest_status = (int32_t)machine->run.status;
+        end.status = (int32_t)machine->run.status;
     if (end.reason == TRACE_END_SIGNAL && signal == 0)
         end.reason = TRACE_END_COMPLETE;
-    const char *text = failure ? failure->text : stop_reason_name(machine_stopped(machine));
-    if (!failure && recorder->full)
-        text = "as large as it may become";
+    if (!text)
+        text = recorder->full ? "as large as it may become"
+                              : stop_reason_name(machine_stopped(machine));
     snprintf(end.text, sizeof end.text, "%s", text);
     /* Only at an event's boundary is the state one that replay comes to as well. */
     uint64_t digest;
-    if (machine->position.at_boundary && !machine->run.pending_more && !failure &&
-        machine_digest(machine, &digest, NULL) == 0) {
+    if (machine->position.at_boundary && !machine->run.pending_more &&
+        outcome.kind != OUTCOME_HOST && machine_digest(machine, &digest, NULL) == 0) {
         memcpy(end.digest, &digest, sizeof digest);
         end.digest_size = sizeof digest;
     }

@@ -11,6 +11,7 @@
 
 #include "traces/trace.h"
 #include "vmm/machine/machine.h"
+#include "vmm/machine/outcome.h"
 
 struct recorder;
 
@@ -36,11 +37,11 @@ struct input_source *recorder_source(struct recorder *recorder);
 int recorder_attach(struct recorder *recorder, struct machine *machine, struct error *error);
 
 /*
- * Writes the end record for how the machine stopped (`failure` is its error when it failed) and
- * closes the file. `signal` is the signal that stopped it, or 0. Frees the recorder in any case.
+ * Writes the end record for how the machine stopped and what became of the guest, with a text for
+ * a person (NULL: why the machine stopped), and closes the file. Frees the recorder in any case.
  */
-int recorder_finish(struct recorder *recorder, struct machine *machine, int signal,
-    const struct error *failure, struct error *error);
+int recorder_finish(struct recorder *recorder, struct machine *machine, struct outcome outcome,
+    const char *text, struct error *error);
 /* A provisional trace may have its name. */
 void recorder_publish(struct recorder *recorder);
 /* The machine was asked to stop because of max_size. */

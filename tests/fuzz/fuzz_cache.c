@@ -74,7 +74,7 @@ static void record_guest(void)
     require(machine_run(machine, POSITION_END, &error) == 0, &error);
     total = machine->engine->retired;
     live_detach(live);
-    require(recorder_finish(recorder, machine, 0, NULL, &error) == 0, &error);
+    require(recorder_finish(recorder, machine, outcome_of(machine, 0), NULL, &error) == 0, &error);
     machine_destroy(machine);
     live_destroy(live);
 }

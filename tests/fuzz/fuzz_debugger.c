@@ -64,7 +64,7 @@ static void record_guest(void)
     require(live_attach(live, machine, &error) == 0, &error);
     require(machine_run(machine, POSITION_END, &error) == 0, &error);
     live_detach(live);
-    require(recorder_finish(recorder, machine, 0, NULL, &error) == 0, &error);
+    require(recorder_finish(recorder, machine, outcome_of(machine, 0), NULL, &error) == 0, &error);
     machine_destroy(machine);
     live_destroy(live);
 }

@@ -105,7 +105,7 @@ static void record_guest(void)
     landing_save(&state, &landing);
     landing_free(&state);
     live_detach(live);
-    require(recorder_finish(recorder, machine, 0, NULL, &error) == 0, &error);
+    require(recorder_finish(recorder, machine, outcome_of(machine, 0), NULL, &error) == 0, &error);
     machine_destroy(machine);
     live_destroy(live);
 }

@@ -5,29 +5,29 @@ engine=$(first_engine)
 record=(record --engine "$engine" --pace fast -o "$work/t.hst")
 
 # Kernels
-refused 1 "$work: a directory" "${record[@]}" --kernel "$work"
+refused 125 "$work: a directory" "${record[@]}" --kernel "$work"
 : >"$work/empty"
-refused 1 'the file is empty' "${record[@]}" --kernel "$work/empty"
-refused 1 'No such file' "${record[@]}" --kernel "$work/none"
+refused 125 'the file is empty' "${record[@]}" --kernel "$work/empty"
+refused 125 'No such file' "${record[@]}" --kernel "$work/none"
 head -c 4096 /dev/zero >"$work/zeroes"
-refused 1 "$work/zeroes" "${record[@]}" --kernel "$work/zeroes"
+refused 125 "$work/zeroes" "${record[@]}" --kernel "$work/zeroes"
 echo 'echo a script' >"$work/script"
-refused 1 "$work/script" "${record[@]}" --kernel "$work/script"
+refused 125 "$work/script" "${record[@]}" --kernel "$work/script"
 for length in 3 20 63 64 100 500 5000; do
     head -c $length "$GUESTS/hello.elf" >"$work/short"
-    refused 1 "$work/short" "${record[@]}" --kernel "$work/short"
+    refused 125 "$work/short" "${record[@]}" --kernel "$work/short"
 done
 # Byte 18 of an ELF file is its machine: 183 is AArch64. Byte 5 is its byte order: 2 is big endian.
 for change in '18 \267 AArch64' '5 \002 endian'; do
     set -- $change
     cp "$GUESTS/hello.elf" "$work/other"
     printf "$2" | dd of="$work/other" bs=1 seek="$1" conv=notrunc status=none
-    refused 1 "$work/other" "${record[@]}" --kernel "$work/other"
+    refused 125 "$work/other" "${record[@]}" --kernel "$work/other"
 done
-refused 1 'No such file' "${record[@]}" --kernel "$GUESTS/hello.elf" --initrd "$work/none"
-refused 1 'empty' "${record[@]}" --kernel "$GUESTS/hello.elf" --initrd "$work/empty"
+refused 125 'No such file' "${record[@]}" --kernel "$GUESTS/hello.elf" --initrd "$work/none"
+refused 125 'empty' "${record[@]}" --kernel "$GUESTS/hello.elf" --initrd "$work/empty"
 head -c 64M /dev/zero >"$work/large"
-refused 1 'large' "${record[@]}" --kernel "$GUESTS/hello.elf" --initrd "$work/large" --memory 32M
+refused 125 'large' "${record[@]}" --kernel "$GUESTS/hello.elf" --initrd "$work/large" --memory 32M
 [ ! -e "$work/t.hst" ] || fail "a refused kernel leaves a trace behind"
 
 # Memory
@@ -36,15 +36,15 @@ for size in 0 -1 x '' 12Q 1.3K 99999999999999999999 0M 1000; do
 done
 for size in 4K 64K; do
     hindsight "${record[@]}" --kernel "$GUESTS/hello.elf" --memory "$size"
-    [ "$status" -eq 1 ] || [ "$status" -eq 2 ] || fail "--memory $size: status $status"
+    [ "$status" -eq 125 ] || [ "$status" -eq 2 ] || fail "--memory $size: status $status"
     [ "$(wc -l <"$work/err")" -eq 1 ] || fail "--memory $size: more than one line"
 done
 for size in 1000T 15E; do
     hindsight "${record[@]}" --kernel "$GUESTS/hello.elf" --memory "$size"
-    [ "$status" -eq 1 ] || [ "$status" -eq 2 ] || fail "--memory $size: status $status"
+    [ "$status" -eq 125 ] || [ "$status" -eq 2 ] || fail "--memory $size: status $status"
     [ "$(wc -l <"$work/err")" -eq 1 ] || fail "--memory $size: more than one line"
 done
-refused 1 "$work/no/ram" "${record[@]}" --kernel "$GUESTS/hello.elf" --memory "file=$work/no/ram,size=16M"
+refused 125 "$work/no/ram" "${record[@]}" --kernel "$GUESTS/hello.elf" --memory "file=$work/no/ram,size=16M"
 refused 2 '--memory' "${record[@]}" --kernel "$GUESTS/hello.elf" --memory "file=$work/ram"
 hindsight "${record[@]}" --kernel "$GUESTS/hello.elf" --memory 16M --memory "file=$work/ram,size=16M" --memory 1M
 [ "$status" -eq 0 ] || fail "joined memory: status $status"
@@ -58,14 +58,14 @@ refused 2 '--boot' "${record[@]}" --kernel "$GUESTS/hello.elf" --boot grub
 refused 2 '--max-time' "${record[@]}" --kernel "$GUESTS/hello.elf" --max-time soon
 refused 2 '--seed' "${record[@]}" --kernel "$GUESTS/hello.elf" --seed -3
 refused 2 '--append' "${record[@]}" --kernel "$GUESTS/hello.elf" --append "$(printf 'x%.0s' $(seq 5000))"
-refused 1 'serial' "${record[@]}" --kernel "$GUESTS/hello.elf" --serial floppy
-refused 1 'serial' "${record[@]}" --kernel "$GUESTS/hello.elf" --serial "unix:$work/none"
-refused 1 'serial' "${record[@]}" --kernel "$GUESTS/hello.elf" --serial "dev:$work/none"
-refused 1 'serial' "${record[@]}" --kernel "$GUESTS/hello.elf" --serial "tcp:localhost:0x"
+refused 125 'serial' "${record[@]}" --kernel "$GUESTS/hello.elf" --serial floppy
+refused 125 'serial' "${record[@]}" --kernel "$GUESTS/hello.elf" --serial "unix:$work/none"
+refused 125 'serial' "${record[@]}" --kernel "$GUESTS/hello.elf" --serial "dev:$work/none"
+refused 125 'serial' "${record[@]}" --kernel "$GUESTS/hello.elf" --serial "tcp:localhost:0x"
 refused 2 'no kernel' record -o "$work/t.hst"
 refused 2 '-o FILE' record --kernel "$GUESTS/hello.elf"
-refused 1 "$work/no/t.hst" record --engine "$engine" --kernel "$GUESTS/hello.elf" -o "$work/no/t.hst"
-refused 1 'irectory' record --engine "$engine" --kernel "$GUESTS/hello.elf" -o "$work"
+refused 125 "$work/no/t.hst" record --engine "$engine" --kernel "$GUESTS/hello.elf" -o "$work/no/t.hst"
+refused 125 'irectory' record --engine "$engine" --kernel "$GUESTS/hello.elf" -o "$work"
 for command in run record replay info dump verify strip doctor; do
     hindsight $command --no-such-option
     [ "$status" -eq 2 ] || fail "$command --no-such-option: status $status"
@@ -87,7 +87,7 @@ in_namespace()
     status=0
     unshare -m bash -c "$1 && exec \"\$@\"" - "$HINDSIGHT" run --engine kvm --kernel "$GUESTS/hello.elf" \
         >"$work/out" 2>"$work/err" </dev/null || status=$?
-    [ "$status" -eq 1 ] || fail "$1: status $status"
+    [ "$status" -eq 125 ] || fail "$1: status $status"
     grep -q -- "$2" "$work/err" || fail "$1: the message does not say '$2'"
     grep -q -- '--engine soft' "$work/err" || fail "$1: the message does not say what to do"
     [ "$(wc -l <"$work/err")" -eq 1 ] || fail "$1: more than one line"
@@ -103,7 +103,7 @@ if [ -e /dev/kvm ]; then
         exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@"' - \
         "$work/hindsight" run --engine kvm --kernel "$work/hello.elf" >"$work/out" 2>"$work/err" </dev/null ||
         status=$?
-    [ "$status" -eq 1 ] || fail "unreadable /dev/kvm: status $status"
+    [ "$status" -eq 125 ] || fail "unreadable /dev/kvm: status $status"
     grep -q 'no permission to open /dev/kvm.*kvm group' "$work/err" || fail "unreadable /dev/kvm: what to do?"
 fi
 # doctor says the same and is no failure; auto takes the software CPU.

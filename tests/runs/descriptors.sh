@@ -12,7 +12,7 @@ grep -q hello "$work/out" || fail "standard input closed: no output"
 identical "$work/t.hst"
 status=0
 "$HINDSIGHT" record "${hello[@]}" -o "$work/none.hst" >&- 2>"$work/err" </dev/null || status=$?
-[ "$status" -eq 1 ] || fail "standard output closed: status $status"
+[ "$status" -eq 125 ] || fail "standard output closed: status $status"
 grep -q 'standard output is closed' "$work/err" || fail "standard output closed: not said"
 [ ! -e "$work/none.hst" ] || fail "standard output closed: a trace"
 for command in "info $work/t.hst" "replay $work/t.hst" "dump $work/t.hst" --version --help "doctor --help"; do
@@ -52,7 +52,8 @@ done
 
 # An interrupted replay is not a good one.
 "$HINDSIGHT" record --engine soft --pace fast --serial null --kernel "$GUESTS/spin.elf" \
-    --append loops=3000000000 --max-time 6s -o "$work/long.hst" >"$work/out" 2>"$work/err" </dev/null
+    --append loops=3000000000 --max-time 6s -o "$work/long.hst" >"$work/out" 2>"$work/err" </dev/null ||
+    [ $? -eq 108 ] || fail "a time limit: another status"
 for signal in INT TERM HUP; do
     HINDSIGHT_NATIVE=off "$HINDSIGHT" replay "$work/long.hst" >"$work/out" 2>"$work/err" </dev/null &
     children=($!)

@@ -29,6 +29,6 @@ done
 hindsight fork "$work/old.hst" --at 50% -o "$work/old.hst"
 [ "$status" -eq 2 ] || fail "forking onto itself: status $status"
 hindsight fork "$work/old.hst" --at end -o "$work/end.hst"
-[ "$status" -eq 1 ] || fail "forking at the end: status $status"
+[ "$status" -eq 125 ] || fail "forking at the end: status $status"
 hindsight fork "$work/old.hst" --at nowhere -o "$work/end.hst"
 [ "$status" -eq 2 ] || fail "forking nowhere: status $status"

@@ -85,7 +85,7 @@ status=0
     exec timeout 90 "$HINDSIGHT" record --engine "$engine" --pace fast --kernel "$GUESTS/pio.elf" \
         --append count=100000000 -o "$work/limit.hst"
 ) >"$work/out" 2>"$work/err" </dev/null || status=$?
-[ "$status" -eq 1 ] || fail "file too large: status $status"
+[ "$status" -eq 125 ] || fail "file too large: status $status"
 grep -q 'cannot write the trace.*good up to' "$work/err" || fail "file too large: another message"
 cut_off "$work/limit.hst"
 echo "a file at its size limit: error, and a good trace"
@@ -95,14 +95,14 @@ if [ "$(id -u)" -eq 0 ] && mkdir "$work/disk" && mount -t tmpfs -o size=300k tmp
         -o "$work/disk/full.hst"
     cp "$work/disk/full.hst" "$work/full.hst"
     umount "$work/disk"
-    [ "$status" -eq 1 ] || fail "full disk: status $status"
+    [ "$status" -eq 125 ] || fail "full disk: status $status"
     grep -q 'No space left' "$work/err" || fail "full disk: another message"
     cut_off "$work/full.hst"
     echo "a full disk: error, and a good trace"
 else
     echo "full disk: no right to mount one here; the size limit stood for it"
 fi
-refused 1 'a file or a FIFO' record --engine "$engine" --kernel "$GUESTS/hello.elf" -o /dev/full
+refused 125 'a file or a FIFO' record --engine "$engine" --kernel "$GUESTS/hello.elf" -o /dev/full
 
 # A pipe whose reader goes away after 200000 bytes.
 mkfifo "$work/pipe"
@@ -110,7 +110,7 @@ head -c 200000 "$work/pipe" >"$work/piped.hst" &
 hindsight record --engine "$engine" --pace fast --kernel "$GUESTS/pio.elf" --append count=100000000 \
     -o "$work/pipe"
 wait $!
-[ "$status" -eq 1 ] || fail "closed pipe: status $status"
+[ "$status" -eq 125 ] || fail "closed pipe: status $status"
 grep -q 'Broken pipe' "$work/err" || fail "closed pipe: another message"
 cut_off "$work/piped.hst"
 echo "a closed pipe: error, and what went through replays"

@@ -72,7 +72,7 @@ hindsight doctor --json
 host=$(sed -n 's/.*"cpu_rules": "\([a-z]*\) .*/\1/p' "$work/out")
 other=$([ "$host" = amd ] && echo intel || echo amd)
 if [ "$engine" = kvm ]; then
-    refused 1 "the machine follows the CPU rules '$other" record --engine kvm --cpu-rules "$other" \
+    refused 125 "the machine follows the CPU rules '$other" record --engine kvm --cpu-rules "$other" \
         --kernel "$GUESTS/hello.elf" -o "$work/none.hst"
 fi
 refused 2 '--cpu-rules via: amd or intel' record --cpu-rules via --kernel "$GUESTS/hello.elf" -o "$work/none.hst"

@@ -142,6 +142,6 @@ kernel=(run --kernel "$GUESTS/net.elf" --serial null)
 refused 2 "no link=" "${kernel[@]}" --net bond=rr
 refused 2 "rr, hash or backup" "${kernel[@]}" --net link=udp:1:127.0.0.1:2,bond=x
 refused 2 "link9" "${kernel[@]}" --net link=udp:1:127.0.0.1:2 --fault net0:link9:flap
-refused 1 "there is no net1" "${kernel[@]}" --net "link=unix:$work/a:$work/b" --fault net1:link0:down
-refused 1 "has no link1" "${kernel[@]}" --net "link=unix:$work/a:$work/b" --fault net0:link1:down
-refused 1 "udp:LOCALPORT:HOST:PORT" "${kernel[@]}" --net link=udp:1:example.com:2
+refused 125 "there is no net1" "${kernel[@]}" --net "link=unix:$work/a:$work/b" --fault net1:link0:down
+refused 125 "has no link1" "${kernel[@]}" --net "link=unix:$work/a:$work/b" --fault net0:link1:down
+refused 125 "udp:LOCALPORT:HOST:PORT" "${kernel[@]}" --net link=udp:1:example.com:2

@@ -19,11 +19,11 @@ kept()
 
 printf 'not a kernel' >"$work/bad"
 hindsight record --engine "$engine" --kernel "$work/bad" -o "$trace"
-[ "$status" -eq 1 ] || fail "bad kernel: status $status"
+[ "$status" -eq 125 ] || fail "bad kernel: status $status"
 kept "bad kernel"
 head -c 64M /dev/zero >"$work/large"
 hindsight record "${hello[@]}" --initrd "$work/large" --memory 32M -o "$trace"
-[ "$status" -eq 1 ] || fail "too little memory: status $status"
+[ "$status" -eq 125 ] || fail "too little memory: status $status"
 kept "too little memory"
 head -c 1M /dev/zero >"$work/disk.img"
 hindsight record "${hello[@]}" --disk "file=$work/disk.img" --fault disk3:member9:fail@t=1s -o "$trace"
@@ -60,12 +60,12 @@ kept "a killed recorder"
 
 # Devices and sockets stay; a link is followed and stays a link.
 if [ "$(id -u)" -eq 0 ] && mknod "$work/null" c 1 3 2>/dev/null; then
-    refused 1 'a file or a FIFO' record "${hello[@]}" -o "$work/null"
+    refused 125 'a file or a FIFO' record "${hello[@]}" -o "$work/null"
     [ -c "$work/null" ] || fail "a device node was removed"
 fi
-refused 1 'a file or a FIFO' record "${hello[@]}" -o /dev/null
+refused 125 'a file or a FIFO' record "${hello[@]}" -o /dev/null
 python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$work/socket"
-refused 1 'a file or a FIFO' record "${hello[@]}" -o "$work/socket"
+refused 125 'a file or a FIFO' record "${hello[@]}" -o "$work/socket"
 [ -S "$work/socket" ] || fail "a socket was removed"
 ln -s good.hst "$work/link.hst"
 hindsight record "${hello[@]}" -o "$work/link.hst"
@@ -109,7 +109,7 @@ for old in yes no; do
         --append count=100000000 -o "$work/t.hst" 2>"$work/first" </dev/null &
     children=($!)
     wait_for test -s "$work/t.hst"
-    refused 1 'in use' record "${hello[@]}" -o "$work/t.hst"
+    refused 125 'in use' record "${hello[@]}" -o "$work/t.hst"
     kill -INT "${children[0]}"
     wait "${children[0]}" || true
     children=()
@@ -121,7 +121,7 @@ echo "a second recorder of one trace: refused"
 for size in 400K 3M; do
     hindsight record --engine "$engine" --pace fast --serial null --kernel "$GUESTS/pio.elf" \
         --append count=1000000000 --max-size $size -o "$work/t.hst"
-    [ "$status" -eq 0 ] || fail "--max-size $size: status $status"
+    [ "$status" -eq 108 ] || fail "--max-size $size: status $status"
     grep -q 'as large as --max-size allows' "$work/err" || fail "--max-size $size: says nothing"
     have=$(stat -c %s "$work/t.hst") most=$(numfmt --from=iec $size)
     [ "$have" -le "$most" ] || fail "--max-size $size: $have bytes"
@@ -132,6 +132,6 @@ for size in 400K 3M; do
     fi
 done
 cp "$trace" "$work/kept"
-refused 1 'too small' record "${hello[@]}" --max-size 20K -o "$trace"
+refused 125 'too small' record "${hello[@]}" --max-size 20K -o "$trace"
 kept "a limit below the boot files"
 echo "--max-size ends a recording cleanly"

@@ -221,7 +221,8 @@ if "$HINDSIGHT" doctor | grep -q 'confinement  *seccomp' && [ -z "${ASAN_OPTIONS
     children=($!)
     confined $! record
     "$HINDSIGHT" record --engine soft --pace fast --serial null --kernel "$GUESTS/spin.elf" \
-        --append loops=1000000000000 --max-time 5s -o "$work/spin.hst" 2>"$work/err" </dev/null
+        --append loops=1000000000000 --max-time 5s -o "$work/spin.hst" 2>"$work/err" </dev/null ||
+        [ $? -eq 108 ] || fail "a time limit: another status"
     HINDSIGHT_NATIVE=off "$HINDSIGHT" replay "$work/spin.hst" >"$work/out" 2>"$work/err" &
     children=($!)
     confined $! replay
@@ -243,7 +244,7 @@ if [ "$status" -eq 0 ]; then
     refused 1 '--memory-limit' replay "$work/big.hst" --memory-limit 1G
     refused 1 '--memory-limit' debug "$work/big.hst" --memory-limit 1G --batch
     refused 1 '--memory-limit' gdb "$work/big.hst" --memory-limit 1G
-    refused 1 '--memory-limit' fork "$work/big.hst" --memory-limit 1G --at 5 -o "$work/f.hst" --serial null
+    refused 125 '--memory-limit' fork "$work/big.hst" --memory-limit 1G --at 5 -o "$work/f.hst" --serial null
     pages=$(/usr/bin/env bash -c 'ulimit -v unlimited; exec python3 - "$@"' - "$HINDSIGHT" "$work/big.hst" <<'PYTHON'
 import resource
 import subprocess

@@ -85,6 +85,8 @@ void config_write(const struct machine_config *config, struct buffer *out)
     }
     buffer_printf(out, "pace=%s\n", pace_names[config->pace]);
     buffer_printf(out, "max-time=%llu\n", (unsigned long long)config->max_time);
+    if (config->hang)
+        buffer_printf(out, "hang=%llu\n", (unsigned long long)config->hang);
     buffer_printf(out, "seed=%llu\n", (unsigned long long)config->seed);
     buffer_printf(out, "panic-exit=%s\n", config->panic_exit ? "on" : "off");
     buffer_printf(out, "reboot=%s\n", config->reboot ? "on" : "off");
@@ -217,6 +219,8 @@ static bool parse_entry(struct machine_config *config, const char *key, char *va
         return config_parse_turn(value, config->turn, NULL) == 0;
     if (strcmp(key, "max-time") == 0)
         return parse_u64(value, &config->max_time);
+    if (strcmp(key, "hang") == 0)
+        return parse_u64(value, &config->hang) && config->hang;
     if (strcmp(key, "seed") == 0)
         return parse_u64(value, &config->seed);
     if (strcmp(key, "reboot") == 0) {

@@ -66,6 +66,7 @@ struct machine_config {
     char command_line[BOOT_COMMAND_LINE_MAX + 1];
     enum pace pace;
     uint64_t max_time; /* virtual ns after which the run ends; UINT64_MAX: never */
+    uint64_t hang;     /* virtual ns of a silent console after which it ends; 0: never */
     uint64_t seed;
     struct disk_config disk[CONFIG_MAX_DISKS];
     unsigned disk_count;

@@ -41,6 +41,8 @@ const char *stop_reason_name(enum stop_reason reason)
         return "the guest's kernel panicked";
     case STOP_MAX_TIME:
         return "the time limit was reached";
+    case STOP_HANG:
+        return "the guest has been silent for too long";
     case STOP_INTERRUPTED:
         return "interrupted";
     case STOP_END:

@@ -29,6 +29,7 @@ struct apic;
 struct apic_bus;
 struct hpet;
 struct ioapic;
+struct hang_watch;
 struct panic_watch;
 struct nic;
 struct virtio_rng;
@@ -47,6 +48,7 @@ enum stop_reason {
     STOP_POWER_OFF,  /* the guest switched the machine off */
     STOP_PANIC,      /* the guest's kernel panicked; see panic_watch_text() */
     STOP_MAX_TIME,
+    STOP_HANG,        /* its console was silent for longer than config->hang */
     STOP_INTERRUPTED, /* machine_request_stop(): a signal, Ctrl-A x */
     STOP_END,         /* replay: the trace's last event was reached */
     STOP_UNTIL,       /* the position asked for was reached */
@@ -156,6 +158,7 @@ struct machine {
     struct disk *disk[CONFIG_MAX_DISKS];
     struct nic *nic[CONFIG_MAX_NICS];
     struct panic_watch *panic; /* NULL: not watched */
+    struct hang_watch *hang;   /* likewise */
 
     struct input_source *source;
     struct services services; /* for the host side of devices */

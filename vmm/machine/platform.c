@@ -25,6 +25,7 @@
 #include "vmm/boot/acpi.h"
 #include "vmm/boot/map.h"
 #include "vmm/machine/nic.h"
+#include "vmm/machine/hang.h"
 #include "vmm/machine/panic.h"
 #include "vmm/machine/vcpus.h"
 
@@ -77,6 +78,12 @@ static void stop_for_power_off(void *context)
 {
     struct machine *machine = context;
     machine_stop(machine, STOP_POWER_OFF);
+}
+
+static void stop_for_hang(void *context)
+{
+    struct machine *machine = context;
+    machine_stop(machine, STOP_HANG);
 }
 
 static void stop_for_panic(void *context)
@@ -204,13 +211,38 @@ static int create_acpi_pm(const struct plan *plan)
     return acpi_pm_attach(pm, &machine->ports, plan->error);
 }
 
+static int create_hang_watch(const struct plan *plan)
+{
+    struct machine *machine = plan->machine;
+    if (!plan->options->config->hang)
+        return 0;
+    const struct hang_watch_config config = {
+        .clock = &machine->clock,
+        .limit = plan->options->config->hang,
+        .next = plan->options->console,
+        .hung = stop_for_hang,
+        .machine = machine,
+    };
+    machine->hang = hang_watch_create(&config, plan->error);
+    if (!machine->hang)
+        return -1;
+    add_device(machine, hang_watch_device(machine->hang));
+    return 0;
+}
+
+static struct byte_sink console_or_hang_watch(const struct plan *plan)
+{
+    struct hang_watch *watch = plan->machine->hang;
+    return watch ? hang_watch_sink(watch) : plan->options->console;
+}
+
 static int create_panic_watch(const struct plan *plan)
 {
     struct machine *machine = plan->machine;
     if (!plan->options->config->panic_exit)
         return 0;
     const struct panic_watch_config config = {
-        .next = plan->options->console, .panicked = stop_for_panic, .machine = machine};
+        .next = console_or_hang_watch(plan), .panicked = stop_for_panic, .machine = machine};
     machine->panic = panic_watch_create(&config, plan->error);
     if (!machine->panic)
         return -1;
@@ -253,7 +285,7 @@ static int create_uart(const struct plan *plan)
         .name = "uart0",
         .clock = &machine->clock,
         .irq = isa_line(machine, IRQ_UART),
-        .output = machine->panic ? panic_watch_sink(machine->panic) : plan->options->console,
+        .output = machine->panic ? panic_watch_sink(machine->panic) : console_or_hang_watch(plan),
         .line_changed = plan->options->line_changed,
         .target = plan->options->line_target,
     };
@@ -476,6 +508,7 @@ static const struct row table[] = {
     {.create = create_ioapic},
     {.create = create_hpet},
     {.create = create_acpi_pm},
+    {.create = create_hang_watch},
     {.create = create_panic_watch},
     {.create = create_pit},
     {.create = create_rtc},

@@ -128,7 +128,8 @@ static inline void session_finish(struct session *session)
 {
     struct error error = {""};
     live_detach(session->live);
-    if (recorder_finish(session->recorder, session->machine, 0, NULL, &error) < 0)
+    if (recorder_finish(
+            session->recorder, session->machine, outcome_of(session->machine, 0), NULL, &error) < 0)
         fail_msg("%s", error.text);
 }
 

@@ -82,7 +82,7 @@ static inline void record_on(
     assert_int_equal(live_attach(live, machine, &error), 0);
     assert_int_equal(machine_run(machine, POSITION_END, &error), 0);
     live_detach(live);
-    assert_int_equal(recorder_finish(recorder, machine, 0, NULL, &error), 0);
+    assert_int_equal(recorder_finish(recorder, machine, outcome_of(machine, 0), NULL, &error), 0);
     machine_destroy(machine);
     live_destroy(live);
     if (*disk_option)

@@ -66,7 +66,7 @@ static void record(const char *guest, const char *command_line)
     assert_int_equal(live_attach(live, machine, &error), 0);
     assert_int_equal(machine_run(machine, POSITION_END, &error), 0);
     live_detach(live);
-    assert_int_equal(recorder_finish(recorder, machine, 0, NULL, &error), 0);
+    assert_int_equal(recorder_finish(recorder, machine, outcome_of(machine, 0), NULL, &error), 0);
     machine_destroy(machine);
     live_destroy(live);
 }
