@@ -52,9 +52,9 @@ int parse_size(const char *text, uint64_t *size, struct error *error)
 int parse_time(const char *text, uint64_t *ns, struct error *error)
 {
     static const struct unit units[] = {
-        {"", 1}, {"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 6e10}, {"h", 3.6e12}};
+        {"", 1e9}, {"s", 1e9}, {"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"m", 6e10}, {"h", 3.6e12}};
     if (!parse_number(text, units, sizeof units / sizeof units[0], ns))
         return error_set(error,
-            "'%s' is not a time: give nanoseconds, or a number with us, ms, s, m or h", text);
+            "'%s' is not a time: give seconds, or a number with ns, us, ms, s, m or h", text);
     return 0;
 }

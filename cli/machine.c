@@ -43,7 +43,7 @@ const char cli_machine_help[] =
     "  --fault disk0:member1:fail@t=2.5s   a fault on purpose; also eio@lba=N, corrupt@lba=N,\n"
     "                         unreadable@lba=N (until written);\n"
     "          net0:link1:down@t=2.5s      and net0:link1:up@t=4s for links of a network\n"
-    "  --max-time TIME        stop after this much virtual time (2.5s, 10ms)\n"
+    "  --max-time TIME        stop after this much virtual time (2.5s, 10ms; 5 is 5 seconds)\n"
     "  --start-time SECONDS   the guest's clock at power-on, since 1970 UTC; the host's by "
     "default\n"
     "  --cpus N               vCPUs, 1 to 16; they run in turns on one host thread\n"

@@ -39,7 +39,7 @@ static bool duration(const char **at, uint64_t *ns)
     static const struct {
         const char *name;
         uint64_t scale;
-    } units[] = {{"ms", 1000000}, {"us", 1000}, {"ns", 1}, {"s", 1000000000}, {"", 1}};
+    } units[] = {{"ms", 1000000}, {"us", 1000}, {"ns", 1}, {"s", 1000000000}, {"", 1000000000}};
     uint64_t whole, fraction = 0, place = 1;
     if (!number(at, &whole))
         return false;

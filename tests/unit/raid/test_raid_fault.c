@@ -21,7 +21,7 @@ static void specifications(void **state)
         {"disk0:member2:unreadable@lba=8,t=3s", {0, 2, FAULT_UNREADABLE, 8, 3000000000}},
         {"disk0:corrupt@lba=7", {0, 0, FAULT_CORRUPT, 7, 0}},
         {"disk1:member2:corrupt@lba=9,t=10ms", {1, 2, FAULT_CORRUPT, 9, 10000000}},
-        {"disk1:member2:fail@t=1500", {1, 2, FAULT_FAIL, 0, 1500}},
+        {"disk1:member2:fail@t=1500", {1, 2, FAULT_FAIL, 0, 1500000000000}},
         {"disk1:member2:fail@t=0.000000001s", {1, 2, FAULT_FAIL, 0, 1}},
     };
     static const char *const bad[] = {"", "disk", "disk0", "disk0:", "disk0:member1",
