@@ -52,6 +52,7 @@ struct script {
 };
 
 static struct debugger *volatile running;
+static volatile sig_atomic_t pressed; /* Ctrl-C at the prompt */
 /* readline's completion function takes no context. */
 static struct {
     struct debugger *debugger;
@@ -64,6 +65,23 @@ static void on_interrupt(int number)
     (void)number;
     if (running)
         debugger_interrupt(running);
+    else
+        pressed = 1;
+}
+
+/* Ctrl-C at the prompt drops what was typed; a fresh prompt comes. */
+static int drop_line(void)
+{
+    if (!pressed)
+        return 0;
+    pressed = 0;
+    rl_point = rl_end;
+    rl_redisplay();
+    rl_crlf();
+    rl_replace_line("", 1);
+    rl_on_new_line();
+    rl_redisplay();
+    return 0;
 }
 
 static void write_out(void *context, struct buffer *output)
@@ -155,6 +173,9 @@ static void start_readline(struct debugger *debugger, char history[PATH_MAX])
 {
     completion.debugger = debugger;
     rl_readline_name = "hindsight";
+    /* The first at once; the second where the signal came between two reads. */
+    rl_signal_event_hook = drop_line;
+    rl_event_hook = drop_line;
     rl_attempted_completion_function = complete;
     rl_basic_word_break_characters = " \t\n\"'`@><=;|&{(+-*/,!~?:[";
     using_history();
@@ -286,6 +307,14 @@ static int run(const char *path, const struct debugger_options *options,
     return result < 0 ? STATUS_ERROR : STATUS_OK;
 }
 
+/* On a terminal that knows escape sequences, unless the user wants none (no-color.org). */
+static bool wants_color(void)
+{
+    const char *none = getenv("NO_COLOR"), *terminal = getenv("TERM");
+    return isatty(STDOUT_FILENO) && !(none && *none) && terminal && *terminal &&
+           strcmp(terminal, "dumb") != 0;
+}
+
 int cli_debug(int argc, char **argv)
 {
     static const struct option options[] = {
@@ -305,7 +334,7 @@ int cli_debug(int argc, char **argv)
     unsigned count = 0;
     bool batch = false, warm = false;
     char beside[4096];
-    struct debugger_options debug = {.color = isatty(STDOUT_FILENO) && !getenv("NO_COLOR")};
+    struct debugger_options debug = {.color = wants_color()};
     struct error error;
     int option;
     if (cli_wants_help(argc, argv))
