@@ -39,6 +39,7 @@ COMMAND(seek)
     struct run_result result = {.why = TIMELINE_DONE};
     struct position position;
     uint64_t number;
+    unsigned percent;
     int status;
     if (!*arguments)
         return error_set(error, "seek: give a position: 1532, 1532.87, start, end, 50%%, t=2.5s, "
@@ -51,6 +52,8 @@ COMMAND(seek)
         if (session_number(debugger, arguments + 5, &number, error) < 0)
             return -1;
         status = timeline_seek_retired(debugger->timeline, number, &result.stop, error);
+    } else if (position_is_share(arguments, &percent)) {
+        status = position_seek_share(debugger, percent, &result.stop, error);
     } else {
         if (position_from_text(debugger, arguments, &position, error) < 0)
             return -1;
@@ -230,7 +233,8 @@ const struct command move_commands[] = {
         "Goes back to the instruction that last wrote there, before it is executed.",
         "last-write free_list.head", COMPLETE_SYMBOL, false},
     {"Places in time", "seek", "goto run-to", command_seek, "POSITION",
-        "Goes to a position: EVENT, EVENT.INSN, start, end, 50%, t=2.5s, insn=N or a bookmark.",
+        "Goes to a position: EVENT, EVENT.INSN, start, end, 50% (of the instructions), t=2.5s, "
+        "insn=N or a bookmark.",
         "seek 50%", COMPLETE_NONE, false},
     {"Places in time", "when", "", command_when, "",
         "Tells the position, the instructions executed so far and the virtual time.", "when",

@@ -229,6 +229,7 @@ static int parse_name(struct parser *parser, struct value *value)
     read_name(parser, name);
     switch (variables_find(scope->symbols, scope->view, scope->frame, name, value)) {
     case VARIABLE_FOUND:
+        type_complete(scope->symbols, &value->type);
         return 0;
     case VARIABLE_NOWHERE:
         return error_set(parser->error, "%s has no place at this pc: optimized out", name);
@@ -288,6 +289,7 @@ static int dereference(struct parser *parser, const struct value *pointer, struc
         return error_set(parser->error,
             "a void pointer cannot be followed: cast it, as in *(long *)0x%" PRIx64, address);
     }
+    type_complete(parser->scope->symbols, &target);
     *value = value_at(address, &target);
     return 0;
 }
@@ -313,6 +315,7 @@ static int select_member(struct parser *parser, const struct value *of, struct v
     }
     if (!of->in_memory)
         return error_set(parser->error, "'%s': the struct is not in memory", name);
+    type_complete(parser->scope->symbols, &member.type);
     *value = value_at(of->address + member.offset, &member.type);
     value->field_bits = member.bits;
     value->field_shift = member.shift;
@@ -324,6 +327,7 @@ static int add_scaled(
 {
     uint64_t base;
     struct type target = type_target(&pointer->type);
+    type_complete(parser->scope->symbols, &target);
     uint64_t size = type_size(&target);
     struct type type = type_pointer_to(&target);
     if (read_scalar(parser, pointer, &base) < 0)
@@ -422,10 +426,15 @@ static int parse_sizeof(struct parser *parser, struct value *value)
     if (!accept(parser, "(") || !type_parse(parser->scope->symbols, &parser->at, &type) ||
         !accept(parser, ")")) {
         parser->at = start;
-        if (parse_unary(parser, value) < 0)
+        /* Its size is the type's: what it is at is not looked at. */
+        parser->skipping++;
+        int result = parse_unary(parser, value);
+        parser->skipping--;
+        if (result < 0)
             return -1;
         type = value->type;
     }
+    type_complete(parser->scope->symbols, &type);
     struct type result = type_builtin(TYPE_UNSIGNED, 8);
     *value = value_number(type_size(&type), &result);
     return 0;
@@ -592,6 +601,7 @@ static int pointer_arithmetic(
 {
     uint64_t a, b;
     struct type target = type_target(&left->type);
+    type_complete(parser->scope->symbols, &target);
     uint64_t size = type_size(&target);
     if (read_scalar(parser, right, &b) < 0)
         return -1;

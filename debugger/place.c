@@ -64,28 +64,116 @@ static int place_of_line(struct debugger *debugger, const char *file, int line, 
     return 0;
 }
 
+/* What is at a name: each address once, `max` of them. */
+struct found {
+    uint64_t *addresses;
+    unsigned count, max;
+};
+
+static void add_found(struct found *found, uint64_t address)
+{
+    for (unsigned i = 0; i < found->count; i++) {
+        if (found->addresses[i] == address)
+            return;
+    }
+    if (found->count < found->max)
+        found->addresses[found->count++] = address;
+}
+
+/* What the compiler makes of a function beside or instead of it: NAME.constprop.0,
+ * NAME.isra.0.part.1; `cold` for the parts moved out of the way, which are never called. */
+static bool is_clone(const char *symbol, const char *name, bool cold)
+{
+    static const char *const suffixes[] = {".constprop.", ".isra.", ".part."};
+    const size_t length = strlen(name);
+    if (strncmp(symbol, name, length) != 0 || symbol[length] != '.')
+        return false;
+    bool is_cold = strstr(symbol + length, ".cold") != NULL;
+    if (is_cold || cold)
+        return is_cold && cold;
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+        if (strncmp(symbol + length, suffixes[i], strlen(suffixes[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The functions of that name, which files may each have their own, and their clones; of one module
+ * where `only` is not NULL, its symbol. */
+static void add_functions(const struct symbols *symbols, const char *name,
+    const struct symbol *only, bool cold, struct found *found)
+{
+    for (unsigned i = 0; i < symbols->module_count; i++) {
+        const struct module *module = symbols->modules[i];
+        if (module->away || (only && (only < module->list || only >= module->list + module->count)))
+            continue;
+        for (size_t j = 0; j < module->count; j++) {
+            const struct symbol *symbol = &module->list[j];
+            if (*symbol->name == *name && symbol->is_code &&
+                (strcmp(symbol->name, name) == 0 || is_clone(symbol->name, name, cold)))
+                add_found(found, symbols_after_prologue(symbols, symbol->address));
+        }
+    }
+}
+
 static int place_of_name(struct debugger *debugger, const char *name, uint64_t *addresses,
     unsigned max, unsigned *count, struct error *error)
 {
-    const struct symbol *symbol = symbols_find(&debugger->symbols, name);
-    *count = 0;
-    if (symbol && symbol->kind != SYMBOL_OBJECT)
-        addresses[(*count)++] = symbols_after_prologue(&debugger->symbols, symbol->address);
-    *count += inlined_places(debugger, name, addresses + *count, max - *count);
+    const struct symbols *symbols = &debugger->symbols;
+    const struct symbol *symbol = symbols_find(symbols, name);
+    struct found found = {addresses, 0, max};
+    bool is_data = symbol && !symbol->is_code;
+    if (symbol && !is_data)
+        add_found(&found, symbols_after_prologue(symbols, symbol->address));
+    if (!is_data)
+        add_functions(symbols, name, symbol, false, &found);
+    uint64_t inlined[MAX_POINT_ADDRESSES];
+    unsigned places = inlined_places(debugger, name, inlined, MAX_POINT_ADDRESSES);
+    for (unsigned i = 0; i < places; i++)
+        add_found(&found, inlined[i]);
+    if (found.count == 0 && !is_data)
+        add_functions(symbols, name, NULL, true, &found);
+    *count = found.count;
     if (*count)
         return 0;
-    if (symbol)
+    if (is_data)
         return error_set(error, "'%s' is data, not code: did you mean 'watch %s'?", name, name);
-    if (symbols_count(&debugger->symbols) == 0)
+    if (symbols_count(symbols) == 0)
         return error_set(error, "no symbols are loaded (see 'help add-symbol-file'); "
                                 "'break *ADDRESS' needs none");
     return error_set(error, "no function '%s'", name);
 }
 
+/* "12", "+2" and "-2" are about the file at hand, and the last two count from the line where the
+ * selected frame stands. False: `text` is no such thing. */
+static bool parse_bare_line(
+    struct debugger *debugger, const char *text, const char **file, int *line)
+{
+    struct source_line here;
+    const bool is_offset = *text == '+' || *text == '-';
+    bool known = frame_line(&debugger->symbols, &debugger->frame, &here);
+    if (parse_line_number(text + is_offset, line) < 0)
+        return false;
+    *file = debugger->list_file && !is_offset ? debugger->list_file : known ? here.file : NULL;
+    if (is_offset && known)
+        *line = *text == '-'                     ? here.line - *line
+                : here.line <= INT32_MAX - *line ? here.line + *line
+                                                 : 0;
+    return true;
+}
+
+bool place_name_line(struct debugger *debugger, const char *text, char *name, size_t size)
+{
+    const char *file;
+    int line;
+    return session_look(debugger, NULL) == 0 && parse_bare_line(debugger, text, &file, &line) &&
+           file && (size_t)snprintf(name, size, "%s:%d", file, line) < size;
+}
+
 int place_parse(struct debugger *debugger, const char *text, uint64_t *addresses, unsigned max,
     unsigned *count, struct error *error)
 {
-    struct source_line here;
+    const char *bare;
     int line;
     if (session_look(debugger, error) < 0)
         return -1;
@@ -102,13 +190,12 @@ int place_parse(struct debugger *debugger, const char *text, uint64_t *addresses
         snprintf(file, sizeof file, "%.*s", (int)(colon - text), text);
         return place_of_line(debugger, file, line, addresses, max, count, error);
     }
-    if (parse_line_number(text, &line) == 0) {
-        const char *file = debugger->list_file;
-        if (!file && frame_line(&debugger->symbols, &debugger->frame, &here))
-            file = here.file;
-        if (!file)
+    if (parse_bare_line(debugger, text, &bare, &line)) {
+        if (!bare)
             return error_set(error, "no current source file: give FILE:LINE");
-        return place_of_line(debugger, file, line, addresses, max, count, error);
+        if (line <= 0)
+            return error_set(error, "'%s' from here: there is no such line", text);
+        return place_of_line(debugger, bare, line, addresses, max, count, error);
     }
     return place_of_name(debugger, text, addresses, max, count, error);
 }
@@ -126,10 +213,63 @@ static bool digits(const char **text, uint64_t *number)
     return errno == 0;
 }
 
+bool position_is_share(const char *text, unsigned *percent)
+{
+    uint64_t number;
+    if (!digits(&text, &number) || strcmp(text, "%") != 0 || number > 100)
+        return false;
+    *percent = (unsigned)number;
+    return true;
+}
+
+/* How many instructions there are is known at the end only. */
+static int count_instructions(
+    struct debugger *debugger, struct timeline_stop *stop, struct error *error)
+{
+    *stop = (struct timeline_stop){.why = TIMELINE_DONE};
+    if (debugger->instructions)
+        return 0;
+    if (timeline_seek(debugger->timeline, POSITION_END, stop, error) < 0)
+        return -1;
+    if (stop->why != TIMELINE_INTERRUPTED)
+        debugger->instructions = timeline_retired(debugger->timeline);
+    return 0;
+}
+
+int position_seek_share(
+    struct debugger *debugger, unsigned percent, struct timeline_stop *stop, struct error *error)
+{
+    if (percent == 100)
+        return timeline_seek(debugger->timeline, POSITION_END, stop, error);
+    if (count_instructions(debugger, stop, error) < 0)
+        return -1;
+    const uint64_t all = debugger->instructions;
+    if (stop->why == TIMELINE_INTERRUPTED)
+        return 0;
+    return timeline_seek_retired(
+        debugger->timeline, all / 100 * percent + all % 100 * percent / 100, stop, error);
+}
+
+/* Goes there to see which position it is, and comes back. */
+static int position_of_share(
+    struct debugger *debugger, unsigned percent, struct position *position, struct error *error)
+{
+    const struct position here = timeline_position(debugger->timeline);
+    struct timeline_stop stop, back;
+    int result = position_seek_share(debugger, percent, &stop, error);
+    *position = timeline_position(debugger->timeline);
+    if (result == 0 && stop.why == TIMELINE_INTERRUPTED)
+        result = error_set(error, "interrupted");
+    debugger_moved(debugger);
+    return timeline_seek(debugger->timeline, here, &back, result < 0 ? NULL : error) < 0 ? -1
+                                                                                         : result;
+}
+
 int position_from_text(
     struct debugger *debugger, const char *text, struct position *position, struct error *error)
 {
     uint64_t last = timeline_last_event(debugger->timeline);
+    unsigned percent;
     *position = (struct position){0, 0};
     for (unsigned i = 0; i < debugger->bookmark_count; i++) {
         if (strcmp(debugger->bookmarks[i].name, text) == 0) {
@@ -152,10 +292,8 @@ int position_from_text(
         return error_set(error,
             "'%.60s' is not a position: 1532, 1532.87, start, end, 50%%, t=2.5s or a bookmark",
             text);
-    if (strcmp(at, "%") == 0 && position->event <= 100) {
-        position->event = last / 100 * position->event + last % 100 * position->event / 100;
-        return 0;
-    }
+    if (position_is_share(text, &percent))
+        return position_of_share(debugger, percent, position, error);
     if (*at == '.' && (at++, !digits(&at, &position->insn)))
         return error_set(error, "'%.60s': after the point comes a count of instructions", text);
     if (*at)

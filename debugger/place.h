@@ -17,9 +17,18 @@ struct bookmark {
     struct position position;
 };
 
-/* "function", "file.c:12", "12", "*EXPRESSION": addresses to break at; how many in *count. */
+/* "function", "file.c:12", "12", "+2" and "-2" from the line at hand, "*EXPRESSION": addresses to
+ * break at; how many in *count. */
 int place_parse(struct debugger *debugger, const char *text, uint64_t *addresses, unsigned max,
     unsigned *count, struct error *error);
+/* A line of the file at hand, "12" or "+2", by a name that means the same anywhere: "FILE:LINE".
+ * False where `text` is something else. */
+bool place_name_line(struct debugger *debugger, const char *text, char *name, size_t size);
+/* "50%", which is of the instructions of the run. */
+bool position_is_share(const char *text, unsigned *percent);
+/* Goes there; to the end first where it is not known yet how many instructions there are. */
+int position_seek_share(
+    struct debugger *debugger, unsigned percent, struct timeline_stop *stop, struct error *error);
 /* "1532", "1532.87", "start", "end", "50%", a bookmark. */
 int position_from_text(
     struct debugger *debugger, const char *text, struct position *position, struct error *error);

@@ -62,14 +62,17 @@ struct debugger {
     unsigned bookmark_count;
 
     enum disassemble_syntax syntax;
-    char *directory; /* where sources are looked for, too */
+    uint64_t instructions; /* of the whole run; 0: not known yet */
+    char *directory;       /* where sources are looked for, too */
     const char *list_file;
     int list_line;         /* the first line that `list` shows next */
     uint64_t next_address; /* of `x` without an argument */
     uint64_t next_insn;    /* of `disassemble`'s continuation */
     char x_format, x_size;
     unsigned source_depth;
-    bool in_script; /* commands of a breakpoint */
+    /* Commands of breakpoints: those of the last stop that are still to be executed. */
+    struct buffer script;
+    bool in_script, has_moved;
 };
 
 void print(struct debugger *debugger, const char *format, ...)

@@ -157,6 +157,8 @@ static int add_table(struct module *module, Elf_Scn *section, struct error *erro
                     : type == STT_OBJECT ? SYMBOL_OBJECT
                                          : SYMBOL_OTHER,
             .global = GELF_ST_BIND(entry.st_info) != STB_LOCAL,
+            .is_code =
+                type == STT_FUNC || (type != STT_OBJECT && (own.sh_flags & SHF_EXECINSTR) != 0),
         };
         if (append(module, &symbol, error) < 0)
             return -1;
@@ -259,6 +261,7 @@ static int add_line(struct module *module, char *line, struct error *error)
                 : strchr("dDbBrRvV", type) ? SYMBOL_OBJECT
                                            : SYMBOL_OTHER,
         .global = isupper((unsigned char)type),
+        .is_code = strchr("tTwW", type) != NULL,
     };
     return append(module, &symbol, error);
 }

@@ -24,6 +24,7 @@ struct symbol {
     const char *name;
     enum symbol_kind { SYMBOL_FUNCTION, SYMBOL_OBJECT, SYMBOL_OTHER } kind;
     bool global;
+    bool is_code; /* a function, or a label in a section of code */
     bool is_percpu;
 };
 

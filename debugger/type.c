@@ -137,6 +137,22 @@ uint64_t type_size(const struct type *type)
     return size;
 }
 
+void type_complete(const struct symbols *symbols, struct type *type)
+{
+    Dwarf_Die die, definition;
+    const struct module *module;
+    const char *name;
+    if (type->pointers || !peel(type, &die) || !dwarf_hasattr(&die, DW_AT_declaration) ||
+        !(name = dwarf_diename(&die)))
+        return;
+    const int tag = dwarf_tag(&die);
+    if (symbols_find_die(symbols, name, &tag, 1, &module, &definition) &&
+        !dwarf_hasattr(&definition, DW_AT_declaration)) {
+        type->has_die = true;
+        type->die = definition;
+    }
+}
+
 struct type type_pointer_to(const struct type *type)
 {
     struct type pointer = *type;

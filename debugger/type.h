@@ -47,6 +47,8 @@ void type_describe(const struct type *type, struct buffer *out);
 /* As declared in C, members and all: for ptype. */
 void type_define(const struct type *type, struct buffer *out);
 
+/* A struct that its unit only declares becomes what another unit, of any module, defines. */
+void type_complete(const struct symbols *symbols, struct type *type);
 struct type type_pointer_to(const struct type *type);
 /* What a pointer points to or an array is made of. */
 struct type type_target(const struct type *type);

@@ -149,9 +149,9 @@ enum variable_result variables_find(const struct symbols *symbols, const struct 
         return VARIABLE_NONE;
     /* A symbol without a type: its size decides. */
     bool scalar = symbol->size == 1 || symbol->size == 2 || symbol->size == 4 || symbol->size == 8;
-    struct type type = symbol->kind == SYMBOL_FUNCTION ? type_builtin(TYPE_FUNCTION, 0)
-                       : scalar ? type_builtin(TYPE_UNSIGNED, (unsigned)symbol->size)
-                                : type_builtin(TYPE_UNSIGNED, 8);
+    struct type type = symbol->is_code ? type_builtin(TYPE_FUNCTION, 0)
+                       : scalar        ? type_builtin(TYPE_UNSIGNED, (unsigned)symbol->size)
+                                       : type_builtin(TYPE_UNSIGNED, 8);
     *value = value_at(symbol_address(view, symbol), &type);
     return VARIABLE_FOUND;
 }
