@@ -29,6 +29,12 @@ static struct point *new_point(
     }
     point->number = debugger->next_point++;
     debugger->point_count++;
+    const struct type type = type_builtin(TYPE_SIGNED, 4);
+    const struct value number = value_number(point->number, &type);
+    if (session_set_variable(debugger, "bpnum", &number, error) < 0) {
+        point_remove(debugger, point);
+        return NULL;
+    }
     return point;
 }
 
@@ -96,10 +102,10 @@ static void announce(struct debugger *debugger, const struct point *point)
     print(debugger, "%s %u at ", point->temporary ? "Temporary breakpoint" : "Breakpoint",
         point->number);
     print_address(debugger, point->addresses[0]);
-    if (symbols_line(&debugger->symbols, point->addresses[0], &line))
-        print(debugger, ": file %s, line %d.", base_name(line.file), line.line);
     if (point->address_count > 1)
-        print(debugger, " (%u places)", point->address_count);
+        print(debugger, ": %s. (%u locations)", point->text, point->address_count);
+    else if (symbols_line(&debugger->symbols, point->addresses[0], &line))
+        print(debugger, ": file %s, line %d.", base_name(line.file), line.line);
     print(debugger, "\n");
 }
 
@@ -114,6 +120,7 @@ static int set_break(
     struct point *point = NULL;
     bool is_named = *place && *place != '*', pending = false;
     unsigned thread;
+    char line[512];
     if (take_thread(debugger, place, &thread, error) < 0) {
         count = 0;
     } else if (place_parse(debugger, place, addresses, MAX_POINT_ADDRESSES, &count, error) < 0) {
@@ -122,7 +129,11 @@ static int set_break(
         count = 0;
     }
     if (count || pending)
-        point = new_point(debugger, POINT_BREAK, *place ? place : "here", error);
+        point = new_point(debugger, POINT_BREAK,
+            !*place                                               ? "here"
+            : place_name_line(debugger, place, line, sizeof line) ? line
+                                                                  : place,
+            error);
     free(place);
     if (!point) {
         free(condition);
@@ -229,6 +240,18 @@ static bool is_global(const struct debugger *debugger, const char *text, uint64_
            value.address == address;
 }
 
+/* "-l EXPRESSION": the place that it has now, whatever it means later. */
+static const char *skip_location(const char *text)
+{
+    static const char *const options[] = {"-location", "-l"};
+    for (unsigned i = 0; i < 2; i++) {
+        size_t length = strlen(options[i]);
+        if (strncmp(text, options[i], length) == 0 && isspace((unsigned char)text[length]))
+            return skip_spaces(text + length);
+    }
+    return text;
+}
+
 static int set_watch(
     struct debugger *debugger, enum point_kind kind, const char *arguments, struct error *error)
 {
@@ -247,12 +270,15 @@ static int set_watch(
     if (split(arguments, &text, &condition, error) < 0)
         return -1;
     bool physical = strncmp(text, "phys:", 5) == 0;
+    const char *expression = skip_location(text);
     unsigned thread;
     int status = take_thread(debugger, text, &thread, error);
     if (status == 0)
         status = physical ? session_number(debugger, text + 5, &address, error)
-                          : find_watched(debugger, text, &address, &length, &type, error);
-    struct point *point = status < 0 ? NULL : new_point(debugger, kind, text, error);
+                          : find_watched(debugger, expression, &address, &length, &type, error);
+    char shown[MAX_LINE];
+    snprintf(shown, sizeof shown, "%s%s", expression == text ? "" : "-location ", expression);
+    struct point *point = status < 0 ? NULL : new_point(debugger, kind, shown, error);
     if (!point) {
         free(text);
         free(condition);
@@ -271,7 +297,7 @@ static int set_watch(
     if (!physical && address >> 47 == 0)
         point->space = processes_space(debugger);
     points_look(debugger);
-    print(debugger, "%s %u: %s\n", names[kind], point->number, text);
+    print(debugger, "%s %u: %s\n", names[kind], point->number, shown);
     free(text);
     return 0;
 }
@@ -481,20 +507,22 @@ COMMAND(commands)
 
 const struct command break_commands[] = {
     {"Stopping", "break", "b br", command_break, "[PLACE] [if CONDITION]",
-        "Stops before the code of a function, FILE:LINE, LINE or *ADDRESS is executed.",
+        "Stops before the code of a function, FILE:LINE, LINE, +LINES or -LINES from here, or "
+        "*ADDRESS is executed. A function's name stands for its clones (NAME.constprop.0) too.",
         "break handle_pit if ticks > 5", COMPLETE_SYMBOL, false},
     {"Stopping", "tbreak", "tb", command_tbreak, "[PLACE] [if CONDITION]",
         "A breakpoint that is deleted when it is hit.", "tbreak guest_panic", COMPLETE_SYMBOL,
         false},
-    {"Stopping", "watch", "wa", command_watch, "EXPRESSION [if CONDITION]",
+    {"Stopping", "watch", "wa", command_watch, "[-location] EXPRESSION [if CONDITION]",
         "Stops when the value of a variable or *(TYPE *)ADDRESS changes; going backward, before "
         "the "
-        "write. phys:ADDRESS watches physical memory, console:\"TEXT\" what the guest prints, "
+        "write. With -location (-l) it is the place that the expression has now. phys:ADDRESS "
+        "watches physical memory, console:\"TEXT\" what the guest prints, "
         "sector:LBA[,COUNT][@DISK] what it reads and writes on a disk.",
         "watch nodes[31].owner", COMPLETE_SYMBOL, false},
-    {"Stopping", "rwatch", "", command_rwatch, "EXPRESSION [if CONDITION]",
+    {"Stopping", "rwatch", "", command_rwatch, "[-location] EXPRESSION [if CONDITION]",
         "Stops when it is read.", "rwatch free_list.head", COMPLETE_SYMBOL, false},
-    {"Stopping", "awatch", "", command_awatch, "EXPRESSION [if CONDITION]",
+    {"Stopping", "awatch", "", command_awatch, "[-location] EXPRESSION [if CONDITION]",
         "Stops when it is read or written.", "awatch free_list.head", COMPLETE_SYMBOL, false},
     {"Stopping", "catch", "", command_catch,
         "exception [VECTOR]|mode|interrupt [VECTOR]|KIND [ADDRESS]",
@@ -514,7 +542,9 @@ const struct command break_commands[] = {
     {"Stopping", "ignore", "", command_ignore, "NUMBER COUNT", "Lets the next COUNT hits pass.",
         "ignore 1 10", COMPLETE_NONE, false},
     {"Stopping", "commands", "", command_commands, "[NUMBER]",
-        "The lines that follow, up to 'end', are executed at each hit.", "commands 1",
-        COMPLETE_NONE, false},
+        "The lines that follow, up to 'end', are executed at each hit. 'silent' as the first keeps "
+        "the stop from being told, 'continue' as the last makes a log of the hits. $bpnum is the "
+        "number of the last breakpoint that was set.",
+        "commands 1", COMPLETE_NONE, false},
     {0},
 };

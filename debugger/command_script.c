@@ -3,8 +3,6 @@
 #include "debugger/session.h"
 
 #include <ctype.h>
-#include <gelf.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,78 +82,6 @@ COMMAND(source)
     if (!*arguments)
         return error_set(error, "source: give a file of commands");
     return debugger_source(debugger, arguments, error);
-}
-
-static void write_points(const struct debugger *debugger, FILE *file)
-{
-    static const char *const names[] = {[POINT_BREAK] = "break",
-        [POINT_WATCH] = "watch",
-        [POINT_RWATCH] = "rwatch",
-        [POINT_AWATCH] = "awatch",
-        [POINT_EVENT] = "catch",
-        [POINT_CONSOLE] = "watch console:",
-        [POINT_EXCEPTION] = "catch",
-        [POINT_MODE] = "catch",
-        [POINT_DISK] = "watch"};
-    for (unsigned i = 0; i < debugger->point_count; i++) {
-        const struct point *point = &debugger->points[i];
-        const char *name =
-            point->kind == POINT_BREAK && point->temporary ? "tbreak" : names[point->kind];
-        bool console = point->kind == POINT_CONSOLE;
-        fprintf(file, "%s%s%s%s%s", name, console ? "\"" : " ",
-            strcmp(point->text, "here") == 0 ? "" : point->text, console ? "\"" : "", "");
-        if (strcmp(point->text, "here") == 0)
-            fprintf(file, "*0x%" PRIx64, point->addresses[0]);
-        fprintf(file, "%s%s\n", point->condition ? " if " : "",
-            point->condition ? point->condition : "");
-        if (point->script.size) {
-            fprintf(file, "commands\n");
-            for (size_t at = 0; at < point->script.size;) {
-                const char *line = (const char *)point->script.data + at;
-                fprintf(file, "%s\n", line);
-                at += strlen(line) + 1;
-            }
-            fprintf(file, "end\n");
-        }
-    }
-}
-
-/* What was added by hand; what follows the guest is found again. */
-static void write_symbol_files(const struct debugger *debugger, FILE *file)
-{
-    for (unsigned i = 0; i < debugger->symbols.module_count; i++) {
-        const struct module *module = debugger->symbols.modules[i];
-        if (module->kind == MODULE_KERNEL)
-            fprintf(file, "add-symbol-file %s\n", module->name);
-        else if (module->kind == MODULE_PROCESS)
-            fprintf(file, "add-symbol-file %s -process %s\n", module->name, module->owner);
-        else if (module->kind == MODULE_FIXED && i > 0)
-            fprintf(file, "add-symbol-file %s -o 0x%" PRIx64 "\n", module->name, module->bias);
-    }
-    for (unsigned i = 0; i < debugger->follow.directory_count; i++)
-        fprintf(file, "modules %s\n", debugger->follow.directories[i]);
-}
-
-COMMAND(save)
-{
-    struct position at = timeline_position(debugger->timeline);
-    if (!*arguments)
-        return error_set(error, "save: give a file to write");
-    FILE *file = fopen(arguments, "we");
-    if (!file)
-        return error_set_errno(error, "%s", arguments);
-    fprintf(file, "seek %" PRIu64 ".%" PRIu64 "\n", at.event, at.insn);
-    write_symbol_files(debugger, file);
-    write_points(debugger, file);
-    for (unsigned i = 0; i < debugger->display_count; i++)
-        fprintf(file, "display %s\n", debugger->displays[i].text);
-    for (unsigned i = 0; i < debugger->bookmark_count; i++)
-        fprintf(file, "bookmark %s %" PRIu64 ".%" PRIu64 "\n", debugger->bookmarks[i].name,
-            debugger->bookmarks[i].position.event, debugger->bookmarks[i].position.insn);
-    if (fclose(file) != 0)
-        return error_set_errno(error, "%s", arguments);
-    print(debugger, "Saved; 'source %s' brings it back.\n", arguments);
-    return 0;
 }
 
 COMMAND(directory)
@@ -248,9 +174,6 @@ const struct command script_commands[] = {
         "Where sources are looked for as well.", "directory /usr/src/linux", COMPLETE_FILE, false},
     {"The session", "source", "", command_source, "FILE", "Executes a file of commands.",
         "source session.hs", COMPLETE_FILE, false},
-    {"The session", "save", "", command_save, "FILE",
-        "Writes position, breakpoints, displays and bookmarks as commands for source.",
-        "save session.hs", COMPLETE_FILE, false},
     {"The session", "help", "h", command_help, "[COMMAND]",
         "Lists the commands, or tells about one.", "help watch", COMPLETE_COMMAND, false},
     {"The session", "quit", "q exit", command_quit, "", "Ends the session.", "quit", COMPLETE_NONE,

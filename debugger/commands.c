@@ -21,6 +21,7 @@ static const struct command *const families[] = {
     symbols_commands,
     modules_commands,
     script_commands,
+    save_commands,
 };
 
 enum { FAMILIES = sizeof families / sizeof families[0], MAX_WORD = 24 };

@@ -15,10 +15,25 @@
 
 struct asked {
     struct debugger *debugger;
-    const struct point *point;
+    struct point *point;
+    enum direction direction;
     uint64_t address;
     uint64_t signature; /* of what was in memory when the point was resolved */
 };
+
+/*
+ * `Old value` is the one from before the change that stops: also that of changes which do not stop
+ * is taken. Backward, where the writes of a stretch are met forward, it is the value after the last
+ * one that may stop.
+ */
+static void note_change(const struct asked *asked, bool stops)
+{
+    struct debugger *debugger = asked->debugger;
+    struct point *point = asked->point;
+    if (stops == (asked->direction == BACKWARD) && point_has_value(point) &&
+        session_look(debugger, NULL) == 0)
+        point->old_known = point_read(debugger, point, &point->old);
+}
 
 /* A hit in the middle of a run: is the point still there, and does its condition hold? */
 static bool accept(void *context, struct timeline *timeline)
@@ -28,20 +43,24 @@ static bool accept(void *context, struct timeline *timeline)
     const struct point *point = asked->point;
     uint64_t value = 1;
     struct error error = {""};
-    if (point->thread && point->thread != threads_running(timeline))
+    const bool is_other = point->thread && point->thread != threads_running(timeline);
+    if (is_other && !point_has_value(point))
         return false;
     if (debugger->condition_error.text[0])
         return true;
     debugger_moved(debugger);
     bool holds =
         !point_by_address(point) || point_holds(debugger, point, asked->address, asked->signature);
-    if (holds && point->condition &&
-        session_number(debugger, point->condition, &value, &error) < 0) {
+    if (!holds || is_other)
+        value = 0;
+    else if (point->condition && session_number(debugger, point->condition, &value, &error) < 0) {
         debugger->condition_error = error;
         value = 1;
     }
+    if (holds)
+        note_change(asked, value != 0);
     debugger_moved(debugger);
-    return holds && value != 0;
+    return value != 0;
 }
 
 static void fill(const struct point *point, unsigned which, struct asked *asked,
@@ -192,7 +211,7 @@ static int arm(struct debugger *debugger, enum direction direction,
         unsigned places = point_by_address(point) ? point->address_count : 1;
         for (unsigned j = 0; point->enabled && j < places; j++) {
             struct asked *asked = &armed->asked[armed->count % TIMELINE_MAX_CONDITIONS];
-            *asked = (struct asked){debugger, point, 0, debugger->follow.signature};
+            *asked = (struct asked){debugger, point, direction, 0, debugger->follow.signature};
             fill(point, j, asked, &condition);
             if (arm_one(armed, &condition, point, error) < 0)
                 return -1;
@@ -227,7 +246,9 @@ int run_go(struct debugger *debugger, enum direction direction,
         return -1;
     points_look(debugger);
     for (;;) {
-        *result = (struct run_result){0};
+        *result = (struct run_result){.why = TIMELINE_INTERRUPTED};
+        if (atomic_load(&debugger->interrupted))
+            return 0;
         int status = timeline_run(
             debugger->timeline, direction, armed.conditions, armed.count, &result->stop, error);
         debugger_moved(debugger);
@@ -334,36 +355,67 @@ static void report_point(struct debugger *debugger, const struct run_result *res
             event->value);
 }
 
-/* The commands of a breakpoint; they may delete it, so they are run from a copy. */
-static int run_script(struct debugger *debugger, const struct point *point, struct error *error)
+/* ---- Commands of breakpoints ---- */
+
+static bool is_silent(const struct point *point)
 {
-    struct buffer script = {0};
-    int result = 0;
-    if (debugger->in_script || point->script.size == 0)
-        return 0;
-    buffer_put(&script, point->script.data, point->script.size);
-    debugger->in_script = true;
-    for (size_t at = 0; at < script.size && result == 0;) {
-        const char *line = (const char *)script.data + at;
+    return point && point->script.size && strcmp((const char *)point->script.data, "silent") == 0;
+}
+
+/* One breakpoint's lines, up to one that moves: what comes after that is not executed, as in gdb.
+ */
+static int run_script(struct debugger *debugger, const struct buffer *script, struct error *error)
+{
+    debugger->has_moved = false;
+    for (size_t at = 0; at < script->size && !debugger->has_moved && !debugger->finished;) {
+        const char *line = (const char *)script->data + at;
         at += strlen(line) + 1;
-        if (strcmp(line, "silent") != 0)
-            result = debugger_execute(debugger, line, error);
+        if (strcmp(line, "silent") != 0 && debugger_execute(debugger, line, error) < 0)
+            return -1;
+        session_flush(debugger);
     }
+    return 0;
+}
+
+/* The commands of the stop, and where they went on, of the next one, and so forth. */
+static int run_scripts(struct debugger *debugger, struct error *error)
+{
+    int result = 0;
+    debugger->in_script = true;
+    while (result == 0 && debugger->script.size && !atomic_load(&debugger->interrupted)) {
+        struct buffer script = debugger->script;
+        debugger->script = (struct buffer){0};
+        result = run_script(debugger, &script, error);
+        buffer_free(&script);
+    }
+    buffer_free(&debugger->script);
     debugger->in_script = false;
-    buffer_free(&script);
     return result;
 }
 
-int run_report(struct debugger *debugger, const struct run_result *result, struct error *error)
+/* What is to be executed is kept: a temporary breakpoint is gone before its commands come. */
+static int leave_point(struct debugger *debugger, struct point *point, struct error *error)
 {
-    struct timeline *timeline = debugger->timeline;
+    buffer_clear(&debugger->script);
+    buffer_put(&debugger->script, point->script.data, point->script.size);
+    if (debugger->script.failed) {
+        buffer_free(&debugger->script);
+        return error_set(error, "out of memory");
+    }
+    if (point->temporary)
+        point_remove(debugger, point);
+    return debugger->in_script ? 0 : run_scripts(debugger, error);
+}
+
+static void report_end(struct debugger *debugger, enum timeline_why why)
+{
     struct trace_info info;
-    switch (result->why) {
+    switch (why) {
     case TIMELINE_START:
         print(debugger, "\nThe start of the trace.\n");
         break;
     case TIMELINE_END:
-        trace_reader_info(timeline_trace(timeline), &info);
+        trace_reader_info(timeline_trace(debugger->timeline), &info);
         print(debugger, "\nThe end of the trace: %s.\n",
             info.complete ? trace_end_reason_name(info.end.reason) : "the recording was cut off");
         break;
@@ -373,26 +425,25 @@ int run_report(struct debugger *debugger, const struct run_result *result, struc
     default:
         break;
     }
+}
+
+int run_report(struct debugger *debugger, const struct run_result *result, struct error *error)
+{
     struct point *point = result->point;
+    debugger->has_moved = true;
+    report_end(debugger, result->why);
     if (session_look(debugger, error) < 0)
         return -1;
-    threads_show_switch(debugger);
     if (debugger->condition_error.text[0])
         print(debugger, "\nThe condition of breakpoint %u cannot be told: %s\n",
             point ? point->number : 0, debugger->condition_error.text);
+    const size_t before = debugger->out.size;
+    threads_show_switch(debugger);
     if (point)
         report_point(debugger, result);
     if (print_stop(debugger, error) < 0)
         return -1;
-    if (!point)
-        return 0;
-    int status = 0;
-    unsigned number = point->number;
-    bool temporary = point->temporary;
-    status = run_script(debugger, point, error);
-    for (unsigned i = 0; temporary && i < debugger->point_count; i++) {
-        if (debugger->points[i].number == number)
-            point_remove(debugger, &debugger->points[i]);
-    }
-    return status;
+    if (is_silent(point))
+        debugger->out.size = before;
+    return point ? leave_point(debugger, point, error) : 0;
 }

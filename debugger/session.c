@@ -269,6 +269,7 @@ void debugger_close(struct debugger *debugger)
     free(debugger->directory);
     symbols_free(&debugger->symbols);
     follow_free(&debugger->follow);
+    buffer_free(&debugger->script);
     buffer_free(&debugger->out);
     timeline_close(debugger->timeline);
     free(debugger);
@@ -342,7 +343,8 @@ int debugger_execute(struct debugger *debugger, const char *line, struct error *
     size_t length = 0;
     if (error)
         error->text[0] = '\0';
-    atomic_store(&debugger->interrupted, false);
+    if (!debugger->in_script)
+        atomic_store(&debugger->interrupted, false);
     if (strlen(line) >= sizeof text)
         return error_set(error, "a line of more than %d characters", MAX_LINE - 1);
     if (debugger->collecting)

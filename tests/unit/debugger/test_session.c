@@ -268,6 +268,75 @@ static void conditions_ignores_and_scripts_are_held(void **state)
     refuses("condition 77 1", "77");
 }
 
+/* The value before the change that stops, not the one when the watchpoint was set. */
+static void a_conditional_watchpoint_tells_the_last_change(void **state)
+{
+    (void)state;
+    run("watch ticks if ticks == 5 || ticks == 9");
+    prints("continue", "Old value = 4\nNew value = 5");
+    prints("continue", "Old value = 8\nNew value = 9");
+    prints("print ticks", "= 9");
+    run("delete");
+    run("seek end");
+    run("watch ticks if ticks == 5 || ticks == 9");
+    prints("reverse-continue", "Old value = 9\nNew value = 8");
+    prints("reverse-continue", "Old value = 5\nNew value = 4");
+    prints("reverse-continue", "The start of the trace");
+}
+
+static void a_location_is_watched_whatever_its_name_means_later(void **state)
+{
+    (void)state;
+    go_to_handler();
+    prints("watch -l frame->rip", "atchpoint 2: -location frame->rip");
+    prints("rwatch -location ticks", "-location ticks");
+    prints("awatch -l ticks if ticks > 3", "-location ticks");
+    prints("info breakpoints", "-location frame->rip");
+    prints("continue", "-location ticks");
+    refuses("watch -l", "");
+    refuses("watch -l 3 + 4", "not in memory");
+}
+
+static void a_logging_breakpoint_goes_on_by_itself(void **state)
+{
+    (void)state;
+    run("break handle_pit if ticks < 3");
+    run("commands");
+    run("silent");
+    run("print ticks");
+    run("continue");
+    run("echo never");
+    run("end");
+    const char *text = run("continue");
+    assert_non_null(strstr(text, "$1 = 0\n$2 = 1\n$3 = 2\n\nThe end of the trace"));
+    assert_null(strstr(text, "Breakpoint"));
+    assert_null(strstr(text, "never"));
+    assert_true(strncmp(text, "$1", 2) == 0);
+    /* Backward, and to a breakpoint with commands of its own. */
+    run("delete");
+    run("break handle_pit if ticks == 7");
+    run("commands $bpnum");
+    run("reverse-continue");
+    run("end");
+    run("break handle_pit if ticks == 4");
+    run("commands");
+    run("echo four");
+    run("end");
+    text = run("reverse-continue");
+    assert_non_null(strstr(text, "four\n"));
+    prints("print ticks", "= 4");
+    /* What fails ends it. */
+    run("delete");
+    run("tbreak handle_pit");
+    run("commands");
+    run("print nonsense");
+    run("continue");
+    run("end");
+    refuses("continue", "nonsense");
+    prints("print ticks", "= 5");
+    prints("info breakpoints", "No breakpoints");
+}
+
 static void catchpoints_stop_at_their_kind_of_event(void **state)
 {
     (void)state;
@@ -301,6 +370,21 @@ static void places_in_code_have_names(void **state)
     refuses("break nodes", "is data");
     refuses("break crash.c:99999", "no code");
     prints("info line guest_main", "crash.c");
+    run("delete");
+    run("seek start");
+    run("tbreak crash.c:63");
+    run("continue");
+    prints("back 1", "#0  handle_pit");
+    run("break +1");
+    run("break -1");
+    run("break 66");
+    /* They are those lines also from elsewhere. */
+    run("seek start");
+    prints("continue", "Breakpoint ");
+    prints("info breakpoints", "crash.c:64)");
+    prints("info breakpoints", "crash.c:66)");
+    refuses("break +99999", "no code");
+    refuses("break -99999", "no such line");
     prints("info symbol guest_main", "guest_main");
     prints("info functions list_", "list_");
     prints("info files", "crash");
@@ -315,6 +399,22 @@ static void places_in_code_have_names(void **state)
 static void places_in_time_have_names(void **state)
 {
     (void)state;
+    run("seek end");
+    uint64_t all = timeline_retired(debugger_timeline(debugger));
+    run("seek start");
+    run("seek 50%");
+    uint64_t retired = timeline_retired(debugger_timeline(debugger));
+    assert_true(retired >= all / 2 - 1 && retired <= all / 2 + 1);
+    run("seek 0%");
+    is_at((struct position){0, 0});
+    run("seek 100%");
+    prints("when", "the end of the trace");
+    run("bookmark third 33%");
+    prints("when", "the end of the trace");
+    run("seek third");
+    retired = timeline_retired(debugger_timeline(debugger));
+    assert_true(retired >= all * 33 / 100 - 1 && retired <= all * 33 / 100 + 1);
+    refuses("seek 101%", "is not a position");
     run("seek 50%");
     struct position half = here();
     run("bookmark middle");
@@ -407,6 +507,14 @@ static void linux_commands_say_what_they_miss_in_another_guest(void **state)
 
 /* ---- The session ---- */
 
+static void read_file(const char *path, char *text, size_t size)
+{
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    text[fread(text, 1, size - 1, file)] = '\0';
+    fclose(file);
+}
+
 static void a_session_is_saved_and_brought_back(void **state)
 {
     (void)state;
@@ -422,6 +530,31 @@ static void a_session_is_saved_and_brought_back(void **state)
     prints("info breakpoints", "ticks > 2");
     prints("bookmark", "here");
     refuses("source missing.hs", "missing.hs");
+    /* All kinds of breakpoints, read and written again, are what they were. */
+    static const char *const lines[] = {"tbreak guest_main", "break crash.c:80 if next->owner > 3",
+        "commands", "silent", "print 1", "continue", "end", "ignore $bpnum 5", "watch ticks",
+        "watch -l free_list.head if ticks > 1", "disable $bpnum", "rwatch samples.head",
+        "awatch *(long *)0x100000", "watch phys:0x100000", "watch console:\"survived\"",
+        "catch exception 13", "catch interrupt 0x20", "catch mode", "catch pio-out 0x3f8", "break",
+        "display/i $pc", "display ticks", "break handle_pit thread 1", NULL};
+    for (unsigned i = 0; lines[i]; i++)
+        run(lines[i]);
+    static char first[4096], again[4096];
+    run("save session.hs");
+    read_file("session.hs", first, sizeof first);
+    close_session(NULL);
+    open_session(NULL);
+    run("source session.hs");
+    run("save session.hs");
+    read_file("session.hs", again, sizeof again);
+    assert_string_equal(first, again);
+    assert_non_null(strstr(first, "handle_pit thread 1\n"));
+    assert_non_null(strstr(first, "    continue\n  end\n"));
+    run("save breakpoints session.hs");
+    read_file("session.hs", again, sizeof again);
+    assert_null(strstr(again, "seek"));
+    assert_null(strstr(again, "display"));
+    assert_string_equal(strstr(first, "break handle_pit"), again);
     FILE *file = fopen("lines.hs", "w");
     assert_non_null(file);
     fputs("echo one\nnonsense\n", file);
@@ -483,6 +616,9 @@ int main(void)
         TEST(stops_recur_backward),
         TEST(a_watchpoint_finds_the_write_from_both_sides),
         TEST(conditions_ignores_and_scripts_are_held),
+        TEST(a_conditional_watchpoint_tells_the_last_change),
+        TEST(a_location_is_watched_whatever_its_name_means_later),
+        TEST(a_logging_breakpoint_goes_on_by_itself),
         TEST(catchpoints_stop_at_their_kind_of_event),
         TEST(places_in_code_have_names),
         TEST(places_in_time_have_names),
