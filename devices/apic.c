@@ -56,6 +56,7 @@ static const uint32_t lvt_mask[LVT_COUNT] = {
 struct apic {
     struct apic_config config;
     struct timer timer;
+    bool is_absent; /* switched off in APIC_BASE */
     uint8_t id, tpr, divide;
     uint32_t ldr, dfr, svr;
     uint32_t icr[2];
@@ -190,7 +191,7 @@ unsigned apic_arbitration(const struct apic *apic)
 bool apic_accepts_external(const struct apic *apic)
 {
     uint32_t entry = apic->lvt[LVT_LINT0];
-    return !(entry & LVT_MASKED) && (entry >> 8 & 7) == APIC_EXTERNAL;
+    return apic->is_absent || (!(entry & LVT_MASKED) && (entry >> 8 & 7) == APIC_EXTERNAL);
 }
 
 /* The ICR's low half was written. */
@@ -487,6 +488,21 @@ void apic_init(struct apic *apic)
     apic->id = id;
 }
 
+void apic_set_present(struct apic *apic, bool is_present)
+{
+    uint8_t priority = apic->tpr;
+    if (is_present != apic->is_absent)
+        return;
+    clear(apic);
+    apic->tpr = priority;
+    apic->is_absent = !is_present;
+}
+
+bool apic_is_present(const struct apic *apic)
+{
+    return !apic->is_absent;
+}
+
 struct apic *apic_create(const struct apic_config *config, struct error *error)
 {
     struct apic *apic = calloc(1, sizeof *apic);
@@ -527,6 +543,8 @@ static void apic_save(const void *device, struct buffer *out)
     }
     buffer_put_u64(out, apic->start);
     buffer_put_u64(out, apic->timer.deadline);
+    if (apic->config.can_be_absent)
+        buffer_put_u8(out, apic->is_absent);
 }
 
 static void apic_restore(void *device, struct reader *in)
@@ -548,6 +566,7 @@ static void apic_restore(void *device, struct reader *in)
     }
     new.start = reader_get_u64(in);
     uint64_t deadline = reader_get_u64(in);
+    new.is_absent = apic->config.can_be_absent &&reader_get_u8(in);
     if (new.start > INT64_MAX)
         in->failed = true;
     if (in->failed)
@@ -574,6 +593,7 @@ static void apic_describe(const void *device, struct buffer *out)
     static const char *const names[LVT_COUNT] = {
         "timer", "thermal", "performance", "lint0", "lint1", "error"};
     const struct apic *apic = device;
+    buffer_printf(out, "%s", apic->is_absent ? "switched off in APIC_BASE\n" : "");
     buffer_printf(
         out, "ID %u\nTPR %#04x\nPPR %#04x\n", apic->id, apic->tpr, processor_priority(apic));
     buffer_printf(out, "LDR %#010x\nDFR %#010x\nSVR %#05x\nESR %#04x\n", apic->ldr, apic->dfr,

@@ -44,6 +44,7 @@ struct apic_config {
     struct clock *clock;
     uint8_t id;           /* the processor's: 0 is the first one, which boots */
     struct apic_bus *bus; /* where its own messages go */
+    bool can_be_absent;   /* apic_set_present() is called: whether it is there is saved, too */
     /* A level-triggered interrupt has ended: for the I/O APIC. May be NULL. */
     void (*ended)(void *target, uint8_t vector);
     void *ended_target;
@@ -66,6 +67,13 @@ void apic_destroy(struct apic *apic); /* NULL is fine */
 struct device apic_device(struct apic *apic);
 /* As the INIT message leaves it: like a reset, but for the ID. */
 void apic_init(struct apic *apic);
+/*
+ * The enable bit of APIC_BASE, set out of reset. An APIC that is switched off by it loses its state
+ * (Intel SDM volume 3, 11.4.3), but for the task priority, which is CR8's; it takes no messages,
+ * and the processor is one without an APIC: the 8259A's interrupts reach it directly.
+ */
+void apic_set_present(struct apic *apic, bool is_present);
+bool apic_is_present(const struct apic *apic);
 
 /* Have the types of struct bus_range's; `address` is an offset. */
 uint64_t apic_read(void *apic, uint64_t address, unsigned size);
@@ -77,7 +85,7 @@ bool apic_is_addressed(const struct apic *apic, uint8_t destination, bool is_log
 bool apic_accept(struct apic *apic, uint8_t vector, bool is_level);
 /* What lowest-priority delivery goes by: the processor's priority; 256 when it takes nothing. */
 unsigned apic_arbitration(const struct apic *apic);
-/* Does LINT0 pass the 8259A's interrupts on? */
+/* Does LINT0 pass the 8259A's interrupts on? So it does where no APIC is present. */
 bool apic_accepts_external(const struct apic *apic);
 /* Does a request wait that only the task priority could hold back? */
 bool apic_has_request(const struct apic *apic);

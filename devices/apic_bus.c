@@ -49,6 +49,8 @@ void apic_bus_hide(struct apic_bus *bus, bool hidden)
 static bool is_for(const struct apic *apic, const struct apic_message *message,
     const struct apic *from, enum apic_shorthand shorthand)
 {
+    if (!apic_is_present(apic))
+        return false;
     switch (shorthand) {
     case APIC_TO_SELF:
         return apic == from;

@@ -484,6 +484,7 @@ void replay_format_event(const struct machine_event *event, struct buffer *out)
     case EVENT_PIO_OUT:
     case EVENT_MMIO_READ:
     case EVENT_MMIO_WRITE:
+    case EVENT_MSR_WRITE:
         buffer_printf(
             out, " %#" PRIx64 "/%u = %#" PRIx64, event->address, event->size, event->value);
         break;

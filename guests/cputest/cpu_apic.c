@@ -9,6 +9,7 @@
 
 enum { GP = 13, VECTOR = 0x51 };
 enum { APIC_BASE_MSR = 0x1b, APIC_ENABLE = 1 << 11, APIC_X2 = 1 << 10 };
+enum { ID = 0x20, LDR = 0xd0 };
 enum { TPR = 0x80, APR = 0x90, PPR = 0xa0, EOI = 0xb0, SVR = 0xf0, ICR = 0x300, TO_SELF = 0x40000 };
 
 static volatile unsigned taken;
@@ -109,10 +110,33 @@ static void enable_bit(void)
     check("CPUID: APIC", cpuid_apic(), 1);
     write_msr(APIC_BASE_MSR, base & ~(uint64_t)APIC_ENABLE);
     check("  not while it is disabled", cpuid_apic(), 0);
+    check("  its registers read as ones", *apic_register(SVR), 0xffffffff);
     write_msr(APIC_BASE_MSR, base);
     check("  and again", cpuid_apic(), 1);
     struct attempt got = attempt(enable_x2apic, 0);
     check_fault("x2APIC mode", &got, GP, 0);
+}
+
+/* What is switched off in APIC_BASE forgets, but for the task priority (Intel SDM, 11.4.3). */
+static void switched_off(void)
+{
+    uint64_t base = read_msr(APIC_BASE_MSR);
+    *apic_register(SVR) = 0x1ff;
+    *apic_register(ID) = 5u << 24;
+    *apic_register(LDR) = 1u << 24;
+    write_cr8(0xf);
+    *apic_register(ICR) = VECTOR | TO_SELF;
+    taken = 0;
+    write_msr(APIC_BASE_MSR, base & ~(uint64_t)APIC_ENABLE);
+    write_msr(APIC_BASE_MSR, base);
+    check("after it was switched off: SVR", *apic_register(SVR), 0xff);
+    check("  ID", *apic_register(ID), 0);
+    check("  LDR", *apic_register(LDR), 0);
+    check("  TPR, which is CR8", *apic_register(TPR), 0xf0);
+    *apic_register(SVR) = 0x1ff;
+    write_cr8(0);
+    allow_interrupts();
+    check("  the interrupt that waited", taken, 0);
 }
 
 void guest_main(const struct boot_info *boot)
@@ -122,5 +146,6 @@ void guest_main(const struct boot_info *boot)
     priority_register();
     priority_holds_back();
     enable_bit();
+    switched_off();
     check_end();
 }

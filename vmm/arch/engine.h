@@ -17,7 +17,8 @@
  * address first, never crossing a page; the value of a write is zero-extended;
  *  - HLT: state.halted is set and RIP is after the instruction;
  *  - CPUID, RDMSR, WRMSR, INVLPG, moves to control registers: handled by the engine, no exit (but
- * for EXIT_KICK). RDTSC and the TSC MSR, too, unless time_exits is set.
+ * for EXIT_KICK). RDTSC and the TSC MSR, too, unless time_exits is set; WRMSR to APIC_BASE, too,
+ * unless msr_exits is.
  */
 #ifndef VMM_ENGINE_H
 #define VMM_ENGINE_H
@@ -51,6 +52,7 @@ enum exit_kind {
     EXIT_MATCH,      /* request.match: the next boundary where these registers stand */
     EXIT_PAUSE,      /* request.stop_at_pause: a loop of PAUSEs */
     EXIT_TIME,       /* time_exits: an instruction needs virtual time, in ns; as EXIT_PIO_IN */
+    EXIT_MSR_WRITE,  /* msr_exits: APIC_BASE was given `value`; `address` is its number */
     EXIT_UNEMULATED, /* kvm: the software CPU is to execute the instruction at RIP, of which nothing
                         is done: the host could not, or left the state uncertain at a kick, which
                         comes again behind it */
@@ -232,6 +234,8 @@ struct engine {
     /* RDTSC, RDTSCP and accesses to the TSC MSR end the run with EXIT_TIME, whose answer takes the
      * place of time_base. Set by the caller. */
     bool time_exits;
+    /* A write of APIC_BASE ends the run with EXIT_MSR_WRITE. Set by the caller. */
+    bool msr_exits;
     /* Which of the machine's vCPUs the state is of, and how many there are: what CPUID tells. Set
      * by the caller; a `vcpu_count` of 0 means one. */
     uint8_t vcpu, vcpu_count;

@@ -147,12 +147,14 @@ enum { CPU_JUMP_FAULT = 1, CPU_JUMP_MMIO_READ, CPU_JUMP_PIO_READ, CPU_JUMP_TIME,
 
 enum { CPU_MAX_ACCESSES = 72 }; /* FXSAVE to MMIO is 64 pieces of 8 bytes */
 
+/* Time has no address. */
+enum access_target { ACCESS_TO_MEMORY, ACCESS_TO_PORT, ACCESS_TO_TIME, ACCESS_TO_MSR };
+
 struct pending_access {
     uint64_t address;
     uint64_t value;
     uint8_t size;
-    bool is_port;
-    bool is_time; /* no address: virtual time (msr.c) */
+    enum access_target to;
 };
 
 /* What run_request.match asks for (match.c). */

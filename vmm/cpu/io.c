@@ -44,14 +44,16 @@ static uint64_t read_port(struct cpu *cpu, unsigned port, unsigned size)
         longjmp(*cpu->escape, CPU_JUMP_STOP);
     }
     cpu->reads[cpu->read_count++] =
-        (struct pending_access){.address = port, .size = (uint8_t)size, .is_port = true};
+        (struct pending_access){.address = port, .size = (uint8_t)size, .to = ACCESS_TO_PORT};
     longjmp(*cpu->escape, CPU_JUMP_PIO_READ);
 }
 
 static void write_port(struct cpu *cpu, unsigned port, unsigned size, uint64_t value)
 {
-    cpu->writes[cpu->write_count++] = (struct pending_access){
-        .address = port, .value = value & size_mask(size), .size = (uint8_t)size, .is_port = true};
+    cpu->writes[cpu->write_count++] = (struct pending_access){.address = port,
+        .value = value & size_mask(size),
+        .size = (uint8_t)size,
+        .to = ACCESS_TO_PORT};
 }
 
 static unsigned port_operand(const struct cpu *cpu, const struct insn *insn)

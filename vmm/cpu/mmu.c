@@ -226,7 +226,7 @@ static uint64_t mmio_read(struct cpu *cpu, uint64_t gpa, unsigned size)
         longjmp(*cpu->escape, CPU_JUMP_STOP);
     }
     cpu->reads[cpu->read_count++] =
-        (struct pending_access){.address = gpa, .size = (uint8_t)size, .is_port = false};
+        (struct pending_access){.address = gpa, .size = (uint8_t)size, .to = ACCESS_TO_MEMORY};
     longjmp(*cpu->escape, CPU_JUMP_MMIO_READ);
 }
 
@@ -240,7 +240,7 @@ static void mmio_write(struct cpu *cpu, uint64_t gpa, unsigned size, uint64_t va
         longjmp(*cpu->escape, CPU_JUMP_STOP);
     }
     cpu->writes[cpu->write_count++] = (struct pending_access){
-        .address = gpa, .value = value, .size = (uint8_t)size, .is_port = false};
+        .address = gpa, .value = value, .size = (uint8_t)size, .to = ACCESS_TO_MEMORY};
 }
 
 /* ---- Pieces inside one page ------------------------------------------------------------------ */

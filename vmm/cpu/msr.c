@@ -4,11 +4,8 @@
 #include "vmm/arch/cpuid.h"
 #include "vmm/arch/msr.h"
 
-/* What is left when the writable bits of APIC_BASE are taken away: 0-7, 9, x2APIC enable and what
- * is beyond the physical address. */
-#define APIC_BASE_RESERVED (0x6ffull | ~((1ull << CPUID_PHYSICAL_BITS) - 1))
-#define APIC_BASE_ENABLE   (1ull << 11)
-#define EFER_WRITABLE      (EFER_SCE | EFER_LME | EFER_NXE)
+#define APIC_BASE_ENABLE (1ull << 11)
+#define EFER_WRITABLE    (EFER_SCE | EFER_LME | EFER_NXE)
 
 /* Where the caller is asked, the instruction is abandoned and executed again with the answer, as a
  * port read is (io.c). */
@@ -18,7 +15,7 @@ static uint64_t virtual_time(struct cpu *cpu)
         return cpu->engine.time_base + (cpu->engine.retired - cpu->engine.retired_base);
     if (cpu->read_next < cpu->read_count)
         return cpu->reads[cpu->read_next++].value;
-    cpu->reads[cpu->read_count++] = (struct pending_access){.size = 8, .is_time = true};
+    cpu->reads[cpu->read_count++] = (struct pending_access){.size = 8, .to = ACCESS_TO_TIME};
     longjmp(*cpu->escape, CPU_JUMP_TIME);
 }
 
@@ -105,12 +102,15 @@ static void write_pat(struct cpu *cpu, uint64_t value)
 
 static void write_apic_base(struct cpu *cpu, const struct insn *insn, uint64_t value)
 {
-    if (value & APIC_BASE_RESERVED)
+    if (!msr_is_apic_base(value))
         general_protection(cpu);
     uint64_t page = value & ~(PAGE_SIZE - 1);
     if (page != (cpu->s.apic_base & ~(PAGE_SIZE - 1)) && memory_at(cpu->memory, page, PAGE_SIZE))
         cpu_stop_unimplemented(cpu, insn, "moving the local APIC over RAM");
     cpu->s.apic_base = value;
+    if (cpu->engine.msr_exits)
+        cpu->writes[cpu->write_count++] = (struct pending_access){
+            .address = MSR_APIC_BASE, .value = value, .size = 8, .to = ACCESS_TO_MSR};
 }
 
 static void write_msr(struct cpu *cpu, const struct insn *insn, uint32_t index, uint64_t value)

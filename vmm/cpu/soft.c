@@ -43,6 +43,12 @@ static int soft_run(struct engine *engine, const struct run_request *request,
 
 bool cpu_report_access(struct cpu *cpu, struct vcpu_exit *exit)
 {
+    static const enum exit_kind reads[] = {[ACCESS_TO_MEMORY] = EXIT_MMIO_READ,
+        [ACCESS_TO_PORT] = EXIT_PIO_IN,
+        [ACCESS_TO_TIME] = EXIT_TIME};
+    static const enum exit_kind writes[] = {[ACCESS_TO_MEMORY] = EXIT_MMIO_WRITE,
+        [ACCESS_TO_PORT] = EXIT_PIO_OUT,
+        [ACCESS_TO_MSR] = EXIT_MSR_WRITE};
     const struct pending_access *access;
     bool is_write = !cpu->access_waiting;
 
@@ -53,10 +59,7 @@ bool cpu_report_access(struct cpu *cpu, struct vcpu_exit *exit)
     else
         return false;
     cpu->write_reported = is_write;
-    if (is_write)
-        exit->kind = access->is_port ? EXIT_PIO_OUT : EXIT_MMIO_WRITE;
-    else
-        exit->kind = access->is_time ? EXIT_TIME : access->is_port ? EXIT_PIO_IN : EXIT_MMIO_READ;
+    exit->kind = is_write ? writes[access->to] : reads[access->to];
     exit->size = access->size;
     exit->address = access->address;
     exit->value = is_write ? access->value : 0;

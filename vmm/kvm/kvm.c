@@ -51,17 +51,37 @@ static int describe_internal_error(
                                                                    : "unexpected exit");
 }
 
+/* APIC_BASE is not written by KVM itself. 1: run on, 0: an exit. */
+static int write_apic_base(struct kvm_engine *kvm, struct error *error)
+{
+    struct kvm_run *run = kvm->run;
+    struct kvm_sregs sregs;
+    run->msr.error = !msr_is_apic_base(run->msr.data);
+    if (run->msr.error)
+        return 1;
+    if (ioctl(kvm->vcpu, KVM_GET_SREGS, &sregs) < 0)
+        return error_set_errno(error, "kvm: cannot read the vCPU's system registers");
+    sregs.apic_base = run->msr.data;
+    if (ioctl(kvm->vcpu, KVM_SET_SREGS, &sregs) < 0)
+        return error_set_errno(error, "kvm: cannot set the vCPU's system registers");
+    kvm->access_open = kvm->engine.msr_exits;
+    return !kvm->access_open;
+}
+
 /* An MSR that KVM does not answer: from the model's table, or #GP. */
-static void serve_msr(struct kvm_engine *kvm)
+static int serve_msr(struct kvm_engine *kvm, struct error *error)
 {
     struct kvm_run *run = kvm->run;
     uint64_t value = 0;
+    if (run->exit_reason == KVM_EXIT_X86_WRMSR && run->msr.index == MSR_APIC_BASE)
+        return write_apic_base(kvm, error);
     bool exists = run->exit_reason == KVM_EXIT_X86_RDMSR
                       ? msr_read(kvm->kept_msr, run->msr.index, &value)
                       : msr_write(kvm->kept_msr, run->msr.index, run->msr.data);
     if (run->exit_reason == KVM_EXIT_X86_RDMSR)
         run->msr.data = value;
     run->msr.error = !exists;
+    return 1;
 }
 
 /* Moves RIP on by `length` and clears RF. */
@@ -147,8 +167,7 @@ static int decode_exit(struct kvm_engine *kvm, struct vcpu_exit *exit, struct er
         return 0;
     case KVM_EXIT_X86_RDMSR:
     case KVM_EXIT_X86_WRMSR:
-        serve_msr(kvm);
-        return 1;
+        return serve_msr(kvm, error);
     case KVM_EXIT_INTERNAL_ERROR:
         return describe_internal_error(kvm, exit, error);
     case KVM_EXIT_FAIL_ENTRY:
@@ -176,6 +195,9 @@ static void report_access(struct kvm_engine *kvm, struct vcpu_exit *exit)
             memcpy(&exit->value,
                 (uint8_t *)run + run->io.data_offset + (size_t)kvm->element * run->io.size,
                 run->io.size);
+    } else if (run->exit_reason == KVM_EXIT_X86_WRMSR) {
+        *exit = (struct vcpu_exit){
+            .kind = EXIT_MSR_WRITE, .size = 8, .address = run->msr.index, .value = run->msr.data};
     } else {
         exit->kind = run->mmio.is_write ? EXIT_MMIO_WRITE : EXIT_MMIO_READ;
         exit->address = run->mmio.phys_addr;
@@ -266,7 +288,7 @@ static int kvm_complete(struct engine *engine, uint64_t value, struct error *err
                 &value, run->io.size);
         if (++kvm->element < run->io.count)
             return ENGINE_MORE;
-    } else if (!run->mmio.is_write) {
+    } else if (run->exit_reason == KVM_EXIT_MMIO && !run->mmio.is_write) {
         memcpy(run->mmio.data, &value, run->mmio.len);
     }
     kvm->access_open = false;

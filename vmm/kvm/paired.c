@@ -292,6 +292,7 @@ static void tell_time(struct paired_engine *pair)
     }
     pair->soft->time_base = pair->time_base;
     pair->soft->time_exits = pair->engine.time_exits;
+    pair->soft->msr_exits = pair->engine.msr_exits;
 }
 
 /* A lowered CR8 ends the run as on KVM. */

@@ -97,15 +97,16 @@ int kvm_filter_msrs(struct kvm_engine *kvm, struct error *error)
     if (ioctl(kvm->vm, KVM_ENABLE_CAP, &enable) < 0)
         return error_set_errno(error, "kvm: cannot have MSR accesses reported");
     enum { RANGE = 0x400 };
-    uint8_t low[RANGE / 8] = {0}, high[RANGE / 8] = {0};
+    uint8_t low[RANGE / 8] = {0}, high[RANGE / 8] = {0}, low_write[RANGE / 8];
     allow(low, 0, allowed_low, sizeof allowed_low / sizeof allowed_low[0]);
+    /* What is written to APIC_BASE concerns the local APIC, which is not KVM's. */
+    memcpy(low_write, low, sizeof low);
+    low_write[MSR_APIC_BASE / 8] &= (uint8_t) ~(1u << (MSR_APIC_BASE % 8));
     allow(high, 0xc0000000u, allowed_high, sizeof allowed_high / sizeof allowed_high[0]);
     struct kvm_msr_filter filter = {.flags = KVM_MSR_FILTER_DEFAULT_DENY,
         .ranges = {
-            {.flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE,
-                .nmsrs = RANGE,
-                .base = 0,
-                .bitmap = low},
+            {.flags = KVM_MSR_FILTER_READ, .nmsrs = RANGE, .base = 0, .bitmap = low},
+            {.flags = KVM_MSR_FILTER_WRITE, .nmsrs = RANGE, .base = 0, .bitmap = low_write},
             {.flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE,
                 .nmsrs = RANGE,
                 .base = 0xc0000000u,

@@ -46,7 +46,8 @@
  *      kernel's name in the command line;
  *      beside KVM reads of the time stamp counter are events
  *   5  machines of version 4 are still built;
- *      a high precision event timer, with its ACPI table
+ *      a high precision event timer, with its ACPI table;
+ *      writes of APIC_BASE are events, its enable bit is the local APIC's, INIT keeps it
  */
 enum { MACHINE_VERSION = 5, MACHINE_VERSION_OLDEST = 4, MACHINE_VERSION_UNSAID = 1 };
 
@@ -108,6 +109,12 @@ int config_parse(struct machine_config *config, const char *text, size_t size, s
 int config_set_schedule(struct machine_config *config, const char *text, struct error *error);
 /* "1K..100K", "5000": instructions, least and most; K and M are powers of 1000. */
 int config_parse_turn(const char *text, uint32_t turn[2], struct error *error);
+/* Does the enable bit of APIC_BASE reach the local APIC? Its writes are events then. */
+static inline bool config_has_apic_enable(const struct machine_config *config)
+{
+    return config->version >= 5;
+}
+
 /* "SIZE" or "file=PATH,size=SIZE"; *storage receives a malloc'ed path when there is one. */
 int config_parse_memory(
     const char *text, struct memory_backend *backend, char **storage, struct error *error);

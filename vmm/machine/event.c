@@ -21,6 +21,7 @@ const char *event_kind_name(enum event_kind kind)
         [EVENT_TURN] = "turn",
         [EVENT_NMI] = "nmi",
         [EVENT_TSC] = "tsc",
+        [EVENT_MSR_WRITE] = "msr-write",
     };
     const char *name = kind < EVENT_KIND_COUNT ? names[kind] : 0;
     return name ? name : "?";

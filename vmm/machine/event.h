@@ -26,6 +26,7 @@ enum event_kind {
     EVENT_TURN = 14,    /* value = the vCPU that runs from here on */
     EVENT_NMI = 15,     /* delivered */
     EVENT_TSC = 16,     /* value = virtual time, ns, that RDTSC or the TSC MSR is to show */
+    EVENT_MSR_WRITE = 17, /* address = number, value */
     EVENT_KIND_COUNT
 };
 

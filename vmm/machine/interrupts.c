@@ -4,6 +4,9 @@
 #include "devices/apic_bus.h"
 #include "devices/pic.h"
 
+/* In APIC_BASE. */
+enum { ENABLED = 1 << 11 };
+
 static bool external(const struct machine *machine)
 {
     return pic_output(machine->pic) && apic_accepts_external(machine->apic);
@@ -39,9 +42,13 @@ void interrupts_set_priority(struct machine *machine, const struct vcpu_state *s
     apic_set_cr8(machine->apic, (uint8_t)state->cr8);
 }
 
+void interrupts_write_base(struct machine *machine, uint64_t value)
+{
+    apic_set_present(machine->apic, value & ENABLED);
+}
+
 int interrupts_find_apic(struct machine *machine, uint64_t *gpa, struct error *error)
 {
-    enum { ENABLED = 1 << 11 };
     const uint64_t page = *gpa & ~(PAGE_SIZE - 1), offset = *gpa & (PAGE_SIZE - 1);
     struct engine *engine = machine->engine;
     struct vcpu_state state;

@@ -92,6 +92,7 @@ struct engine *machine_soft(struct machine *machine, struct error *error)
         machine->soft->vcpu_count = (uint8_t)machine->config->cpus;
         machine->soft->vcpu = (uint8_t)machine->current;
         machine->soft->time_exits = machine->config->tsc_is_input;
+        machine->soft->msr_exits = config_has_apic_enable(machine->config);
     }
     return machine->soft;
 }
@@ -113,6 +114,7 @@ static int create_engine(struct machine *machine, const char *name, struct error
     if (!machine->home)
         return -1;
     machine->home->time_exits = machine->config->tsc_is_input;
+    machine->home->msr_exits = config_has_apic_enable(machine->config);
     engine_set_functions(machine->home, functions_of(machine));
     return 0;
 }

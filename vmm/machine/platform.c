@@ -122,6 +122,7 @@ static int create_apic(struct machine *machine, unsigned number, struct error *e
         .clock = &machine->clock,
         .id = (uint8_t)number,
         .bus = machine->apic_bus,
+        .can_be_absent = config_has_apic_enable(machine->config),
         .ended = interrupt_ended,
         .ended_target = machine,
         .priority_written = note_priority,

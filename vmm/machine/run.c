@@ -287,6 +287,20 @@ static int serve_access(struct machine *machine, struct error *error)
     return resets ? machine_reset(machine, error) : 0;
 }
 
+/* A model-specific register that a device has a part in: the engine has the new value already. */
+static int serve_msr(struct machine *machine, struct error *error)
+{
+    const struct vcpu_exit *exit = &machine->position.exit;
+    struct machine_event event = {.kind = EVENT_MSR_WRITE,
+        .size = exit->size,
+        .address = exit->address,
+        .value = exit->value};
+    if (engine_complete(machine->engine, 0, error) < 0)
+        return -1;
+    interrupts_write_base(machine, exit->value);
+    return emit(machine, &event, true, error);
+}
+
 static int serve_time(struct machine *machine, struct error *error)
 {
     struct engine *engine = machine->engine;
@@ -390,6 +404,8 @@ static int serve(struct machine *machine, const struct run_plan *plan, struct po
         return serve_access(machine, error);
     case EXIT_TIME:
         return serve_time(machine, error);
+    case EXIT_MSR_WRITE:
+        return serve_msr(machine, error);
     case EXIT_HLT:
         return serve_halt(machine, error);
     case EXIT_SHUTDOWN:

@@ -10,11 +10,14 @@
 #define APIC_BASE_BSP (1ull << 8)
 
 /* What INIT leaves of a processor other than the first: reset, waiting for the start-up message. */
-static void stop(struct machine_vcpu *vcpu)
+static void stop(const struct machine *machine, struct machine_vcpu *vcpu)
 {
-    uint64_t tsc_offset = vcpu->state.tsc_offset;
+    uint64_t tsc_offset = vcpu->state.tsc_offset, apic_base = vcpu->state.apic_base;
     vcpu_reset(&vcpu->state);
-    vcpu->state.apic_base &= ~APIC_BASE_BSP;
+    if (config_has_apic_enable(machine->config))
+        vcpu->state.apic_base = apic_base;
+    else
+        vcpu->state.apic_base &= ~APIC_BASE_BSP;
     vcpu->state.tsc_offset = tsc_offset;
     vcpu->waiting = true;
     vcpu->nmi = false;
@@ -35,8 +38,11 @@ void vcpus_reset(struct machine *machine)
 {
     select_vcpu(machine, 0);
     for (unsigned i = 0; i < machine->config->cpus; i++) {
-        stop(&machine->vcpu[i]);
-        machine->vcpu[i].state.tsc_offset = 0;
+        struct machine_vcpu *vcpu = &machine->vcpu[i];
+        vcpu_reset(&vcpu->state);
+        vcpu->state.apic_base &= ~APIC_BASE_BSP;
+        stop(machine, vcpu);
+        vcpu->state.tsc_offset = 0;
     }
     machine->vcpu[0].waiting = false;
 }
@@ -157,7 +163,7 @@ void vcpus_signal(void *context, unsigned index, uint8_t mode, uint8_t vector)
     } else if (index == machine->current) {
         vcpu->stopping = true;
     } else {
-        stop(vcpu);
+        stop(machine, vcpu);
         apic_init(vcpu->apic);
         if (index == 0)
             machine->run.reset_requested = true;
@@ -177,7 +183,7 @@ int vcpus_settle(struct machine *machine, struct error *error)
     }
     if (park(machine, error) < 0)
         return -1;
-    stop(vcpu);
+    stop(machine, vcpu);
     apic_init(vcpu->apic);
     machine->position.halted = true;
     vcpu->state.halted = true;

@@ -507,7 +507,7 @@ static void reads_outside_ram_are_asked_for_in_pieces(void **state)
         assert_int_equal(cpu->read_count, i + 1);
         assert_true(cpu->reads[i].address == pieces[i].address);
         assert_int_equal(cpu->reads[i].size, pieces[i].size);
-        assert_false(cpu->reads[i].is_port);
+        assert_int_equal(cpu->reads[i].to, ACCESS_TO_MEMORY);
         cpu->reads[i].value = pieces[i].answer;
     }
     cpu->read_next = 0;

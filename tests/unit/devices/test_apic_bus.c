@@ -216,6 +216,64 @@ static void init_keeps_the_id_and_clears_the_rest(void **state)
     assert_int_equal(requests(f), 0);
 }
 
+static void one_switched_off_forgets_and_takes_no_message(void **state)
+{
+    struct fixture *f = *state;
+    set(f, 1, ID, 5u << 24);
+    set(f, 1, TPR, 0x20);
+    set(f, 1, LDR, 1u << 24);
+    send(f, 0, 5, 0x70);
+    apic_set_present(f->apic[1], false);
+    assert_false(apic_output(f->apic[1]));
+    assert_true(apic_accepts_external(f->apic[1]));
+    send(f, 0, 1, 0x41);
+    assert_int_equal(requests(f), 0);
+    send(f, 0, 0xff, LOGICAL | 0x42);
+    assert_int_equal(requests(f), 1 << 0 | 1 << 2);
+    send(f, 0, 0, TO_OTHERS | 0x43);
+    assert_int_equal(requests(f), 1 << 2);
+    set(f, 0, TPR, 0x10);
+    set(f, 2, TPR, 0x10);
+    send(f, 0, 0xff, APIC_LOWEST_PRIORITY << 8 | 0x90);
+    assert_int_equal(requests(f), 1 << 0);
+    send(f, 0, 0, TO_OTHERS | ASSERT | APIC_NMI << 8);
+    send(f, 0, 1, ASSERT | APIC_INIT << 8);
+    assert_int_equal(f->signals, 1);
+    assert_int_equal(f->signal[0].processor, 2);
+    apic_set_present(f->apic[1], true);
+    assert_int_equal(get(f, 1, ID), 1u << 24);
+    assert_int_equal(get(f, 1, SVR), 0xff);
+    assert_int_equal(get(f, 1, LDR), 0);
+    assert_int_equal(get(f, 1, TPR), 0x20); /* the processor's CR8 */
+    assert_false(apic_accepts_external(f->apic[1]));
+    set(f, 1, SVR, 0x1ff);
+    assert_int_equal(requests(f), 0);
+    send(f, 0, 1, 0x41);
+    assert_int_equal(requests(f), 1 << 1);
+}
+
+static void whether_it_is_there_is_part_of_its_state(void **state)
+{
+    struct fixture *f = *state;
+    const struct apic_config config = {
+        .clock = &f->board.clock, .bus = f->bus, .can_be_absent = true};
+    struct apic *apic = apic_create(&config, NULL);
+    assert_non_null(apic);
+    const struct device device = apic_device(apic);
+    struct buffer saved = {0};
+    apic_set_present(apic, false);
+    device.ops->save(apic, &saved);
+    device.ops->reset(apic);
+    assert_true(apic_is_present(apic));
+    struct reader in = {.data = saved.data, .size = saved.size};
+    device.ops->restore(apic, &in);
+    assert_false(in.failed);
+    assert_int_equal(in.position, saved.size);
+    assert_false(apic_is_present(apic));
+    buffer_free(&saved);
+    apic_destroy(apic);
+}
+
 static void a_hidden_apic_reads_as_ones(void **state)
 {
     struct fixture *f = *state;
@@ -242,6 +300,9 @@ int main(void)
             a_logical_destination_is_a_set_of_processors, setup, teardown),
         cmocka_unit_test_setup_teardown(
             lowest_priority_goes_to_one_processor_the_least_busy, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            one_switched_off_forgets_and_takes_no_message, setup, teardown),
+        cmocka_unit_test_setup_teardown(whether_it_is_there_is_part_of_its_state, setup, teardown),
         cmocka_unit_test_setup_teardown(a_hidden_apic_reads_as_ones, setup, teardown),
         cmocka_unit_test_setup_teardown(a_device_can_interrupt_any_processor, setup, teardown),
         cmocka_unit_test_setup_teardown(
