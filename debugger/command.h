@@ -19,8 +19,15 @@ struct command {
     const char *arguments; /* "[COUNT]" */
     const char *help;      /* sentences */
     const char *example;   /* a line to type */
-    /* COMPLETE_FILE also says that it is about files of the host: not over gdb's protocol. */
-    enum completion { COMPLETE_NONE, COMPLETE_SYMBOL, COMPLETE_FILE, COMPLETE_COMMAND } completion;
+    /* COMPLETE_FILE also says that it is about files of the host: not over gdb's protocol; with
+     * COMPLETE_FOLDER the command itself looks whether it is. */
+    enum completion {
+        COMPLETE_NONE,
+        COMPLETE_SYMBOL,
+        COMPLETE_FILE,
+        COMPLETE_FOLDER,
+        COMPLETE_COMMAND
+    } completion;
     bool repeats; /* an empty line does it again */
 };
 

@@ -65,7 +65,7 @@ bool debugger_complete(struct debugger *debugger, const char *line, size_t start
     const struct command *command = commands_find(word, NULL);
     if (!command)
         return true;
-    if (command->completion == COMPLETE_FILE)
+    if (command->completion == COMPLETE_FILE || command->completion == COMPLETE_FOLDER)
         return false;
     if (command->completion == COMPLETE_COMMAND)
         offer_commands(&sink);

@@ -20,6 +20,10 @@ void gdbstub_destroy(struct gdbstub *gdbstub);
  */
 int gdbstub_serve(struct gdbstub *gdbstub, int fd, int listener, struct error *error);
 
+/* How long a move may last before gdb gets a sign of life, again and again; ten seconds at first.
+ */
+void gdbstub_set_keep_alive(struct gdbstub *gdbstub, unsigned ms);
+
 /* From a signal handler: what runs stops, and the connection ends. */
 void gdbstub_stop(struct gdbstub *gdbstub);
 

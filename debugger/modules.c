@@ -418,6 +418,10 @@ COMMAND(modules)
 {
     struct placed_section sections[MAX_SECTIONS];
     bool for_gdb = strcmp(arguments, "-gdb") == 0;
+    if (*arguments && !for_gdb && debugger->remote)
+        return error_set(error,
+            "modules DIRECTORY reads files of the host: it is not to be had over "
+            "gdb's protocol");
     if (*arguments && !for_gdb && follow_add_directory(debugger, arguments, error) < 0)
         return -1;
     if (session_look(debugger, error) < 0)
@@ -432,16 +436,19 @@ COMMAND(modules)
                         "when it is.\n");
         return 0;
     }
+    if (for_gdb && kernel->elf)
+        print(debugger,
+            "# The kernel runs 0x%" PRIx64 " from where it was linked.\n"
+            "add-symbol-file %s -o 0x%" PRIx64 "\n",
+            kernel->bias, kernel->name, kernel->bias);
     if (!follow->layout.is_known)
         return error_set(error,
             "%s: no debugging information about modules, or a kernel that keeps "
             "no list of their sections",
             kernel->name);
-    if (for_gdb && kernel->elf)
-        print(debugger, "add-symbol-file %s -o 0x%" PRIx64 "\n", kernel->name, kernel->bias);
-    else if (follow->loaded_count == 0)
+    if (!for_gdb && follow->loaded_count == 0)
         print(debugger, "No modules are loaded.\n");
-    else
+    else if (!for_gdb)
         print(debugger, "Code                Name                     State   Symbols\n");
     for (unsigned i = 0; i < follow->loaded_count; i++) {
         const struct loaded *loaded = &follow->loaded[i];
@@ -461,6 +468,6 @@ const struct command modules_commands[] = {
         "and "
         "below: each is loaded where the guest has it, and comes and goes with the position. With "
         "-gdb prints the lines that tell gdb the same.",
-        "modules /usr/lib/debug/lib/modules", COMPLETE_FILE, false},
+        "modules /usr/lib/debug/lib/modules", COMPLETE_FOLDER, false},
     {0},
 };

@@ -32,7 +32,7 @@ static bool character(const char **text, char wanted)
     return true;
 }
 
-static void parse_breakpoint(const char *at, struct request *request)
+static void parse_breakpoint(const char *at, const char *end, struct request *request)
 {
     char type = *at;
     request->kind = REQUEST_MALFORMED;
@@ -40,9 +40,14 @@ static void parse_breakpoint(const char *at, struct request *request)
         return;
     request->type = (unsigned)(type - '0');
     at++;
-    if (character(&at, ',') && hex(&at, &request->address) && character(&at, ',') &&
-        hex(&at, &request->length) && (*at == '\0' || *at == ';'))
-        request->kind = REQUEST_OK;
+    if (!character(&at, ',') || !hex(&at, &request->address) || !character(&at, ',') ||
+        !hex(&at, &request->length) || (*at != '\0' && *at != ';'))
+        return;
+    request->kind = REQUEST_OK;
+    if (*at != ';')
+        return;
+    request->text = at + 1;
+    request->text_size = (size_t)(end - at) - 1;
 }
 
 static void parse_memory(const char *at, struct request *request)
@@ -115,6 +120,11 @@ static void parse_query(const char *at, size_t size, struct request *request)
         request->kind = REQUEST_ATTACHED;
     else if (starts(&at, "qSymbol"))
         request->kind = REQUEST_OK;
+    else if (starts(&at, "Qqemu.PhyMemMode:"))
+        request->kind =
+            hex(&at, &request->number) && !*at ? REQUEST_SET_PHYSICAL : REQUEST_MALFORMED;
+    else if (strcmp(at, "qqemu.PhyMemMode") == 0)
+        request->kind = REQUEST_IS_PHYSICAL;
     else if (strcmp(at, "qC") == 0)
         request->kind = REQUEST_THREAD;
     request->text = at;
@@ -155,7 +165,7 @@ void request_parse(const char *packet, size_t size, struct request *request)
         break;
     case 'Z':
     case 'z':
-        parse_breakpoint(at, request);
+        parse_breakpoint(at, packet + size, request);
         if (request->kind != REQUEST_MALFORMED)
             request->kind = packet[0] == 'Z' ? REQUEST_INSERT : REQUEST_REMOVE;
         break;

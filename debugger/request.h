@@ -20,7 +20,7 @@ enum request_kind {
     REQUEST_REGISTER,  /* p: `number` */
     REQUEST_WRITE,     /* G, P, M, X */
     REQUEST_MEMORY,    /* m: `address`, `length` */
-    REQUEST_INSERT,    /* Z: `type` 0 to 4, `address`, `length` */
+    REQUEST_INSERT,    /* Z: `type` 0 to 4, `address`, `length`; `text`: its conditions */
     REQUEST_REMOVE,    /* z */
     REQUEST_CONTINUE,
     REQUEST_STEP, /* of thread `number`; 0: the one that runs */
@@ -36,6 +36,8 @@ enum request_kind {
     REQUEST_THREAD,
     REQUEST_THREAD_NAME, /* qThreadExtraInfo: of thread `number` */
     REQUEST_ATTACHED,
+    REQUEST_SET_PHYSICAL, /* Qqemu.PhyMemMode, as QEMU has it: `number` */
+    REQUEST_IS_PHYSICAL,  /* qqemu.PhyMemMode */
     REQUEST_DETACH,
     REQUEST_KILL,  /* k: no answer */
     REQUEST_VKILL, /* vKill: answered */

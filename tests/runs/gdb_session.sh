@@ -83,6 +83,29 @@ set \$end = \$rip
 reverse-stepi
 printf "before the end %d\n", \$rip != \$end
 stepi
+monitor seek start
+maintenance flush register-cache
+maintenance flush dcache
+set breakpoint condition-evaluation target
+break interrupt_dispatch if frame->vector == 32 && (frame->cs & 3) == 0
+set \$last = \$bpnum
+continue
+info breakpoints
+printf "in the stub %d\n", frame->vector
+condition \$last frame->vector == 255
+continue
+printf "no such vector\n"
+condition \$last frame->vector == 32
+reverse-continue
+printf "in the stub, back %d\n", frame->vector
+condition \$last *(long *)0x7fffffff0000 == 0
+reverse-continue
+printf "cannot be told\n"
+delete
+maintenance packet Qqemu.PhyMemMode:1
+x/2xb 0x7c00
+maintenance packet Qqemu.PhyMemMode:0
+monitor tasks on
 detach
 target remote $work/socket
 printf "again\n"
@@ -132,6 +155,18 @@ want '^at the start'
 want 'No more reverse-execution history'
 want '^at the end'
 want '^before the end 1'
+want 'Breakpoint [0-9]+, interrupt_dispatch'
+want 'stop only if .*\(target evals\)'
+want '^in the stub 32'
+want 'No more reverse-execution history'
+want '^no such vector'
+want 'Breakpoint [0-9]+, interrupt_dispatch'
+want '^in the stub, back 32'
+want 'Error in testing .*condition'
+want '^cannot be told'
+want 'received: "OK"'
+want '^0x7c00:'
+want "tasks of this guest are not known"
 want 'detached'
 want '^again'
 want '^rip +0x10'

@@ -104,6 +104,16 @@ static void test_requests(void **state)
     assert_int_equal(request.type, 2);
     assert_int_equal(request.address, 0x1000);
     assert_int_equal(request.length, 8);
+    assert_null(request.text);
+    request = parse("Z0,1000,1;X3,220127X1,27");
+    assert_int_equal(request.kind, REQUEST_INSERT);
+    assert_int_equal(request.length, 1);
+    assert_string_equal(request.text, "X3,220127X1,27");
+    assert_int_equal(request.text_size, 14);
+    assert_int_equal(parse("Qqemu.PhyMemMode:1").kind, REQUEST_SET_PHYSICAL);
+    assert_int_equal(parse("Qqemu.PhyMemMode:1").number, 1);
+    assert_int_equal(parse("Qqemu.PhyMemMode:").kind, REQUEST_MALFORMED);
+    assert_int_equal(parse("qqemu.PhyMemMode").kind, REQUEST_IS_PHYSICAL);
     assert_int_equal(parse("z0,1000,1").kind, REQUEST_REMOVE);
     assert_int_equal(parse("p1f").number, 0x1f);
     assert_int_equal(parse("bs").kind, REQUEST_REVERSE_STEP);
