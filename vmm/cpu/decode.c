@@ -185,6 +185,8 @@ static void take_immediate(struct cursor *cursor, struct insn *insn, uint32_t fo
         insn->immediate = (uint64_t)take_signed(cursor, size_z);
     else if (form & FORM_IMMV)
         insn->immediate = (uint64_t)take_signed(cursor, size);
+    else if (form & FORM_ONE)
+        insn->immediate = 1;
     else if (form & FORM_FAR)
         insn->immediate = take(cursor, size_z);
     else if (form & FORM_MOFFS)

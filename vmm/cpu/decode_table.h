@@ -2,7 +2,7 @@
 #ifndef VMM_CPU_DECODE_TABLE_H
 #define VMM_CPU_DECODE_TABLE_H
 
-#include "vmm/cpu/cpu.h"
+#include "vmm/cpu/blocks.h"
 
 /* How an opcode is encoded. */
 enum opcode_form {
@@ -32,6 +32,7 @@ enum opcode_form {
     FORM_SIMD = 1 << 23,            /* simd_handler() knows */
     FORM_BRANCH = 1 << 24,          /* near: in 64-bit mode Intel ignores 66 */
     FORM_GROUP_REGISTERS = 1 << 25, /* with mod=3 ModRM.reg and rm choose in `group` */
+    FORM_ONE = 1 << 26,             /* the immediate is 1, without a byte */
 };
 
 /* What else depends on which instruction it is: others ask these, never for a certain handler. */
@@ -45,11 +46,16 @@ enum insn_trait {
     TRAIT_LOADS_TF = 1 << 6,  /* a trap only if TF is still set after it */
 };
 
+struct translation_form; /* forms.h */
+
 /* A row: all that is known about an instruction. */
 struct opcode {
     insn_handler handler; /* NULL: no such instruction, unless FORM_SIMD or FORM_GROUP */
     uint32_t form;        /* enum opcode_form */
     uint16_t traits;      /* enum insn_trait */
+    /* The dispatcher's form (forms.h); NULL: the handler does everything. */
+    op_exec (*fast)(const struct cpu *cpu, struct op *op, bool code64);
+    const struct translation_form *native; /* its translations, likewise */
     /* Eight rows by ModRM.reg, and 64 more with FORM_GROUP_REGISTERS; their form adds to this. */
     const struct opcode *group;
 };

@@ -121,7 +121,4 @@ const struct op *exec_nop(struct cpu *cpu, const struct op *op);
 DECLARE_STACK(32)
 DECLARE_STACK(64)
 
-/* execute_sse.c: the form of an SSE instruction, with its register operands filled in, or NULL. */
-op_exec exec_sse_form(const struct cpu *cpu, struct op *op);
-
 #endif

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "vmm/cpu/execute.h"
+#include "vmm/cpu/forms.h"
 #include "vmm/cpu/simd.h"
 
 /* In op->delta, which only branches use otherwise: of the memory operand. */
@@ -206,11 +207,10 @@ static op_exec move_form(struct op *op, bool memory)
     }
 }
 
-op_exec exec_sse_form(const struct cpu *cpu, struct op *op)
+op_exec fast_simd(const struct cpu *cpu, struct op *op, bool code64)
 {
     const struct insn *insn = &op->insn;
-    if (insn->map < MAP_0F || insn->map > MAP_0F3A || insn->handler != simd_handler(insn))
-        return NULL;
+    (void)code64;
     const struct simd_operation *operation = &simd_operations[simd_index(insn)];
     const struct simd_entry *entry = &cpu->simd->entry[simd_index(insn)];
     bool memory = insn->flags & INSN_MEMORY, wide = insn->rex & 8;

@@ -1,11 +1,12 @@
 /*
- * Chooses the dispatcher's form of each decoded instruction. What has none, and everything in modes
- * where addresses need checks beyond the TLB's, runs by its handler.
+ * Chooses the dispatcher's form of each decoded instruction, as its row says. What has none, and
+ * everything in modes where addresses need checks beyond the TLB's, runs by its handler.
  */
 #include <stddef.h>
 
+#include "vmm/cpu/decode_table.h"
 #include "vmm/cpu/execute.h"
-#include "vmm/cpu/integer.h"
+#include "vmm/cpu/forms.h"
 
 /* Operands are named by 16-bit offsets. */
 _Static_assert(
@@ -113,101 +114,42 @@ static op_exec extend(struct op *op, const op_exec (*forms)[4], unsigned source)
     return forms[memory][log2_size(insn->operand_size)];
 }
 
-static op_exec integer_form(struct op *op)
+static unsigned size_index(const struct insn *insn)
 {
-    const struct insn *insn = &op->insn;
-    insn_handler handler = insn->handler;
-    unsigned index = log2_size(insn->operand_size);
-    bool memory = insn->flags & INSN_MEMORY;
-
-    if (handler == op_alu_rm_reg)
-        return binary(op, exec_alu[insn->opcode >> 3 & 7], false);
-    if (handler == op_alu_reg_rm)
-        return binary(op, exec_alu[insn->opcode >> 3 & 7], true);
-    if (handler == op_alu_rm_imm)
-        return with_immediate(op, exec_alu[insn->modrm >> 3 & 7], insn->rm);
-    if (handler == op_alu_acc_imm)
-        return with_immediate(op, exec_alu[insn->opcode >> 3 & 7], RAX);
-    if (handler == op_test_rm_reg)
-        return binary(op, exec_alu[EXEC_TEST], false);
-    if (handler == op_test_rm_imm)
-        return with_immediate(op, exec_alu[EXEC_TEST], insn->rm);
-    if (handler == op_test_acc_imm)
-        return with_immediate(op, exec_alu[EXEC_TEST], RAX);
-    if (handler == op_mov_rm_reg)
-        return binary(op, exec_mov, false);
-    if (handler == op_mov_reg_rm)
-        return binary(op, exec_mov, true);
-    if (handler == op_mov_rm_imm || handler == op_mov_reg_imm)
-        return with_immediate(op, exec_mov, insn->rm);
-    if (handler == op_inc)
-        return unary(op, EXEC_INC);
-    if (handler == op_dec)
-        return unary(op, EXEC_DEC);
-    if (handler == op_not)
-        return unary(op, EXEC_NOT);
-    if (handler == op_neg)
-        return unary(op, EXEC_NEG);
-    if (handler == op_shift_imm)
-        return shift(op, false);
-    if (handler == op_shift_1) {
-        op->immediate = 1;
-        return shift(op, false);
-    }
-    if (handler == op_shift_cl)
-        return shift(op, true);
-    if (handler == op_movzx8)
-        return extend(op, exec_movzx8, 1);
-    if (handler == op_movzx16)
-        return extend(op, exec_movzx16, 2);
-    if (handler == op_movsx8)
-        return extend(op, exec_movsx8, 1);
-    if (handler == op_movsx16)
-        return extend(op, exec_movsx16, 2);
-    if (handler == op_nop)
-        return exec_nop;
-
-    op->reg = gpr_offset(insn->reg);
-    op->rm = gpr_offset(insn->rm);
-    if (handler == op_movsxd && insn->operand_size == 8)
-        return exec_movsx32[memory];
-    if (handler == op_imul_reg_rm)
-        return exec_imul[memory ? 2 : 0][index];
-    if (handler == op_imul_reg_imm && !memory)
-        return exec_imul[1][index];
-    if (handler == op_lea) {
-        op->segment_base = offsetof(struct cpu, zero);
-        return exec_lea[index];
-    }
-    if (handler == op_cmov && !memory && insn->operand_size >= 4)
-        return exec_cmov[insn->opcode & 15][index - 2];
-    if (handler == op_setcc && !memory) {
-        op->rm = operand_offset(insn, insn->rm, 1);
-        return exec_setcc[insn->opcode & 15];
-    }
-    return NULL;
+    return log2_size(insn->operand_size);
 }
 
-/* Of the mode's natural width. */
-static op_exec stack_form(struct op *op, bool wide)
+static bool by_memory(const struct insn *insn)
 {
-    const struct insn *insn = &op->insn;
-    insn_handler handler = insn->handler;
+    return insn->flags & INSN_MEMORY;
+}
 
-    if (insn->operand_size != (wide ? 8 : 4))
+static op_exec with_registers(struct op *op, op_exec form)
+{
+    op->reg = gpr_offset(op->insn.reg);
+    op->rm = gpr_offset(op->insn.rm);
+    return form;
+}
+
+static op_exec lea(struct op *op)
+{
+    op->segment_base = offsetof(struct cpu, zero);
+    return with_registers(op, exec_lea[size_index(&op->insn)]);
+}
+
+static op_exec setcc(struct op *op)
+{
+    op->rm = operand_offset(&op->insn, op->insn.rm, 1);
+    return by_memory(&op->insn) ? NULL : exec_setcc[op->insn.opcode & 15];
+}
+
+/* The form of the mode's natural width, of stack accesses and branches. */
+static op_exec natural(struct op *op, bool code64, op_exec narrow, op_exec wide)
+{
+    if (op->insn.operand_size != (code64 ? 8 : 4))
         return NULL;
-    op->rm = gpr_offset(insn->rm);
-    if (handler == op_push_reg || (handler == op_push_rm && !(insn->flags & INSN_MEMORY)))
-        return wide ? exec_push_64 : exec_push_32;
-    if (handler == op_push_rm)
-        return wide ? exec_push_mem_64 : exec_push_mem_32;
-    if (handler == op_push_imm)
-        return wide ? exec_push_imm_64 : exec_push_imm_32;
-    if (handler == op_pop_reg)
-        return wide ? exec_pop_64 : exec_pop_32;
-    if (handler == op_leave)
-        return wide ? exec_leave_64 : exec_leave_32;
-    return NULL;
+    op->rm = gpr_offset(op->insn.rm);
+    return code64 ? wide : narrow;
 }
 
 static void link_none(struct op *op)
@@ -215,37 +157,76 @@ static void link_none(struct op *op)
     op->link[0] = op->link[1] = &block_none;
 }
 
-static op_exec branch_form(struct op *op, unsigned mode, unsigned offset)
+static op_exec linked(struct op *op, bool code64, op_exec narrow, op_exec wide)
 {
-    const struct insn *insn = &op->insn;
-    insn_handler handler = insn->handler;
-    bool code64 = mode & BLOCK_CODE64, memory = insn->flags & INSN_MEMORY;
-
-    op->delta[0] = (int64_t)offset + insn->length;
-    op->delta[1] = op->delta[0] + (int64_t)insn->immediate;
-    op->rm = gpr_offset(insn->rm);
-    if (insn->operand_size != (code64 ? 8 : 4))
-        return NULL;
-    if (handler == op_jcc || handler == op_jump) {
+    op_exec form = natural(op, code64, narrow, wide);
+    if (form)
         link_none(op);
-        return handler == op_jump ? exec_jump : exec_jcc[insn->opcode & 15];
-    }
-    if (handler == op_call) {
-        link_none(op);
-        return code64 ? exec_call_64 : exec_call_32;
-    }
-    if (handler == op_return)
-        return code64 ? exec_return_64 : exec_return_32;
-    if (handler == op_call_rm && memory)
-        return code64 ? exec_call_mem_64 : exec_call_mem_32;
-    if (handler == op_call_rm)
-        return code64 ? exec_call_reg_64 : exec_call_reg_32;
-    if (handler == op_jump_rm && memory)
-        return code64 ? exec_jump_mem_64 : exec_jump_mem_32;
-    if (handler == op_jump_rm)
-        return code64 ? exec_jump_reg_64 : exec_jump_reg_32;
-    return NULL;
+    return form;
 }
+
+/* ---- What the rows of decode_table.c name ---------------------------------------------------- */
+
+#define FAST(name, form)                                                   \
+    op_exec fast_##name(const struct cpu *cpu, struct op *op, bool code64) \
+    {                                                                      \
+        const struct insn *insn = &op->insn;                               \
+        (void)cpu, (void)insn, (void)code64;                               \
+        return form;                                                       \
+    }
+#define WIDTHS(name) exec_##name##_32, exec_##name##_64
+
+FAST(alu_rm_reg, binary(op, exec_alu[insn->opcode >> 3 & 7], false))
+FAST(alu_reg_rm, binary(op, exec_alu[insn->opcode >> 3 & 7], true))
+FAST(alu_rm_imm, with_immediate(op, exec_alu[insn->modrm >> 3 & 7], insn->rm))
+FAST(alu_acc_imm, with_immediate(op, exec_alu[insn->opcode >> 3 & 7], RAX))
+FAST(test_rm_reg, binary(op, exec_alu[EXEC_TEST], false))
+FAST(test_rm_imm, with_immediate(op, exec_alu[EXEC_TEST], insn->rm))
+FAST(test_acc_imm, with_immediate(op, exec_alu[EXEC_TEST], RAX))
+FAST(inc, unary(op, EXEC_INC))
+FAST(dec, unary(op, EXEC_DEC))
+FAST(complement, unary(op, EXEC_NOT))
+FAST(neg, unary(op, EXEC_NEG))
+FAST(shift_imm, shift(op, false))
+FAST(shift_1, shift(op, false))
+FAST(shift_cl, shift(op, true))
+FAST(imul_reg_rm, with_registers(op, exec_imul[by_memory(insn) ? 2 : 0][size_index(insn)]))
+FAST(imul_reg_imm, by_memory(insn) ? NULL : with_registers(op, exec_imul[1][size_index(insn)]))
+
+FAST(mov_rm_reg, binary(op, exec_mov, false))
+FAST(mov_reg_rm, binary(op, exec_mov, true))
+FAST(mov_rm_imm, with_immediate(op, exec_mov, insn->rm))
+FAST(mov_reg_imm, with_immediate(op, exec_mov, insn->rm))
+FAST(movzx8, extend(op, exec_movzx8, 1))
+FAST(movzx16, extend(op, exec_movzx16, 2))
+FAST(movsx8, extend(op, exec_movsx8, 1))
+FAST(movsx16, extend(op, exec_movsx16, 2))
+FAST(movsxd, insn->operand_size == 8 ? with_registers(op, exec_movsx32[by_memory(insn)]) : NULL)
+FAST(lea, lea(op))
+FAST(cmov, by_memory(insn) || insn->operand_size < 4
+               ? NULL
+               : with_registers(op, exec_cmov[insn->opcode & 15][size_index(insn) - 2]))
+FAST(setcc, setcc(op))
+FAST(nop, exec_nop)
+
+FAST(push_reg, natural(op, code64, WIDTHS(push)))
+FAST(push_rm,
+    by_memory(insn) ? natural(op, code64, WIDTHS(push_mem)) : natural(op, code64, WIDTHS(push)))
+FAST(push_imm, natural(op, code64, WIDTHS(push_imm)))
+FAST(pop_reg, natural(op, code64, WIDTHS(pop)))
+FAST(leave, natural(op, code64, WIDTHS(leave)))
+
+FAST(jcc, linked(op, code64, exec_jcc[insn->opcode & 15], exec_jcc[insn->opcode & 15]))
+FAST(jump, linked(op, code64, exec_jump, exec_jump))
+FAST(call, linked(op, code64, WIDTHS(call)))
+FAST(return_near, natural(op, code64, exec_return_32, exec_return_64))
+FAST(call_rm,
+    by_memory(insn) ? natural(op, code64, WIDTHS(call_mem)) : natural(op, code64, WIDTHS(call_reg)))
+FAST(jump_rm,
+    by_memory(insn) ? natural(op, code64, WIDTHS(jump_mem)) : natural(op, code64, WIDTHS(jump_reg)))
+
+/* ---- Preparation ------------------------------------------------------------------------------
+ */
 
 void op_prepare(const struct cpu *cpu, struct op *op, unsigned mode, unsigned offset)
 {
@@ -262,14 +243,12 @@ void op_prepare(const struct cpu *cpu, struct op *op, unsigned mode, unsigned of
         bool plain = mode & BLOCK_CODE64 || !(op->insn.flags & INSN_MEMORY) ||
                      (segment != SEG_FS && segment != SEG_GS && segment != SEG_CS);
         prepare_address(op, mode, offset);
-        if (plain && ends)
-            form = branch_form(op, mode, offset);
-        else if (plain)
-            form = integer_form(op);
-        if (plain && !form && !ends)
-            form = stack_form(op, mode & BLOCK_CODE64);
-        if (plain && !form && !ends)
-            form = exec_sse_form(cpu, op);
+        if (ends) {
+            op->delta[0] = (int64_t)offset + op->insn.length;
+            op->delta[1] = op->delta[0] + (int64_t)op->insn.immediate;
+        }
+        if (plain && op->insn.row->fast)
+            form = op->insn.row->fast(cpu, op, mode & BLOCK_CODE64);
     }
     if (!form)
         form = ends ? exec_generic_end : exec_generic;

@@ -280,27 +280,13 @@ void flags_are_in_host(struct compile *c)
 
 /* ---- Forms ----------------------------------------------------------------------------------- */
 
-static const struct translation_form *find_form(
-    const struct translation_form *forms, const struct insn *insn)
-{
-    for (; forms->handler; forms++)
-        if (forms->handler == insn->handler && (!forms->possible || forms->possible(insn)))
-            return forms;
-    return NULL;
-}
-
 const struct translation_form *native_form(const struct insn *insn)
 {
-    static const struct translation_form *const groups[] = {native_move_forms, native_alu_forms,
-        native_stack_forms, native_shift_forms, native_bit_forms};
-    if (insn->flags & INSN_ENDS_BLOCK)
-        return find_form(native_branch_forms, insn);
-    for (unsigned i = 0; i < sizeof groups / sizeof *groups; i++) {
-        const struct translation_form *form = find_form(groups[i], insn);
-        if (form)
+    const struct translation_form *form = insn->row->native;
+    for (; form && form->emit; form++)
+        if (!form->possible || form->possible(insn))
             return form;
-    }
-    return native_sse_form(insn);
+    return NULL;
 }
 
 static bool escapes(const struct translation_form *form, const struct insn *insn)

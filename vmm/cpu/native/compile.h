@@ -5,6 +5,7 @@
 #ifndef VMM_CPU_NATIVE_COMPILE_H
 #define VMM_CPU_NATIVE_COMPILE_H
 
+#include "vmm/cpu/forms.h"
 #include "vmm/cpu/native/emit.h"
 #include "vmm/cpu/native/native.h"
 #include "vmm/cpu/operand.h"
@@ -58,18 +59,6 @@ struct compile {
     bool resume_flags[OPS_MAX]; /* ... with the host's flags loaded */
 };
 
-/* How one instruction is translated. Masks are of arithmetic flags, in RFLAGS format. */
-struct translation_form {
-    insn_handler handler;
-    void (*emit)(struct compile *c);
-    bool (*possible)(const struct insn *insn); /* NULL: always */
-    uint16_t reads;
-    uint16_t writes;  /* whatever they were before */
-    bool touches;     /* leaves flags in the host: `writes`, and others changed or not */
-    bool escapes;     /* may escape, even without a memory operand by ModRM */
-    bool intel_calls; /* with Intel's rules the handler may be called */
-};
-
 /* For `possible`. */
 static inline bool insn_is_8_bytes(const struct insn *insn)
 {
@@ -86,11 +75,12 @@ static inline bool insn_has_registers_only(const struct insn *insn)
     return !(insn->flags & INSN_MEMORY);
 }
 
-/* The forms of each group, ended by a NULL handler. */
-extern const struct translation_form native_alu_forms[], native_shift_forms[], native_bit_forms[],
-    native_move_forms[], native_stack_forms[], native_branch_forms[];
-/* Of an SSE instruction, or NULL. */
-const struct translation_form *native_sse_form(const struct insn *insn);
+/* The forms of one instruction, for its row in decode_table.c: the first that is possible. One
+ * without `emit` ends them. */
+#define NATIVE(name, ...) \
+    const struct translation_form native_##name[] = {__VA_ARGS__, {.emit = NULL}};
+#define ALWAYS .possible = NULL
+
 /* The comparison of the register that tells (match.c); escapes when it has the wanted value. */
 void native_emit_match(struct compile *c);
 /* Compares the register that tells now. */

@@ -1,15 +1,13 @@
 /* Arithmetic and logic: the host's own instruction on the operands where they are. */
-#include "vmm/cpu/integer.h"
 #include "vmm/cpu/native/compile.h"
 
 enum { ALU_ADC = 2, ALU_SBB = 3, ALU_CMP = 7, ALU_TEST };
 
 static unsigned operation(const struct insn *insn)
 {
-    insn_handler handler = insn->handler;
-    if (handler == op_test_rm_reg || handler == op_test_rm_imm || handler == op_test_acc_imm)
-        return ALU_TEST;
-    return handler == op_alu_rm_imm ? insn->modrm >> 3 & 7 : insn->opcode >> 3 & 7;
+    if (insn->opcode < 0x40)
+        return insn->opcode >> 3 & 7;
+    return insn->opcode <= 0x83 ? insn->modrm >> 3 & 7 : ALU_TEST;
 }
 
 static bool with_carry(const struct insn *insn)
@@ -184,24 +182,17 @@ static void emit_carry_flag(struct compile *c)
 #define FRESH .writes = FLAGS_ALL, .touches = true
 #define CARRY .possible = with_carry, .reads = FLAG_CF, .writes = FLAGS_ALL, .touches = true
 
-const struct translation_form native_alu_forms[] = {
-    {op_alu_rm_reg, alu_rm_reg, CARRY},
-    {op_alu_rm_reg, alu_rm_reg, FRESH},
-    {op_alu_reg_rm, alu_reg_rm, CARRY},
-    {op_alu_reg_rm, alu_reg_rm, FRESH},
-    {op_alu_rm_imm, alu_rm_imm, CARRY},
-    {op_alu_rm_imm, alu_rm_imm, FRESH},
-    {op_alu_acc_imm, alu_acc_imm, CARRY},
-    {op_alu_acc_imm, alu_acc_imm, FRESH},
-    {op_test_rm_reg, alu_rm_reg, FRESH},
-    {op_test_rm_imm, alu_rm_imm, FRESH},
-    {op_test_acc_imm, alu_acc_imm, FRESH},
-    {op_inc, emit_inc, .writes = (uint16_t)(FLAGS_ALL & ~FLAG_CF), .touches = true},
-    {op_dec, emit_dec, .writes = (uint16_t)(FLAGS_ALL & ~FLAG_CF), .touches = true},
-    {op_not, emit_not, .possible = NULL},
-    {op_neg, emit_neg, FRESH},
-    {op_cmc, emit_carry_flag, .reads = FLAG_CF, .writes = FLAG_CF, .touches = true},
-    {op_clc, emit_carry_flag, .writes = FLAG_CF, .touches = true},
-    {op_stc, emit_carry_flag, .writes = FLAG_CF, .touches = true},
-    {.handler = NULL},
-};
+NATIVE(alu_rm_reg, {alu_rm_reg, CARRY}, {alu_rm_reg, FRESH})
+NATIVE(alu_reg_rm, {alu_reg_rm, CARRY}, {alu_reg_rm, FRESH})
+NATIVE(alu_rm_imm, {alu_rm_imm, CARRY}, {alu_rm_imm, FRESH})
+NATIVE(alu_acc_imm, {alu_acc_imm, CARRY}, {alu_acc_imm, FRESH})
+NATIVE(test_rm_reg, {alu_rm_reg, FRESH})
+NATIVE(test_rm_imm, {alu_rm_imm, FRESH})
+NATIVE(test_acc_imm, {alu_acc_imm, FRESH})
+NATIVE(inc, {emit_inc, .writes = (uint16_t)(FLAGS_ALL & ~FLAG_CF), .touches = true})
+NATIVE(dec, {emit_dec, .writes = (uint16_t)(FLAGS_ALL & ~FLAG_CF), .touches = true})
+NATIVE(complement, {emit_not, ALWAYS})
+NATIVE(neg, {emit_neg, FRESH})
+NATIVE(cmc, {emit_carry_flag, .reads = FLAG_CF, .writes = FLAG_CF, .touches = true})
+NATIVE(clc, {emit_carry_flag, .writes = FLAG_CF, .touches = true})
+NATIVE(stc, {emit_carry_flag, .writes = FLAG_CF, .touches = true})

@@ -1,5 +1,4 @@
 /* Single bits, bit scans, byte order. */
-#include "vmm/cpu/integer.h"
 #include "vmm/cpu/native/compile.h"
 
 enum { BIT_TEST = 4 }; /* the extension of 0F BA; the others write */
@@ -130,13 +129,10 @@ static void emit_bswap(struct compile *c)
         guest_set(c, number, reg);
 }
 
-const struct translation_form native_bit_forms[] = {
-    {op_bit_test_imm, bit_imm, .writes = FLAG_CF, .touches = true},
-    {op_bit_test_reg, bit_reg, .possible = insn_has_registers_only, .writes = FLAG_CF,
-        .touches = true},
-    {op_bsf, emit_bsf, .writes = FLAGS_ALL, .touches = true},
-    {op_bsr, emit_bsr, .writes = FLAGS_ALL, .touches = true},
-    {op_popcnt, emit_popcnt, .writes = FLAGS_ALL, .touches = true},
-    {op_bswap, emit_bswap, .possible = insn_is_4_or_8_bytes},
-    {.handler = NULL},
-};
+NATIVE(bit_test_imm, {bit_imm, .writes = FLAG_CF, .touches = true})
+NATIVE(bit_test_reg,
+    {bit_reg, .possible = insn_has_registers_only, .writes = FLAG_CF, .touches = true})
+NATIVE(bsf, {emit_bsf, .writes = FLAGS_ALL, .touches = true})
+NATIVE(bsr, {emit_bsr, .writes = FLAGS_ALL, .touches = true})
+NATIVE(popcnt, {emit_popcnt, .writes = FLAGS_ALL, .touches = true})
+NATIVE(bswap, {emit_bswap, .possible = insn_is_4_or_8_bytes})

@@ -3,7 +3,6 @@
  * or an address that is not canonical: neither has a TLB entry; the stack) is found before anything
  * is changed, and left to the handler.
  */
-#include "vmm/cpu/integer.h"
 #include "vmm/cpu/native/compile.h"
 
 static int64_t page_offset(const struct compile *c, unsigned which)
@@ -104,12 +103,11 @@ static void return_near(struct compile *c)
     emit_jump(&c->e, c->native->arrive);
 }
 
-const struct translation_form native_branch_forms[] = {
-    {op_jcc, jcc, .possible = insn_is_8_bytes, .reads = FLAGS_ALL, .escapes = true},
-    {op_jump, jump, .possible = insn_is_8_bytes, .escapes = true},
-    {op_call, call, .possible = insn_is_8_bytes, .escapes = true},
-    {op_call_rm, call_rm, .possible = insn_is_8_bytes, .escapes = true},
-    {op_jump_rm, jump_rm, .possible = insn_is_8_bytes, .escapes = true},
-    {op_return, return_near, .possible = insn_is_8_bytes, .escapes = true},
-    {.handler = NULL},
-};
+#define WIDE .possible = insn_is_8_bytes, .escapes = true
+
+NATIVE(jcc, {jcc, .reads = FLAGS_ALL, WIDE})
+NATIVE(jump, {jump, WIDE})
+NATIVE(call, {call, WIDE})
+NATIVE(call_rm, {call_rm, WIDE})
+NATIVE(jump_rm, {jump_rm, WIDE})
+NATIVE(return_near, {return_near, WIDE})

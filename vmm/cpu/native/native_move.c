@@ -1,5 +1,4 @@
 /* Moves, extensions, LEA, conditional moves, exchanges. None changes flags. */
-#include "vmm/cpu/integer.h"
 #include "vmm/cpu/native/compile.h"
 
 /* Register operand `number` = what is at `from`. */
@@ -228,23 +227,20 @@ static void nop(struct compile *c)
     (void)c;
 }
 
-const struct translation_form native_move_forms[] = {
-    {op_mov_rm_reg, mov_rm_reg, .possible = NULL},
-    {op_mov_reg_rm, mov_reg_rm, .possible = NULL},
-    {op_mov_rm_imm, mov_rm_imm, .possible = NULL},
-    {op_mov_reg_imm, mov_reg_imm, .possible = NULL},
-    {op_movzx8, movzx8, .possible = NULL},
-    {op_movzx16, movzx16, .possible = NULL},
-    {op_movsx8, movsx8, .possible = NULL},
-    {op_movsx16, movsx16, .possible = NULL},
-    {op_movsxd, movsxd, .possible = insn_is_8_bytes},
-    {op_lea, emit_lea_form, .possible = NULL},
-    {op_cmov, cmov, .reads = FLAGS_ALL},
-    {op_setcc, setcc, .reads = FLAGS_ALL},
-    {op_xchg_rm_reg, xchg_rm_reg, .possible = can_exchange},
-    {op_xchg_acc, xchg_acc, .possible = can_exchange_acc},
-    {op_convert_acc, convert_acc, .possible = NULL},
-    {op_convert_dx, convert_dx, .possible = NULL},
-    {op_nop, nop, .possible = NULL},
-    {.handler = NULL},
-};
+NATIVE(mov_rm_reg, {mov_rm_reg, ALWAYS})
+NATIVE(mov_reg_rm, {mov_reg_rm, ALWAYS})
+NATIVE(mov_rm_imm, {mov_rm_imm, ALWAYS})
+NATIVE(mov_reg_imm, {mov_reg_imm, ALWAYS})
+NATIVE(movzx8, {movzx8, ALWAYS})
+NATIVE(movzx16, {movzx16, ALWAYS})
+NATIVE(movsx8, {movsx8, ALWAYS})
+NATIVE(movsx16, {movsx16, ALWAYS})
+NATIVE(movsxd, {movsxd, .possible = insn_is_8_bytes})
+NATIVE(lea, {emit_lea_form, ALWAYS})
+NATIVE(cmov, {cmov, .reads = FLAGS_ALL})
+NATIVE(setcc, {setcc, .reads = FLAGS_ALL})
+NATIVE(xchg_rm_reg, {xchg_rm_reg, .possible = can_exchange})
+NATIVE(xchg_acc, {xchg_acc, .possible = can_exchange_acc})
+NATIVE(convert_acc, {convert_acc, ALWAYS})
+NATIVE(convert_dx, {convert_dx, ALWAYS})
+NATIVE(nop, {nop, ALWAYS})

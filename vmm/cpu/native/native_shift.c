@@ -1,5 +1,4 @@
 /* Shifts, rotates, multiplication, division. */
-#include "vmm/cpu/integer.h"
 #include "vmm/cpu/native/compile.h"
 
 enum { AF_OF = FLAG_AF | FLAG_OF };
@@ -55,8 +54,7 @@ static void emit_shift(struct compile *c, struct shift shift)
 /* As the host counts, too. */
 static uint8_t constant_count(const struct insn *insn)
 {
-    uint8_t count = insn->handler == op_shift_1 ? 1 : (uint8_t)insn->immediate;
-    return (uint8_t)shift_count(count, 8u * insn->operand_size);
+    return (uint8_t)shift_count((uint8_t)insn->immediate, 8u * insn->operand_size);
 }
 
 /* By a constant; one of which CF is defined whatever the size. */
@@ -144,11 +142,10 @@ static bool double_shifts_by_constant(const struct insn *insn)
     return insn_has_registers_only(insn) && insn->operand_size >= 4 && constant_count(insn);
 }
 
-static void double_shift_constant(struct compile *c)
+static void double_shift_constant(struct compile *c, bool left)
 {
     const struct insn *insn = c->insn;
     unsigned size = insn->operand_size, count = constant_count(insn);
-    bool left = insn->handler == op_shld_imm;
     bool settle = flags_matter(c, count == 1 ? FLAG_AF : AF_OF);
     if (settle && cpu_is_intel(c->cpu)) {
         emit_handler(c);
@@ -164,6 +161,16 @@ static void double_shift_constant(struct compile *c)
         guest_set(c, insn->rm, to);
     if (settle)
         settle_double_shift(c, left, size, count);
+}
+
+static void double_left(struct compile *c)
+{
+    double_shift_constant(c, true);
+}
+
+static void double_right(struct compile *c)
+{
+    double_shift_constant(c, false);
 }
 
 /* ---- Multiplication -------------------------------------------------------------------------- */
@@ -267,24 +274,17 @@ static void emit_div(struct compile *c)
 #define MULTIPLY .writes = FLAG_CF | FLAG_OF, .touches = true
 
 /* What has no form here runs by its handler: counts that leave CF undefined, too. */
-const struct translation_form native_shift_forms[] = {
-    {op_shift_imm, shift_constant, .possible = shifts_by_constant, FRESH},
-    {op_shift_1, shift_constant, .possible = shifts_by_constant, FRESH},
-    {op_shift_cl, shift_cl, .possible = shifts_by_cl, .touches = true, .intel_calls = true},
-    {op_shift_imm, rotate_constant, .possible = rotates_by_constant, .touches = true,
-        .intel_calls = true},
-    {op_shift_1, rotate_constant, .possible = rotates_by_constant, .touches = true},
-    {op_shift_imm, rotate_carry, .possible = rotates_carry_by_one, .reads = FLAG_CF,
-        .touches = true},
-    {op_shift_1, rotate_carry, .possible = rotates_carry_by_one, .reads = FLAG_CF, .touches = true},
-    {op_shld_imm, double_shift_constant, .possible = double_shifts_by_constant, FRESH,
-        .intel_calls = true},
-    {op_shrd_imm, double_shift_constant, .possible = double_shifts_by_constant, FRESH,
-        .intel_calls = true},
-    {op_imul_reg_rm, imul_reg_rm, MULTIPLY},
-    {op_imul_reg_imm, imul_reg_imm, MULTIPLY},
-    {op_mul, emit_mul, .possible = insn_is_4_or_8_bytes, MULTIPLY},
-    {op_imul, emit_imul, .possible = insn_is_4_or_8_bytes, MULTIPLY},
-    {op_div, emit_div, .possible = insn_is_4_or_8_bytes, .touches = true, .escapes = true},
-    {.handler = NULL},
-};
+NATIVE(shift_imm, {shift_constant, .possible = shifts_by_constant, FRESH},
+    {rotate_constant, .possible = rotates_by_constant, .touches = true, .intel_calls = true},
+    {rotate_carry, .possible = rotates_carry_by_one, .reads = FLAG_CF, .touches = true})
+NATIVE(shift_1, {shift_constant, .possible = shifts_by_constant, FRESH},
+    {rotate_constant, .possible = rotates_by_constant, .touches = true},
+    {rotate_carry, .possible = rotates_carry_by_one, .reads = FLAG_CF, .touches = true})
+NATIVE(shift_cl, {shift_cl, .possible = shifts_by_cl, .touches = true, .intel_calls = true})
+NATIVE(shld_imm, {double_left, .possible = double_shifts_by_constant, FRESH, .intel_calls = true})
+NATIVE(shrd_imm, {double_right, .possible = double_shifts_by_constant, FRESH, .intel_calls = true})
+NATIVE(imul_reg_rm, {imul_reg_rm, MULTIPLY})
+NATIVE(imul_reg_imm, {imul_reg_imm, MULTIPLY})
+NATIVE(mul, {emit_mul, .possible = insn_is_4_or_8_bytes, MULTIPLY})
+NATIVE(imul, {emit_imul, .possible = insn_is_4_or_8_bytes, MULTIPLY})
+NATIVE(div, {emit_div, .possible = insn_is_4_or_8_bytes, .touches = true, .escapes = true})

@@ -232,45 +232,49 @@ static void move_general(struct compile *c)
     }
 }
 
-static const struct translation_form *move_form(const struct insn *insn)
+static bool is_move(const struct insn *insn)
 {
-    static const struct translation_form plain = {.emit = move, .escapes = true};
-    static const struct translation_form general = {.emit = move_general, .escapes = true};
     struct move unused;
-    if (find_move(insn, &unused))
-        return &plain;
-    if (insn->map == MAP_0F && (insn->opcode == 0x6e || insn->opcode == 0x7e) &&
-        insn->prefix == PREFIX_66 && !by_memory(insn))
-        return &general;
-    return NULL;
+    return operation(insn)->kind == SIMD_MOVE && find_move(insn, &unused);
 }
 
-const struct translation_form *native_sse_form(const struct insn *insn)
+static bool is_general_move(const struct insn *insn)
 {
-    static const struct translation_form computes = {.emit = compute, .escapes = true};
-    static const struct translation_form compares = {
-        .emit = compare, .writes = FLAGS_ALL, .touches = true, .escapes = true};
-    static const struct translation_form shifts = {.emit = shift, .escapes = true};
-    static const struct translation_form from = {.emit = from_general, .escapes = true};
-    static const struct translation_form to = {.emit = to_general, .escapes = true};
-
-    if (insn->map < MAP_0F || insn->map > MAP_0F3A || insn->handler != simd_handler(insn))
-        return NULL;
-    switch ((enum simd_kind)operation(insn)->kind) {
-    case SIMD_MOVE:
-        return move_form(insn);
-    case SIMD_V_W:
-        return &computes;
-    case SIMD_COMPARE:
-        return &compares;
-    case SIMD_SHIFT_U:
-        return &shifts;
-    case SIMD_V_E:
-        return by_memory(insn) ? NULL : &from;
-    case SIMD_G_W:
-    case SIMD_G_U:
-        return by_memory(insn) ? NULL : &to;
-    default:
-        return NULL;
-    }
+    return operation(insn)->kind == SIMD_MOVE && insn->map == MAP_0F &&
+           (insn->opcode == 0x6e || insn->opcode == 0x7e) && insn->prefix == PREFIX_66 &&
+           !by_memory(insn);
 }
+
+static bool computes(const struct insn *insn)
+{
+    return operation(insn)->kind == SIMD_V_W;
+}
+
+static bool compares(const struct insn *insn)
+{
+    return operation(insn)->kind == SIMD_COMPARE;
+}
+
+static bool shifts(const struct insn *insn)
+{
+    return operation(insn)->kind == SIMD_SHIFT_U;
+}
+
+static bool takes_general(const struct insn *insn)
+{
+    return operation(insn)->kind == SIMD_V_E && !by_memory(insn);
+}
+
+static bool gives_general(const struct insn *insn)
+{
+    enum simd_kind kind = operation(insn)->kind;
+    return (kind == SIMD_G_W || kind == SIMD_G_U) && !by_memory(insn);
+}
+
+NATIVE(simd, {move, .possible = is_move, .escapes = true},
+    {move_general, .possible = is_general_move, .escapes = true},
+    {compute, .possible = computes, .escapes = true},
+    {compare, .possible = compares, .writes = FLAGS_ALL, .touches = true, .escapes = true},
+    {shift, .possible = shifts, .escapes = true},
+    {from_general, .possible = takes_general, .escapes = true},
+    {to_general, .possible = gives_general, .escapes = true})

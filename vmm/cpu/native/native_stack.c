@@ -1,5 +1,4 @@
 /* PUSH, POP, LEAVE of 8 bytes. */
-#include "vmm/cpu/integer.h"
 #include "vmm/cpu/native/compile.h"
 
 /* RAX = RSP - 8, and the place there; the flags have left the host. */
@@ -60,11 +59,10 @@ static void leave(struct compile *c)
     guest_set(c, RBP, HOST_RCX);
 }
 
-const struct translation_form native_stack_forms[] = {
-    {op_push_reg, push_guest, .possible = insn_is_8_bytes, .escapes = true},
-    {op_push_rm, push_rm, .possible = insn_is_8_bytes, .escapes = true},
-    {op_push_imm, push_imm, .possible = insn_is_8_bytes, .escapes = true},
-    {op_pop_reg, pop_reg, .possible = insn_is_8_bytes, .escapes = true},
-    {op_leave, leave, .possible = insn_is_8_bytes, .escapes = true},
-    {.handler = NULL},
-};
+#define WIDE .possible = insn_is_8_bytes, .escapes = true
+
+NATIVE(push_reg, {push_guest, WIDE})
+NATIVE(push_rm, {push_rm, WIDE})
+NATIVE(push_imm, {push_imm, WIDE})
+NATIVE(pop_reg, {pop_reg, WIDE})
+NATIVE(leave, {leave, WIDE})
