@@ -74,12 +74,7 @@ static void interrupt(struct virtio *virtio, uint8_t isr, uint16_t vector)
     pci_set_interrupt(&virtio->function, true);
 }
 
-void virtio_interrupt_queue(struct virtio *virtio, unsigned queue)
-{
-    interrupt(virtio, ISR_QUEUE, virtio->queue[queue].vector);
-}
-
-void virtio_interrupt_config(struct virtio *virtio)
+static void interrupt_config(struct virtio *virtio)
 {
     interrupt(virtio, ISR_CONFIG, virtio->config_vector);
 }
@@ -88,15 +83,53 @@ void virtio_broken(struct virtio *virtio)
 {
     virtio->status |= VIRTIO_STATUS_NEEDS_RESET;
     if (virtio->status & VIRTIO_STATUS_DRIVER_OK)
-        virtio_interrupt_config(virtio);
+        interrupt_config(virtio);
 }
 
 void virtio_config_changed(struct virtio *virtio)
 {
     virtio->generation++;
     if (virtio->status & VIRTIO_STATUS_DRIVER_OK)
-        virtio_interrupt_config(virtio);
+        interrupt_config(virtio);
 }
+
+/* ---- The rings ------------------------------------------------------------------------------- */
+
+/* A device that finds the driver in breach has said so by virtio_broken(). */
+static uint32_t request(void *context, unsigned number, const struct virtio_chain *chain)
+{
+    struct virtio *virtio = context;
+    uint32_t written = virtio->type->request(virtio->device, number, chain);
+    bool broken = written != VIRTIO_HOLD && virtio->status & VIRTIO_STATUS_NEEDS_RESET;
+    return broken ? VIRTIO_BROKEN : written;
+}
+
+static bool is_live(const struct virtio *virtio, unsigned number)
+{
+    return virtio->status & VIRTIO_STATUS_DRIVER_OK &&
+           !(virtio->status & VIRTIO_STATUS_NEEDS_RESET) && virtio->queue[number].enabled;
+}
+
+bool virtio_has_chain(const struct virtio *virtio, unsigned number)
+{
+    return is_live(virtio, number) &&
+           virtio_queue_has_chain(&virtio->queue[number], &virtio->rings.memory);
+}
+
+void virtio_serve(struct virtio *virtio, unsigned number)
+{
+    bool wanted;
+    if (!is_live(virtio, number))
+        return;
+    virtio->rings.indirect = virtio_has(virtio, VIRTIO_F_INDIRECT_DESC);
+    virtio->rings.event_index = virtio_has(virtio, VIRTIO_F_EVENT_IDX);
+    if (virtio_queue_serve(&virtio->queue[number], &virtio->rings, number, &wanted) < 0)
+        virtio_broken(virtio);
+    else if (wanted)
+        interrupt(virtio, ISR_QUEUE, virtio->queue_vector[number]);
+}
+
+/* ---- The transport --------------------------------------------------------------------------- */
 
 void virtio_reset(struct virtio *virtio)
 {
@@ -105,9 +138,10 @@ void virtio_reset(struct virtio *virtio)
     virtio->accepted = 0;
     virtio->queue_select = 0;
     memset(virtio->queue, 0, sizeof virtio->queue);
+    for (unsigned i = 0; i < VIRTIO_MAX_QUEUES; i++)
+        virtio->queue_vector[i] = VIRTIO_NO_VECTOR;
     for (unsigned i = 0; i < virtio->type->queues; i++)
-        virtio->queue[i] =
-            (struct virtio_queue){.size = VIRTIO_QUEUE_SIZE, .vector = VIRTIO_NO_VECTOR};
+        virtio->queue[i].size = VIRTIO_QUEUE_SIZE;
     virtio->config_vector = VIRTIO_NO_VECTOR;
     pci_set_interrupt(&virtio->function, false);
 }
@@ -133,7 +167,7 @@ static uint64_t get_queue_field(struct virtio *virtio, enum field field)
     case QUEUE_SIZE:
         return queue->size;
     case QUEUE_VECTOR:
-        return queue->vector;
+        return virtio->queue_vector[virtio->queue_select];
     case QUEUE_ENABLE:
         return queue->enabled;
     case QUEUE_NOTIFY_OFF:
@@ -205,22 +239,6 @@ static void set_accepted(struct virtio *virtio, uint32_t value)
     virtio->accepted |= (uint64_t)value << shift;
 }
 
-static void enable_queue(struct virtio *virtio, struct virtio_queue *queue)
-{
-    uint64_t size = queue->size;
-    const struct guest_memory *memory = &virtio->memory;
-    bool sound = size && !(size & (size - 1)) && size <= VIRTIO_QUEUE_SIZE &&
-                 !(queue->descriptors & 15) && !(queue->available & 1) && !(queue->used & 3) &&
-                 memory->at(memory->context, queue->descriptors, size * 16) &&
-                 memory->at(memory->context, queue->available, size * 2 + 6) &&
-                 memory->at(memory->context, queue->used, size * 8 + 6);
-    if (!sound) {
-        virtio_broken(virtio);
-        return;
-    }
-    queue->enabled = true;
-}
-
 /* A vector that does not exist cannot be mapped: the driver reads back "none". */
 static uint16_t map_vector(const struct virtio *virtio, uint64_t value)
 {
@@ -231,7 +249,7 @@ static void set_queue_field(struct virtio *virtio, enum field field, uint64_t va
 {
     struct virtio_queue *queue = selected(virtio);
     if (queue && field == QUEUE_VECTOR)
-        queue->vector = map_vector(virtio, value);
+        virtio->queue_vector[virtio->queue_select] = map_vector(virtio, value);
     if (!queue || queue->enabled)
         return; /* an enabled queue changes by a reset only */
     switch (field) {
@@ -239,8 +257,8 @@ static void set_queue_field(struct virtio *virtio, enum field field, uint64_t va
         queue->size = (uint16_t)value;
         break;
     case QUEUE_ENABLE:
-        if (value == 1)
-            enable_queue(virtio, queue);
+        if (value == 1 && !virtio_queue_enable(queue, &virtio->rings.memory))
+            virtio_broken(virtio);
         break;
     case QUEUE_DESC:
         queue->descriptors = value;
@@ -440,7 +458,8 @@ int virtio_init(struct virtio *virtio, const struct virtio_type *type, const cha
     void *device, uint64_t offered, const struct guest_memory *memory, struct error *error)
 {
     struct pci_function *function = &virtio->function;
-    *virtio = (struct virtio){.type = type, .device = device, .memory = *memory};
+    *virtio = (struct virtio){.type = type, .device = device};
+    virtio->rings = (struct virtio_rings){.memory = *memory, .request = request, .context = virtio};
     if (type->queues > VIRTIO_MAX_QUEUES)
         return error_set(error, "%s: too many virtqueues", name);
     virtio->offered = offered | VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX;
@@ -487,7 +506,7 @@ void virtio_save(const struct virtio *virtio, struct buffer *out)
     for (unsigned i = 0; i < virtio->type->queues; i++) {
         const struct virtio_queue *queue = &virtio->queue[i];
         buffer_put_u16(out, queue->size);
-        buffer_put_u16(out, queue->vector);
+        buffer_put_u16(out, virtio->queue_vector[i]);
         buffer_put_u8(out, queue->enabled);
         buffer_put_u64(out, queue->descriptors);
         buffer_put_u64(out, queue->available);
@@ -512,7 +531,7 @@ void virtio_restore(struct virtio *virtio, struct reader *in)
     for (unsigned i = 0; i < virtio->type->queues; i++) {
         struct virtio_queue *queue = &virtio->queue[i];
         queue->size = reader_get_u16(in);
-        queue->vector = reader_get_u16(in);
+        virtio->queue_vector[i] = reader_get_u16(in);
         queue->enabled = reader_get_u8(in) & 1;
         queue->descriptors = reader_get_u64(in);
         queue->available = reader_get_u64(in);

@@ -1,6 +1,6 @@
 /*
- * The virtio 1.x transport over PCI and its split rings (OASIS Virtual I/O Device Version 1.2,
- * sections 2.6, 2.7 and 4.1): what every virtio device is built on.
+ * The virtio 1.x transport over PCI (OASIS Virtual I/O Device Version 1.2, section 4.1) with the
+ * split rings of virtio_queue.h: what every virtio device is built on.
  *
  * Modern only (no legacy interface). Features of the transport: VERSION_1, RING_INDIRECT_DESC,
  * RING_EVENT_IDX. Interrupts are MSI-X messages where the driver has enabled them, with one vector
@@ -20,19 +20,10 @@
 
 #include "devices/pci.h"
 #include "devices/pci_msix.h"
-
-/* Guest RAM as devices reach it. */
-struct guest_memory {
-    void *context;
-    /* The host address of [gpa, gpa + size), or NULL when any of it is not RAM. */
-    uint8_t *(*at)(void *context, uint64_t gpa, uint64_t size);
-    /* Told after a device has written there; may be NULL. */
-    void (*wrote)(void *context, uint64_t gpa, uint64_t size);
-};
+#include "devices/virtio_queue.h"
 
 enum {
     VIRTIO_MAX_QUEUES = 4,
-    VIRTIO_QUEUE_SIZE = 128, /* largest, and the longest chain */
     VIRTIO_BAR_SIZE = 0x4000,
     VIRTIO_COMMON_OFFSET = 0x0000,
     VIRTIO_ISR_OFFSET = 0x1000,
@@ -55,32 +46,6 @@ enum {
 #define VIRTIO_F_EVENT_IDX     (UINT64_C(1) << 29)
 #define VIRTIO_F_VERSION_1     (UINT64_C(1) << 32)
 
-struct virtio_segment {
-    uint8_t *data; /* in guest RAM */
-    uint64_t gpa;
-    uint32_t length; /* not 0 */
-};
-
-/* A request: what the device may read, then what it may write. */
-struct virtio_chain {
-    uint16_t head;
-    unsigned readable, writable; /* segments; the writable ones follow the readable ones */
-    uint64_t readable_bytes, writable_bytes;
-    struct virtio_segment segment[VIRTIO_QUEUE_SIZE];
-};
-
-struct virtio_queue {
-    uint16_t size;
-    bool enabled;
-    uint64_t descriptors, available, used; /* GPA */
-    uint16_t next_available;               /* index of the next entry to take */
-    uint16_t next_used;
-    uint16_t vector;    /* MSI-X, or VIRTIO_NO_VECTOR */
-    uint16_t signalled; /* value of next_used at the last interrupt decision */
-};
-
-#define VIRTIO_HOLD UINT32_MAX
-
 struct virtio_type {
     uint16_t id;         /* virtio device ID: 2 for block */
     uint32_t class_code; /* PCI */
@@ -98,7 +63,7 @@ struct virtio {
     const struct virtio_type *type;
     void *device;
     uint64_t offered; /* features, transport's included; set by virtio_init from the type */
-    struct guest_memory memory;
+    struct virtio_rings rings;
     struct pci_function function;
     unsigned access_capability; /* offset of VIRTIO_PCI_CAP_PCI_CFG */
     uint8_t status, isr;
@@ -109,7 +74,7 @@ struct virtio {
     uint16_t config_vector;
     struct pci_msix msix;
     struct virtio_queue queue[VIRTIO_MAX_QUEUES];
-    struct virtio_chain chain; /* the one being served */
+    uint16_t queue_vector[VIRTIO_MAX_QUEUES]; /* MSI-X, or VIRTIO_NO_VECTOR */
 };
 
 /* `offered` may leave out optional features of the type. `name` outlives the device. */
@@ -121,25 +86,14 @@ void virtio_config_changed(struct virtio *virtio);
 /* Sets DEVICE_NEEDS_RESET: the driver has broken the rules. */
 void virtio_broken(struct virtio *virtio);
 
-/* Copies between a buffer and the readable or writable part of a chain, `skip` bytes into it.
- * Returns the number of bytes there were, at most `size`. */
-uint64_t virtio_copy_from(
-    const struct virtio_chain *chain, uint64_t skip, void *data, uint64_t size);
-uint64_t virtio_copy_to(const struct virtio *virtio, const struct virtio_chain *chain,
-    uint64_t skip, const void *data, uint64_t size);
-/* Tells the memory's owner of bytes written into the chain without virtio_copy_to. */
-void virtio_wrote(const struct virtio *virtio, uint64_t gpa, uint64_t size);
-
 void virtio_reset(struct virtio *virtio);     /* by the driver */
 void virtio_bus_reset(struct virtio *virtio); /* by the reset line: MSI-X as well */
 void virtio_save(const struct virtio *virtio, struct buffer *out);
 void virtio_restore(struct virtio *virtio, struct reader *in);
 void virtio_describe(const struct virtio *virtio, struct buffer *out);
 
-/* virtio_queue.c: serves the queue until it is empty or broken. */
+/* Serves the queue until it is empty, held or broken. */
 void virtio_serve(struct virtio *virtio, unsigned queue);
 bool virtio_has_chain(const struct virtio *virtio, unsigned queue); /* has the driver left any? */
-void virtio_interrupt_queue(struct virtio *virtio, unsigned queue); /* buffers were used */
-void virtio_interrupt_config(struct virtio *virtio);                /* the configuration changed */
 
 #endif

@@ -57,7 +57,7 @@ static uint8_t read_sectors(
     if (whole) {
         enum block_status status = disk->ops->read(
             disk->object, sector, (uint32_t)(bytes / BLOCK_SECTOR), whole->data + skip);
-        virtio_wrote(&blk->virtio, whole->gpa + skip, bytes);
+        guest_memory_wrote(&blk->virtio.rings.memory, whole->gpa + skip, bytes);
         return status ? VIRTIO_BLK_IOERR : VIRTIO_BLK_OK;
     }
     for (uint64_t done = 0; done < bytes;) {
@@ -65,7 +65,7 @@ static uint8_t read_sectors(
         if (disk->ops->read(disk->object, sector + done / BLOCK_SECTOR,
                 (uint32_t)(part / BLOCK_SECTOR), blk->piece))
             return VIRTIO_BLK_IOERR;
-        virtio_copy_to(&blk->virtio, chain, done, blk->piece, part);
+        virtio_chain_write(&blk->virtio.rings.memory, chain, done, blk->piece, part);
         done += part;
     }
     return VIRTIO_BLK_OK;
@@ -85,7 +85,7 @@ static uint8_t write_sectors(
     }
     for (uint64_t done = 0; done < bytes;) {
         uint64_t part = bytes - done < PIECE * BLOCK_SECTOR ? bytes - done : PIECE * BLOCK_SECTOR;
-        virtio_copy_from(chain, HEADER + done, blk->piece, part);
+        virtio_chain_read(chain, HEADER + done, blk->piece, part);
         if (disk->ops->write(disk->object, sector + done / BLOCK_SECTOR,
                 (uint32_t)(part / BLOCK_SECTOR), blk->piece))
             return VIRTIO_BLK_IOERR;
@@ -104,7 +104,7 @@ static uint8_t clear_ranges(
     uint8_t ranges[MAX_RANGES * RANGE];
     if (disk->read_only || bytes == 0 || bytes % RANGE || bytes > sizeof ranges)
         return VIRTIO_BLK_IOERR;
-    virtio_copy_from(chain, HEADER, ranges, bytes);
+    virtio_chain_read(chain, HEADER, ranges, bytes);
     for (uint64_t at = 0; at < bytes; at += RANGE) {
         uint32_t count = load32(ranges + at + 8), flags = load32(ranges + at + 12);
         if (flags & ~(discard ? 0u : FLAG_UNMAP))
@@ -154,7 +154,7 @@ static uint8_t perform(struct virtio_blk *blk, const struct virtio_chain *chain,
                                                                   : VIRTIO_BLK_OK;
     case VIRTIO_BLK_GET_ID:
         *given = in < sizeof disk->identity ? in : sizeof disk->identity;
-        virtio_copy_to(&blk->virtio, chain, 0, disk->identity, *given);
+        virtio_chain_write(&blk->virtio.rings.memory, chain, 0, disk->identity, *given);
         return VIRTIO_BLK_OK;
     case VIRTIO_BLK_DISCARD:
         return clear_ranges(blk, chain, true, out);
@@ -171,7 +171,7 @@ static uint32_t blk_request(void *device, unsigned queue, const struct virtio_ch
     uint8_t header[HEADER];
     uint64_t given = 0;
     (void)queue;
-    if (chain->writable_bytes < 1 || virtio_copy_from(chain, 0, header, HEADER) < HEADER) {
+    if (chain->writable_bytes < 1 || virtio_chain_read(chain, 0, header, HEADER) < HEADER) {
         virtio_broken(&blk->virtio);
         return 0;
     }
@@ -179,7 +179,7 @@ static uint32_t blk_request(void *device, unsigned queue, const struct virtio_ch
     uint8_t status = perform(blk, chain, header, in, out, &given);
     if (status != VIRTIO_BLK_OK)
         given = 0;
-    virtio_copy_to(&blk->virtio, chain, in, &status, 1);
+    virtio_chain_write(&blk->virtio.rings.memory, chain, in, &status, 1);
     /* Without the whole length written there is no telling where the status is: the count covers
      * only what was filled from the start. */
     return given == in ? (uint32_t)(in + 1) : (uint32_t)given;

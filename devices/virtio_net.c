@@ -37,8 +37,8 @@ static uint32_t receive(struct virtio_net *net, const struct virtio_chain *chain
     }
     if (chain->writable_bytes < HEADER_SIZE + net->frame_size)
         return VIRTIO_HOLD;
-    virtio_copy_to(&net->virtio, chain, 0, header, sizeof header);
-    virtio_copy_to(&net->virtio, chain, sizeof header, frame, net->frame_size);
+    virtio_chain_write(&net->virtio.rings.memory, chain, 0, header, sizeof header);
+    virtio_chain_write(&net->virtio.rings.memory, chain, sizeof header, frame, net->frame_size);
     net->taken = true;
     return (uint32_t)(HEADER_SIZE + net->frame_size);
 }
@@ -49,7 +49,7 @@ static void transmit(struct virtio_net *net, const struct virtio_chain *chain)
     uint64_t size = chain->readable_bytes - HEADER_SIZE;
     if (chain->readable_bytes < HEADER_SIZE + VIRTIO_NET_FRAME_LEAST || size > sizeof frame)
         return;
-    virtio_copy_from(chain, HEADER_SIZE, frame, size);
+    virtio_chain_read(chain, HEADER_SIZE, frame, size);
     net->config.transmit(net->config.target, frame, (size_t)size);
 }
 

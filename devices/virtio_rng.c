@@ -20,7 +20,7 @@ static uint32_t rng_request(void *device, unsigned queue, const struct virtio_ch
     if (size == 0)
         return 0;
     rng->config.entropy(rng->config.machine, bytes, size);
-    return (uint32_t)virtio_copy_to(&rng->virtio, chain, 0, bytes, size);
+    return (uint32_t)virtio_chain_write(&rng->virtio.rings.memory, chain, 0, bytes, size);
 }
 
 static uint8_t no_config(void *device, unsigned offset)
