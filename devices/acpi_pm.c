@@ -221,3 +221,20 @@ struct device acpi_pm_device(struct acpi_pm *pm)
     };
     return (struct device){.name = "acpi_pm", .ops = &ops, .object = pm};
 }
+
+static int create(const struct device_wiring *wiring, struct device *device, struct error *error)
+{
+    const struct acpi_pm_config config = {
+        .clock = wiring->clock,
+        .irq = wiring->sci,
+        .power_off = wiring->power_off,
+        .machine = wiring->machine,
+    };
+    struct acpi_pm *pm = acpi_pm_create(&config, error);
+    if (!pm)
+        return -1;
+    *device = acpi_pm_device(pm);
+    return device_attached(device, acpi_pm_attach(pm, wiring->ports, error));
+}
+
+const struct device_class acpi_pm_class = {.create = create};

@@ -35,5 +35,6 @@ struct acpi_pm *acpi_pm_create(const struct acpi_pm_config *config, struct error
 void acpi_pm_destroy(struct acpi_pm *pm); /* NULL is fine */
 int acpi_pm_attach(struct acpi_pm *pm, struct bus *ports, struct error *error);
 struct device acpi_pm_device(struct acpi_pm *pm);
+extern const struct device_class acpi_pm_class;
 
 #endif

@@ -84,3 +84,14 @@ struct device debug_console_device(struct debug_console *console)
     };
     return (struct device){.name = "debug-console", .ops = &ops, .object = console};
 }
+
+static int create(const struct device_wiring *wiring, struct device *device, struct error *error)
+{
+    struct debug_console *console = debug_console_create(&wiring->debug_console, error);
+    if (!console)
+        return -1;
+    *device = debug_console_device(console);
+    return device_attached(device, debug_console_attach(console, wiring->ports, error));
+}
+
+const struct device_class debug_console_class = {.create = create};

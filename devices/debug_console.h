@@ -15,5 +15,6 @@ struct debug_console *debug_console_create(const struct byte_sink *output, struc
 void debug_console_destroy(struct debug_console *console); /* NULL is fine */
 int debug_console_attach(struct debug_console *console, struct bus *ports, struct error *error);
 struct device debug_console_device(struct debug_console *console);
+extern const struct device_class debug_console_class;
 
 #endif

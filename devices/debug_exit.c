@@ -87,3 +87,16 @@ struct device debug_exit_device(struct debug_exit *debug_exit)
     };
     return (struct device){.name = "debug-exit", .ops = &ops, .object = debug_exit};
 }
+
+static int create(const struct device_wiring *wiring, struct device *device, struct error *error)
+{
+    const struct debug_exit_config config = {.exit = wiring->exit, .machine = wiring->machine};
+    struct debug_exit *debug_exit = debug_exit_create(&config, error);
+    if (!debug_exit)
+        return -1;
+    *device = debug_exit_device(debug_exit);
+    return device_attached(device,
+        debug_exit_attach(debug_exit, wiring->ports, DEBUG_EXIT_PORT, DEBUG_EXIT_SIZE, error));
+}
+
+const struct device_class debug_exit_class = {.create = create};

@@ -24,5 +24,6 @@ void debug_exit_destroy(struct debug_exit *debug_exit); /* NULL is fine */
 int debug_exit_attach(struct debug_exit *debug_exit, struct bus *ports, uint16_t base,
     unsigned size, struct error *error);
 struct device debug_exit_device(struct debug_exit *debug_exit);
+extern const struct device_class debug_exit_class;
 
 #endif

@@ -171,22 +171,47 @@ struct device {
     void *object;
 };
 
+struct apic_message;
+struct fw_cfg_config;
+struct guest_memory;
 struct pci_host;
+struct uart_line;
 
 enum { DEVICE_ISA_LINES = 16 };
 
-/* What the machine has for a device to be wired to. */
+/* What the machine has for a device to be wired to. All of it outlives the device. */
 struct device_wiring {
     struct clock *clock;
     struct bus *ports, *mmio;
-    struct irq_line isa[DEVICE_ISA_LINES];
+    struct irq_line isa[DEVICE_ISA_LINES]; /* to the 8259As and the I/O APIC */
+    struct irq_line pit, rtc;              /* IRQ 0 and 8, by way of the HPET if there is one */
+    struct irq_line sci;                   /* ACPI's */
+    struct irq_line
+        any; /* `input` is the device's to choose: past the ISA's of the I/O APIC alone */
     struct pci_host *pci; /* NULL for devices that are made before it */
+    const struct guest_memory *memory;
+    struct byte_sink console, debug_console;
+    /* Told of the console's outputs and frame format; may be NULL. */
+    void (*line_changed)(void *target, const struct uart_line *line);
+    void *line_target;
+
+    /* What the guest is told of the machine. */
+    int64_t start_seconds; /* UTC at virtual time 0, since 1970-01-01 */
+    uint64_t memory_below_4g, memory_above_4g;
+    const struct fw_cfg_config *fw_cfg;
+
+    /* What a device asks of the machine, which is the first argument. */
+    void *machine;
+    void (*reset)(void *machine);
+    void (*power_off)(void *machine);
+    void (*exit)(void *machine, uint32_t status);
+    void (*message)(void *machine, uint64_t address, uint32_t data); /* MSI, MSI-X */
+    bool (*interrupt)(void *machine, const struct apic_message *message);
+    void (*entropy)(void *machine, uint8_t *data, size_t size);
 };
 
-/*
- * A device that needs nothing but wires. It is declared in its header, defined in its file, and
- * named by one line in vmm/machine/platform.c.
- */
+/* What there is of each device: declared in its header, defined in its file, and named by one line
+ * in vmm/machine/platform.c. */
 struct device_class {
     /*
      * Makes the device as after power-on, on its buses; *device is the caller's from then on, who
@@ -194,5 +219,13 @@ struct device_class {
      */
     int (*create)(const struct device_wiring *wiring, struct device *device, struct error *error);
 };
+
+/* How create() ends: with what putting *device on its buses has returned. */
+static inline int device_attached(const struct device *device, int result)
+{
+    if (result < 0)
+        device->ops->destroy(device->object);
+    return result;
+}
 
 #endif

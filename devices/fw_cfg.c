@@ -174,3 +174,14 @@ struct device fw_cfg_device(struct fw_cfg *fw_cfg)
     };
     return (struct device){.name = "fw_cfg", .ops = &ops, .object = fw_cfg};
 }
+
+static int create(const struct device_wiring *wiring, struct device *device, struct error *error)
+{
+    struct fw_cfg *fw_cfg = fw_cfg_create(wiring->fw_cfg, error);
+    if (!fw_cfg)
+        return -1;
+    *device = fw_cfg_device(fw_cfg);
+    return device_attached(device, fw_cfg_attach(fw_cfg, wiring->ports, error));
+}
+
+const struct device_class fw_cfg_class = {.create = create};

@@ -34,5 +34,6 @@ struct fw_cfg *fw_cfg_create(const struct fw_cfg_config *config, struct error *e
 void fw_cfg_destroy(struct fw_cfg *fw_cfg); /* NULL is fine */
 int fw_cfg_attach(struct fw_cfg *fw_cfg, struct bus *ports, struct error *error);
 struct device fw_cfg_device(struct fw_cfg *fw_cfg);
+extern const struct device_class fw_cfg_class;
 
 #endif

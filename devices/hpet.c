@@ -510,3 +510,19 @@ struct device hpet_device(struct hpet *hpet)
     };
     return (struct device){.name = "hpet", .ops = &ops, .object = hpet};
 }
+
+static int create(const struct device_wiring *wiring, struct device *device, struct error *error)
+{
+    const struct hpet_config config = {
+        .clock = wiring->clock,
+        .route = wiring->any,
+        .legacy = {wiring->isa[0], wiring->isa[8]},
+    };
+    struct hpet *hpet = hpet_create(&config, error);
+    if (!hpet)
+        return -1;
+    *device = hpet_device(hpet);
+    return device_attached(device, hpet_attach(hpet, wiring->mmio, error));
+}
+
+const struct device_class hpet_class = {.create = create};

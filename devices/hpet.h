@@ -47,5 +47,6 @@ int hpet_attach(struct hpet *hpet, struct bus *mmio, struct error *error);
 /* Where the PIT (0) and the RTC (1) are connected. */
 struct irq_line hpet_legacy_line(struct hpet *hpet, unsigned line);
 struct device hpet_device(struct hpet *hpet);
+extern const struct device_class hpet_class;
 
 #endif

@@ -565,3 +565,19 @@ struct device i8042_device(struct i8042 *i8042)
     };
     return (struct device){.name = "i8042", .ops = &ops, .object = i8042};
 }
+
+static int create(const struct device_wiring *wiring, struct device *device, struct error *error)
+{
+    const struct i8042_config config = {
+        .irq = wiring->isa[1],
+        .reset_request = wiring->reset,
+        .machine = wiring->machine,
+    };
+    struct i8042 *i8042 = i8042_create(&config, error);
+    if (!i8042)
+        return -1;
+    *device = i8042_device(i8042);
+    return device_attached(device, i8042_attach(i8042, wiring->ports, error));
+}
+
+const struct device_class i8042_class = {.create = create};

@@ -42,5 +42,6 @@ struct device i8042_device(struct i8042 *i8042);
 void i8042_key(struct i8042 *i8042, uint16_t key, bool make);
 bool i8042_a20(const struct i8042 *i8042);
 uint8_t i8042_leds(const struct i8042 *i8042); /* bit 0 scroll, 1 num, 2 caps lock */
+extern const struct device_class i8042_class;
 
 #endif

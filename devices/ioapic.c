@@ -213,3 +213,15 @@ struct device ioapic_device(struct ioapic *ioapic)
     };
     return (struct device){.name = "ioapic", .ops = &ops, .object = ioapic};
 }
+
+static int create(const struct device_wiring *wiring, struct device *device, struct error *error)
+{
+    const struct ioapic_config config = {.send = wiring->interrupt, .target = wiring->machine};
+    struct ioapic *ioapic = ioapic_create(&config, error);
+    if (!ioapic)
+        return -1;
+    *device = ioapic_device(ioapic);
+    return device_attached(device, ioapic_attach(ioapic, wiring->mmio, error));
+}
+
+const struct device_class ioapic_class = {.create = create};

@@ -32,5 +32,6 @@ struct device ioapic_device(struct ioapic *ioapic);
 void ioapic_set_line(void *ioapic, unsigned input, bool level);
 /* A processor ended a level-triggered interrupt; has the type of apic_config.ended. */
 void ioapic_ended(void *ioapic, uint8_t vector);
+extern const struct device_class ioapic_class;
 
 #endif

@@ -449,3 +449,23 @@ struct device pci_device(struct pci_host *host)
 {
     return (struct device){.name = "pci", .ops = &pci_ops, .object = host};
 }
+
+static int create(const struct device_wiring *wiring, struct device *device, struct error *error)
+{
+    struct pci_config config = {
+        .ports = wiring->ports,
+        .mmio = wiring->mmio,
+        .reset_requested = wiring->reset,
+        .message = wiring->message,
+        .machine = wiring->machine,
+    };
+    for (unsigned i = 0; i < DEVICE_ISA_LINES; i++)
+        config.irq[i] = wiring->isa[i];
+    struct pci_host *host = pci_create(&config, error);
+    if (!host)
+        return -1;
+    *device = pci_device(host);
+    return device_attached(device, pci_attach(host, error));
+}
+
+const struct device_class pci_class = {.create = create};

@@ -120,5 +120,6 @@ void pci_set_interrupt(struct pci_function *function, bool level);
 /* Little-endian access to a function's own configuration bytes. */
 uint32_t pci_config_get(const struct pci_function *function, unsigned offset, unsigned size);
 void pci_config_set(struct pci_function *function, unsigned offset, unsigned size, uint32_t value);
+extern const struct device_class pci_class;
 
 #endif

@@ -478,3 +478,15 @@ struct device pic_device(struct pic *pic)
     };
     return (struct device){.name = "pic", .ops = &ops, .object = pic};
 }
+
+static int create(const struct device_wiring *wiring, struct device *device, struct error *error)
+{
+    const struct pic_config config = {0};
+    struct pic *pic = pic_create(&config, error);
+    if (!pic)
+        return -1;
+    *device = pic_device(pic);
+    return device_attached(device, pic_attach(pic, wiring->ports, error));
+}
+
+const struct device_class pic_class = {.create = create};

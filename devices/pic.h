@@ -46,5 +46,6 @@ struct irq_line pic_line(struct pic *pic, unsigned input);
 bool pic_output(const struct pic *pic);
 /* The processor's interrupt acknowledge cycle: returns the vector and updates IRR and ISR. */
 uint8_t pic_acknowledge(struct pic *pic);
+extern const struct device_class pic_class;
 
 #endif

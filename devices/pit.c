@@ -664,3 +664,15 @@ struct device pit_device(struct pit *pit)
     };
     return (struct device){.name = "pit", .ops = &ops, .object = pit};
 }
+
+static int create(const struct device_wiring *wiring, struct device *device, struct error *error)
+{
+    const struct pit_config config = {.clock = wiring->clock, .irq = wiring->pit};
+    struct pit *pit = pit_create(&config, error);
+    if (!pit)
+        return -1;
+    *device = pit_device(pit);
+    return device_attached(device, pit_attach(pit, wiring->ports, error));
+}
+
+const struct device_class pit_class = {.create = create};

@@ -40,5 +40,6 @@ struct pit *pit_create(const struct pit_config *config, struct error *error);
 void pit_destroy(struct pit *pit); /* cancels its timer; NULL is fine */
 int pit_attach(struct pit *pit, struct bus *ports, struct error *error);
 struct device pit_device(struct pit *pit);
+extern const struct device_class pit_class;
 
 #endif

@@ -110,3 +110,16 @@ struct device port92_device(struct port92 *port92)
     };
     return (struct device){.name = "port92", .ops = &ops, .object = port92};
 }
+
+static int create(const struct device_wiring *wiring, struct device *device, struct error *error)
+{
+    const struct port92_config config = {
+        .reset_request = wiring->reset, .machine = wiring->machine};
+    struct port92 *port92 = port92_create(&config, error);
+    if (!port92)
+        return -1;
+    *device = port92_device(port92);
+    return device_attached(device, port92_attach(port92, wiring->ports, error));
+}
+
+const struct device_class port92_class = {.create = create};

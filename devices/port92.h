@@ -27,5 +27,6 @@ void port92_destroy(struct port92 *port92); /* NULL is fine */
 int port92_attach(struct port92 *port92, struct bus *ports, struct error *error);
 struct device port92_device(struct port92 *port92);
 bool port92_a20(const struct port92 *port92); /* the state of bit 1 */
+extern const struct device_class port92_class;
 
 #endif

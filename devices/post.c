@@ -98,12 +98,8 @@ static int create(const struct device_wiring *wiring, struct device *device, str
     struct post *post = post_create(error);
     if (!post)
         return -1;
-    if (post_attach(post, wiring->ports, error) < 0) {
-        post_destroy(post);
-        return -1;
-    }
     *device = post_device(post);
-    return 0;
+    return device_attached(device, post_attach(post, wiring->ports, error));
 }
 
 const struct device_class post_class = {.create = create};

@@ -509,3 +509,21 @@ struct device rtc_device(struct rtc *rtc)
     };
     return (struct device){.name = "rtc", .ops = &ops, .object = rtc};
 }
+
+static int create(const struct device_wiring *wiring, struct device *device, struct error *error)
+{
+    const struct rtc_config config = {
+        .clock = wiring->clock,
+        .irq = wiring->rtc,
+        .start_seconds = wiring->start_seconds,
+        .memory_below_4g = wiring->memory_below_4g,
+        .memory_above_4g = wiring->memory_above_4g,
+    };
+    struct rtc *rtc = rtc_create(&config, error);
+    if (!rtc)
+        return -1;
+    *device = rtc_device(rtc);
+    return device_attached(device, rtc_attach(rtc, wiring->ports, error));
+}
+
+const struct device_class rtc_class = {.create = create};

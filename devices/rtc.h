@@ -43,5 +43,6 @@ void rtc_destroy(struct rtc *rtc); /* cancels its timer; NULL is fine */
 int rtc_attach(struct rtc *rtc, struct bus *ports, struct error *error);
 struct device rtc_device(struct rtc *rtc);
 bool rtc_nmi_masked(const struct rtc *rtc);
+extern const struct device_class rtc_class;
 
 #endif

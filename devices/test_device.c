@@ -152,3 +152,16 @@ struct device test_device_device(struct test_device *device)
     };
     return (struct device){.name = "testdev", .ops = &ops, .object = device};
 }
+
+static int create(const struct device_wiring *wiring, struct device *device, struct error *error)
+{
+    const struct test_device_config config = {
+        .set_line = wiring->any.set, .machine = wiring->any.controller};
+    struct test_device *test = test_device_create(&config, error);
+    if (!test)
+        return -1;
+    *device = test_device_device(test);
+    return device_attached(device, test_device_attach(test, wiring->ports, wiring->mmio, error));
+}
+
+const struct device_class test_device_class = {.create = create};

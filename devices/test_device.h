@@ -35,5 +35,6 @@ void test_device_destroy(struct test_device *device); /* NULL is fine */
 int test_device_attach(
     struct test_device *device, struct bus *ports, struct bus *mmio, struct error *error);
 struct device test_device_device(struct test_device *device);
+extern const struct device_class test_device_class;
 
 #endif

@@ -527,3 +527,22 @@ struct device uart_device(struct uart *uart)
     };
     return (struct device){.name = uart->config.name, .ops = &ops, .object = uart};
 }
+
+static int create(const struct device_wiring *wiring, struct device *device, struct error *error)
+{
+    const struct uart_config config = {
+        .name = "uart0",
+        .clock = wiring->clock,
+        .irq = wiring->isa[UART_IRQ],
+        .output = wiring->console,
+        .line_changed = wiring->line_changed,
+        .target = wiring->line_target,
+    };
+    struct uart *uart = uart_create(&config, error);
+    if (!uart)
+        return -1;
+    *device = uart_device(uart);
+    return device_attached(device, uart_attach(uart, wiring->ports, UART_PORT, error));
+}
+
+const struct device_class uart_class = {.create = create};

@@ -24,6 +24,9 @@
 
 struct uart;
 
+/* The first serial port of a PC. */
+enum { UART_PORT = 0x3f8, UART_IRQ = 4 };
+
 enum { UART_PORTS = 8, UART_CLOCK_HZ = 1843200 };
 
 /* LSR error bits, for uart_receive_error. */
@@ -76,5 +79,6 @@ void uart_receive_error(struct uart *uart, uint8_t byte, uint8_t errors);
 /* The modem inputs, true = active. After create CTS, DSR and DCD are active and RI is not. */
 void uart_set_modem_lines(struct uart *uart, bool cts, bool dsr, bool ri, bool dcd);
 void uart_get_line(const struct uart *uart, struct uart_line *line);
+extern const struct device_class uart_class;
 
 #endif

@@ -99,3 +99,19 @@ struct device virtio_rng_device(struct virtio_rng *rng)
     };
     return (struct device){.name = "rng", .ops = &ops, .object = rng};
 }
+
+static int create(const struct device_wiring *wiring, struct device *device, struct error *error)
+{
+    const struct virtio_rng_config config = {
+        .memory = *wiring->memory,
+        .entropy = wiring->entropy,
+        .machine = wiring->machine,
+    };
+    struct virtio_rng *rng = virtio_rng_create(&config, error);
+    if (!rng)
+        return -1;
+    *device = virtio_rng_device(rng);
+    return device_attached(device, pci_add(wiring->pci, virtio_rng_function(rng), error));
+}
+
+const struct device_class virtio_rng_class = {.create = create};

@@ -23,5 +23,6 @@ struct virtio_rng *virtio_rng_create(const struct virtio_rng_config *config, str
 void virtio_rng_destroy(struct virtio_rng *rng);                  /* NULL is fine */
 struct pci_function *virtio_rng_function(struct virtio_rng *rng); /* for pci_add */
 struct device virtio_rng_device(struct virtio_rng *rng);
+extern const struct device_class virtio_rng_class;
 
 #endif

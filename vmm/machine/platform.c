@@ -1,6 +1,7 @@
 /* The list of devices, and how each is wired. */
 #include "vmm/machine/platform.h"
 
+#include <stddef.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -29,7 +30,7 @@
 #include "vmm/machine/panic.h"
 #include "vmm/machine/vcpus.h"
 
-enum { IRQ_PIT = 0, IRQ_KEYBOARD = 1, IRQ_UART = 4, IRQ_RTC = 8, UART_BASE = 0x3f8 };
+enum { IRQ_PIT = 0, IRQ_RTC = 8 };
 
 /* What the create functions are given. */
 struct plan {
@@ -92,17 +93,6 @@ static void stop_for_panic(void *context)
     machine_stop(machine, STOP_PANIC);
 }
 
-static int create_pic(const struct plan *plan)
-{
-    struct machine *machine = plan->machine;
-    const struct pic_config config = {0};
-    machine->pic = pic_create(&config, plan->error);
-    if (!machine->pic)
-        return -1;
-    add_device(machine, pic_device(machine->pic));
-    return pic_attach(machine->pic, &machine->ports, plan->error);
-}
-
 static void note_priority(void *context)
 {
     struct machine *machine = context;
@@ -157,61 +147,6 @@ static bool send_to_apics(void *bus, const struct apic_message *message)
     return apic_bus_send(bus, message, NULL, APIC_TO_DESTINATION);
 }
 
-static int create_ioapic(const struct plan *plan)
-{
-    struct machine *machine = plan->machine;
-    const struct ioapic_config config = {.send = send_to_apics, .target = machine->apic_bus};
-    machine->ioapic = ioapic_create(&config, plan->error);
-    if (!machine->ioapic)
-        return -1;
-    add_device(machine, ioapic_device(machine->ioapic));
-    return ioapic_attach(machine->ioapic, &machine->mmio, plan->error);
-}
-
-static int create_hpet(const struct plan *plan)
-{
-    struct machine *machine = plan->machine;
-    if (!config_has_hpet(plan->options->config))
-        return 0;
-    const struct hpet_config config = {
-        .clock = &machine->clock,
-        .route = {.set = ioapic_set_line, .controller = machine->ioapic},
-        .legacy = {isa_line(machine, IRQ_PIT), isa_line(machine, IRQ_RTC)},
-    };
-    machine->hpet = hpet_create(&config, plan->error);
-    if (!machine->hpet)
-        return -1;
-    add_device(machine, hpet_device(machine->hpet));
-    return hpet_attach(machine->hpet, &machine->mmio, plan->error);
-}
-
-/* The HPET may take the place of the PIT and the RTC. */
-static struct irq_line pit_line(struct machine *machine)
-{
-    return machine->hpet ? hpet_legacy_line(machine->hpet, 0) : isa_line(machine, IRQ_PIT);
-}
-
-static struct irq_line rtc_line(struct machine *machine)
-{
-    return machine->hpet ? hpet_legacy_line(machine->hpet, 1) : isa_line(machine, IRQ_RTC);
-}
-
-static int create_acpi_pm(const struct plan *plan)
-{
-    struct machine *machine = plan->machine;
-    const struct acpi_pm_config config = {
-        .clock = &machine->clock,
-        .irq = isa_line(machine, ACPI_SCI_IRQ),
-        .power_off = stop_for_power_off,
-        .machine = machine,
-    };
-    struct acpi_pm *pm = acpi_pm_create(&config, plan->error);
-    if (!pm)
-        return -1;
-    add_device(machine, acpi_pm_device(pm));
-    return acpi_pm_attach(pm, &machine->ports, plan->error);
-}
-
 static int create_hang_watch(const struct plan *plan)
 {
     struct machine *machine = plan->machine;
@@ -251,106 +186,6 @@ static int create_panic_watch(const struct plan *plan)
     return 0;
 }
 
-static int create_pit(const struct plan *plan)
-{
-    struct machine *machine = plan->machine;
-    const struct pit_config config = {.clock = &machine->clock, .irq = pit_line(machine)};
-    machine->pit = pit_create(&config, plan->error);
-    if (!machine->pit)
-        return -1;
-    add_device(machine, pit_device(machine->pit));
-    return pit_attach(machine->pit, &machine->ports, plan->error);
-}
-
-static int create_rtc(const struct plan *plan)
-{
-    struct machine *machine = plan->machine;
-    const struct rtc_config config = {
-        .clock = &machine->clock,
-        .irq = rtc_line(machine),
-        .start_seconds = plan->options->config->start_time,
-        .memory_below_4g = machine->memory.region[0].size,
-        .memory_above_4g = machine->memory.region[1].size,
-    };
-    machine->rtc = rtc_create(&config, plan->error);
-    if (!machine->rtc)
-        return -1;
-    add_device(machine, rtc_device(machine->rtc));
-    return rtc_attach(machine->rtc, &machine->ports, plan->error);
-}
-
-static int create_uart(const struct plan *plan)
-{
-    struct machine *machine = plan->machine;
-    const struct uart_config config = {
-        .name = "uart0",
-        .clock = &machine->clock,
-        .irq = isa_line(machine, IRQ_UART),
-        .output = machine->panic ? panic_watch_sink(machine->panic) : console_or_hang_watch(plan),
-        .line_changed = plan->options->line_changed,
-        .target = plan->options->line_target,
-    };
-    machine->uart = uart_create(&config, plan->error);
-    if (!machine->uart)
-        return -1;
-    add_device(machine, uart_device(machine->uart));
-    return uart_attach(machine->uart, &machine->ports, UART_BASE, plan->error);
-}
-
-static int create_keyboard(const struct plan *plan)
-{
-    struct machine *machine = plan->machine;
-    const struct i8042_config config = {
-        .irq = isa_line(machine, IRQ_KEYBOARD),
-        .reset_request = reset_requested,
-        .machine = machine,
-    };
-    machine->keyboard = i8042_create(&config, plan->error);
-    if (!machine->keyboard)
-        return -1;
-    add_device(machine, i8042_device(machine->keyboard));
-    return i8042_attach(machine->keyboard, &machine->ports, plan->error);
-}
-
-static int create_debug_exit(const struct plan *plan)
-{
-    struct machine *machine = plan->machine;
-    const struct debug_exit_config config = {.exit = stop_with_status, .machine = machine};
-    struct debug_exit *debug_exit = debug_exit_create(&config, plan->error);
-    if (!debug_exit)
-        return -1;
-    add_device(machine, debug_exit_device(debug_exit));
-    return debug_exit_attach(
-        debug_exit, &machine->ports, DEBUG_EXIT_PORT, DEBUG_EXIT_SIZE, plan->error);
-}
-
-static int create_debug_console(const struct plan *plan)
-{
-    struct machine *machine = plan->machine;
-    struct debug_console *console =
-        debug_console_create(&plan->options->debug_console, plan->error);
-    if (!console)
-        return -1;
-    add_device(machine, debug_console_device(console));
-    return debug_console_attach(console, &machine->ports, plan->error);
-}
-
-static int create_fw_cfg(const struct plan *plan)
-{
-    struct machine *machine = plan->machine;
-    struct fw_cfg_config config = {
-        .ram_size = machine->memory.size, .cpus = plan->options->config->cpus};
-    struct boot_memory_range ranges[BOOT_MAP_MAX];
-    config.range_count = boot_memory_map(&machine->memory, ranges);
-    for (unsigned i = 0; i < config.range_count; i++)
-        config.ranges[i] = (struct fw_cfg_range){ranges[i].start, ranges[i].size, ranges[i].type};
-    struct fw_cfg *fw_cfg = fw_cfg_create(&config, plan->error);
-    if (!fw_cfg)
-        return -1;
-    add_device(machine, fw_cfg_device(fw_cfg));
-    return fw_cfg_attach(fw_cfg, &machine->ports, plan->error);
-}
-
 /* A number beyond the ISA's lines is an input of the I/O APIC alone. */
 static void set_any_line(void *context, unsigned line, bool level)
 {
@@ -361,52 +196,17 @@ static void set_any_line(void *context, unsigned line, bool level)
         ioapic_set_line(machine->ioapic, line, level);
 }
 
-static int create_test_device(const struct plan *plan)
-{
-    struct machine *machine = plan->machine;
-    const struct test_device_config config = {.set_line = set_any_line, .machine = machine};
-    struct test_device *device = test_device_create(&config, plan->error);
-    if (!device)
-        return -1;
-    add_device(machine, test_device_device(device));
-    return test_device_attach(device, &machine->ports, &machine->mmio, plan->error);
-}
-
-static int create_port92(const struct plan *plan)
-{
-    struct machine *machine = plan->machine;
-    const struct port92_config config = {.reset_request = reset_requested, .machine = machine};
-    struct port92 *port92 = port92_create(&config, plan->error);
-    if (!port92)
-        return -1;
-    add_device(machine, port92_device(port92));
-    return port92_attach(port92, &machine->ports, plan->error);
-}
-
 static void take_message(void *context, uint64_t address, uint32_t data)
 {
     struct machine *machine = context;
     apic_bus_send_msi(machine->apic_bus, address, data);
 }
 
-static int create_pci(const struct plan *plan)
+/* Disks and NICs find the bus by the services. */
+static int serve_pci(const struct plan *plan)
 {
-    struct machine *machine = plan->machine;
-    struct pci_config config = {
-        .ports = &machine->ports,
-        .mmio = &machine->mmio,
-        .reset_requested = reset_requested,
-        .message = take_message,
-        .machine = machine,
-    };
-    for (unsigned i = 0; i < sizeof config.irq / sizeof config.irq[0]; i++)
-        config.irq[i] = isa_line(machine, i);
-    machine->pci = pci_create(&config, plan->error);
-    if (!machine->pci)
-        return -1;
-    machine->services.pci = machine->pci;
-    add_device(machine, pci_device(machine->pci));
-    return pci_attach(machine->pci, plan->error);
+    plan->machine->services.pci = plan->machine->pci;
+    return 0;
 }
 
 static int create_disks(const struct plan *plan)
@@ -451,21 +251,6 @@ static void give_entropy(void *context, uint8_t *data, size_t size)
         machine_fail(machine, &error);
 }
 
-static int create_rng(const struct plan *plan)
-{
-    struct machine *machine = plan->machine;
-    const struct virtio_rng_config config = {
-        .memory = machine->services.memory,
-        .entropy = give_entropy,
-        .machine = machine,
-    };
-    struct virtio_rng *rng = virtio_rng_create(&config, plan->error);
-    if (!rng)
-        return -1;
-    add_device(machine, virtio_rng_device(rng));
-    return pci_add(machine->pci, virtio_rng_function(rng), plan->error);
-}
-
 static int create_nics(const struct plan *plan)
 {
     struct machine *machine = plan->machine;
@@ -496,52 +281,106 @@ static int set_up_pci(const struct plan *plan)
     return 0;
 }
 
-/* One line a device: its class, or a function here where it needs more than wires. */
-struct row {
-    const struct device_class *class;
-    int (*create)(const struct plan *plan);
-};
+/* What firmware tells of the machine by fw_cfg. */
+static struct fw_cfg_config firmware(const struct plan *plan)
+{
+    const struct machine *machine = plan->machine;
+    struct fw_cfg_config config = {
+        .ram_size = machine->memory.size, .cpus = plan->options->config->cpus};
+    struct boot_memory_range ranges[BOOT_MAP_MAX];
+    config.range_count = boot_memory_map(&machine->memory, ranges);
+    for (unsigned i = 0; i < config.range_count; i++)
+        config.ranges[i] = (struct fw_cfg_range){ranges[i].start, ranges[i].size, ranges[i].type};
+    return config;
+}
 
-/* The interrupt controllers first: the others hold their lines; the watch before the UART. */
-static const struct row table[] = {
-    {.create = create_pic},
-    {.create = create_apics},
-    {.create = create_ioapic},
-    {.create = create_hpet},
-    {.create = create_acpi_pm},
-    {.create = create_hang_watch},
-    {.create = create_panic_watch},
-    {.create = create_pit},
-    {.create = create_rtc},
-    {.create = create_uart},
-    {.create = create_keyboard},
-    {.create = create_debug_exit},
-    {.create = create_debug_console},
-    {.create = create_fw_cfg},
-    {.create = create_test_device},
-    {.class = &post_class},
-    {.create = create_port92},
-    {.create = create_pci},
-    {.create = create_disks},
-    {.create = create_rng},
-    {.create = create_nics},
-    {.create = set_up_pci},
-};
-
-static int create_class(const struct device_class *class, const struct plan *plan)
+/* As the machine is by now: devices that are there already take part. */
+static struct device_wiring wire(const struct plan *plan, const struct fw_cfg_config *fw_cfg)
 {
     struct machine *machine = plan->machine;
-    struct device device;
+    const struct machine_options *options = plan->options;
     struct device_wiring wiring = {
         .clock = &machine->clock,
         .ports = &machine->ports,
         .mmio = &machine->mmio,
+        .sci = isa_line(machine, ACPI_SCI_IRQ),
+        .any = {.set = set_any_line, .controller = machine},
         .pci = machine->pci,
+        .memory = &machine->services.memory,
+        .console = machine->panic ? panic_watch_sink(machine->panic) : console_or_hang_watch(plan),
+        .debug_console = options->debug_console,
+        .line_changed = options->line_changed,
+        .line_target = options->line_target,
+        .start_seconds = options->config->start_time,
+        .memory_below_4g = machine->memory.region[0].size,
+        .memory_above_4g = machine->memory.region[1].size,
+        .fw_cfg = fw_cfg,
+        .machine = machine,
+        .reset = reset_requested,
+        .power_off = stop_for_power_off,
+        .exit = stop_with_status,
+        .message = take_message,
+        .interrupt = send_to_apics,
+        .entropy = give_entropy,
     };
     for (unsigned i = 0; i < DEVICE_ISA_LINES; i++)
         wiring.isa[i] = isa_line(machine, i);
-    if (class->create(&wiring, &device, plan->error) < 0)
+    /* The HPET may take the place of the PIT and the RTC. */
+    wiring.pit = machine->hpet ? hpet_legacy_line(machine->hpet, 0) : wiring.isa[IRQ_PIT];
+    wiring.rtc = machine->hpet ? hpet_legacy_line(machine->hpet, 1) : wiring.isa[IRQ_RTC];
+    return wiring;
+}
+
+/* One line a device: its class, or a function here for what there can be several of, or what is no
+ * device. */
+struct row {
+    const struct device_class *class;
+    size_t keep; /* offset of the machine's pointer to it; 0: the machine has none */
+    bool (*wanted)(const struct machine_config *config); /* NULL: always */
+    int (*create)(const struct plan *plan);
+};
+
+#define KEEP(member) .keep = offsetof(struct machine, member)
+
+/* The interrupt controllers first: the others hold their lines; the watch before the UART. */
+static const struct row table[] = {
+    {.class = &pic_class, KEEP(pic)},
+    {.create = create_apics},
+    {.class = &ioapic_class, KEEP(ioapic)},
+    {.class = &hpet_class, KEEP(hpet), .wanted = config_has_hpet},
+    {.class = &acpi_pm_class},
+    {.create = create_hang_watch},
+    {.create = create_panic_watch},
+    {.class = &pit_class, KEEP(pit)},
+    {.class = &rtc_class, KEEP(rtc)},
+    {.class = &uart_class, KEEP(uart)},
+    {.class = &i8042_class, KEEP(keyboard)},
+    {.class = &debug_exit_class},
+    {.class = &debug_console_class},
+    {.class = &fw_cfg_class},
+    {.class = &test_device_class},
+    {.class = &post_class},
+    {.class = &port92_class},
+    {.class = &pci_class, KEEP(pci)},
+    {.create = serve_pci},
+    {.create = create_disks},
+    {.class = &virtio_rng_class},
+    {.create = create_nics},
+    {.create = set_up_pci},
+};
+
+static int create_class(const struct row *row, const struct plan *plan)
+{
+    struct machine *machine = plan->machine;
+    struct device device;
+    const struct fw_cfg_config fw_cfg = firmware(plan);
+    const struct device_wiring wiring = wire(plan, &fw_cfg);
+    if (row->wanted && !row->wanted(plan->options->config))
+        return 0;
+    if (row->class->create(&wiring, &device, plan->error) < 0)
         return -1;
+    if (row->keep)
+        memcpy((char *)machine + row->keep, &device.object, sizeof device.object);
     add_device(machine, device);
     return 0;
 }
@@ -554,7 +393,7 @@ int platform_create(
         const struct row *row = &table[i];
         if (machine->device_count == MACHINE_MAX_DEVICES)
             return error_set(error, "the machine has no room for another device");
-        if ((row->class ? create_class(row->class, &plan) : row->create(&plan)) < 0)
+        if ((row->class ? create_class(row, &plan) : row->create(&plan)) < 0)
             return -1;
     }
     return 0;
