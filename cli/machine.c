@@ -54,7 +54,10 @@ const char cli_machine_help[] =
     "                         every-access:[phys:]ADDRESS+SIZE\n"
     "  --store-buffers        with --cpus: stores become visible to other vCPUs later, so that a\n"
     "                         missing fence shows; slower\n"
-    "  --seed N               seed for what the machine chooses at random\n"
+    "  --seed N               what would be random or the host's follows from this: turns, "
+    "entropy,\n"
+    "                         the date; on soft without input two runs are the same bit for bit\n"
+    "  --chaos                the seed also varies when timers fire, so that races show\n"
     "  --no-reboot            a reset ends the run instead of starting the guest again\n"
     "  --panic-exit on|off    a Linux kernel panic on the serial port ends the run with status\n"
     "                         100 (on by default)\n"
@@ -157,6 +160,15 @@ static int set_engine(struct cli_machine *setup, const char *value, struct error
     if (strcmp(value, "auto") && strcmp(value, "kvm") && strcmp(value, "soft"))
         return error_set(error, "--engine %s: auto, kvm or soft", value);
     return 0;
+}
+
+/* What the host would decide follows from the seed, the date too. */
+static void set_seeded(struct cli_machine *setup)
+{
+    enum { NEW_YEAR_2025 = 1735689600 };
+    setup->config.seeded = true;
+    if (!setup->start_given)
+        setup->config.start_time = NEW_YEAR_2025;
 }
 
 static int set_hang(struct cli_machine *setup, const char *value, struct error *error)
@@ -269,6 +281,7 @@ int cli_machine_option(
     case CLI_START_TIME:
         result = parse_integer("--start-time", value, &number, error);
         setup->config.start_time = (int64_t)(number & INT64_MAX);
+        setup->start_given = true;
         break;
     case CLI_NET:
         result = add_net(setup, value, error);
@@ -280,6 +293,10 @@ int cli_machine_option(
         setup->config.panic_exit = strcmp(value, "on") == 0;
         if (!setup->config.panic_exit && strcmp(value, "off") != 0)
             result = error_set(error, "--panic-exit %s: on or off", value);
+        break;
+    case CLI_CHAOS:
+        setup->config.chaos = true;
+        set_seeded(setup);
         break;
     case CLI_HANG:
         result = set_hang(setup, value, error);
@@ -312,6 +329,7 @@ int cli_machine_option(
         break;
     case CLI_SEED:
         result = parse_integer("--seed", value, &setup->config.seed, error);
+        set_seeded(setup);
         break;
     case CLI_DISK:
         result = add_disk(setup, value, error);

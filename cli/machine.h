@@ -26,6 +26,7 @@ struct cli_machine {
     bool pace_given;
     char *memory_paths[MEMORY_MAX_BACKENDS];
     bool rules_given;
+    bool start_given;
     struct console_watch watch;
     bool fail_fast;        /* the run ends where the watch finds something */
     uint64_t report_event; /* where it was found */
@@ -70,7 +71,8 @@ struct cli_machine {
         {"fault", required_argument, NULL, CLI_FAULT}, {"net", required_argument, NULL, CLI_NET}, \
         {"no-reboot", no_argument, NULL, CLI_NO_REBOOT},                                          \
         {"panic-exit", required_argument, NULL, CLI_PANIC_EXIT},                                  \
-        {"hang", required_argument, NULL, CLI_HANG}, CLI_REPORT_OPTIONS,                          \
+        {"chaos", no_argument, NULL, CLI_CHAOS}, {"hang", required_argument, NULL, CLI_HANG},     \
+        CLI_REPORT_OPTIONS,                                                                       \
     {                                                                                             \
         "seed", required_argument, NULL, CLI_SEED                                                 \
     }
@@ -99,6 +101,7 @@ enum {
     CLI_NET,
     CLI_CPU_RULES,
     CLI_HANG,
+    CLI_CHAOS,
     CLI_FAIL_ON,
     CLI_NO_FAIL_ON,
     CLI_FAIL_FAST,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/random.h"
 #include "vmm/cpu/system.h"
 
 struct piece {
@@ -40,13 +41,9 @@ void stores_seed(struct stores *stores, uint64_t seed)
     stores->random = seed;
 }
 
-/* SplitMix64 */
 static uint64_t draw(struct stores *stores)
 {
-    uint64_t x = stores->random += 0x9e3779b97f4a7c15u;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    return x ^ x >> 31;
+    return random_draw(&stores->random);
 }
 
 /* The `count` oldest of one buffer become visible, in order. */

@@ -88,6 +88,10 @@ void config_write(const struct machine_config *config, struct buffer *out)
     if (config->hang)
         buffer_printf(out, "hang=%llu\n", (unsigned long long)config->hang);
     buffer_printf(out, "seed=%llu\n", (unsigned long long)config->seed);
+    if (config->seeded)
+        buffer_printf(out, "seeded=on\n");
+    if (config->chaos)
+        buffer_printf(out, "chaos=on\n");
     buffer_printf(out, "panic-exit=%s\n", config->panic_exit ? "on" : "off");
     buffer_printf(out, "reboot=%s\n", config->reboot ? "on" : "off");
     buffer_printf(out, "start-time=%lld\n", (long long)config->start_time);
@@ -221,6 +225,14 @@ static bool parse_entry(struct machine_config *config, const char *key, char *va
         return parse_u64(value, &config->max_time);
     if (strcmp(key, "hang") == 0)
         return parse_u64(value, &config->hang) && config->hang;
+    if (strcmp(key, "seeded") == 0) {
+        config->seeded = strcmp(value, "on") == 0;
+        return config->seeded;
+    }
+    if (strcmp(key, "chaos") == 0) {
+        config->chaos = strcmp(value, "on") == 0;
+        return config->chaos;
+    }
     if (strcmp(key, "seed") == 0)
         return parse_u64(value, &config->seed);
     if (strcmp(key, "reboot") == 0) {

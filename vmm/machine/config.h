@@ -69,6 +69,8 @@ struct machine_config {
     uint64_t max_time; /* virtual ns after which the run ends; UINT64_MAX: never */
     uint64_t hang;     /* virtual ns of a silent console after which it ends; 0: never */
     uint64_t seed;
+    bool seeded; /* the seed was given: it decides what the host would, entropy too */
+    bool chaos;  /* and varies when things happen; see vmm/machine/live.h */
     struct disk_config disk[CONFIG_MAX_DISKS];
     unsigned disk_count;
     struct fault fault[FAULT_MAX];

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/random.h"
 #include "devices/uart.h"
 #include "vmm/machine/interrupts.h"
 #include "vmm/machine/nic.h"
@@ -29,6 +30,12 @@ struct live {
     struct schedule schedule;
     uint64_t start;   /* host ns at virtual time 0 */
     uint64_t skipped; /* virtual ns that PACE_FAST jumped over */
+
+    uint64_t entropy; /* the generators' states, of a machine with a seed */
+    uint64_t chaos;
+    struct {
+        uint64_t deadline, at; /* virtual ns: a deadline, and when it comes instead */
+    } early;
 
     pthread_t thread;
     bool thread_runs;
@@ -228,13 +235,31 @@ static int take_turn(struct live *live, struct machine *machine, struct delivery
     return 1;
 }
 
+/*
+ * When a timer that is due at the deadline fires. With chaos it does after a drawn share of the
+ * instructions that would lead there, as on a processor that is slower just then: so an interrupt
+ * may come anywhere.
+ */
+static uint64_t due_at(struct live *live, const struct machine *machine, uint64_t deadline)
+{
+    if (!machine->config->chaos || !machine->counts_time || deadline == TIMER_IDLE)
+        return deadline;
+    if (deadline != live->early.deadline) {
+        uint64_t now = machine_time(machine);
+        uint64_t span = deadline > now ? deadline - now : 0;
+        live->early.deadline = deadline;
+        live->early.at = span ? now + 1 + random_draw(&live->chaos) % span : deadline;
+    }
+    return live->early.at;
+}
+
 static int live_poll(struct input_source *source, struct machine *machine,
     struct delivery *delivery, struct error *error)
 {
     struct live *live = (struct live *)source;
     (void)error;
     uint64_t deadline = clock_next_deadline(&machine->clock);
-    if (deadline != TIMER_IDLE && live_clock(source, machine) >= deadline) {
+    if (deadline != TIMER_IDLE && live_clock(source, machine) >= due_at(live, machine, deadline)) {
         set_time_delivery(delivery, true, deadline);
         return 1;
     }
@@ -347,7 +372,8 @@ static int live_plan(struct input_source *source, struct machine *machine, struc
         uint64_t now = machine_time(machine);
         plan->stop_when_interruptible = interrupts_request(machine);
         plan->stop_below_cr8 = interrupts_priority(machine);
-        plan->budget = deadline == TIMER_IDLE ? BUDGET_UNLIMITED : deadline - now;
+        plan->budget =
+            deadline == TIMER_IDLE ? BUDGET_UNLIMITED : due_at(live, machine, deadline) - now;
         plan_turn(live, machine, plan);
         return 0;
     }
@@ -386,14 +412,23 @@ static int live_landing(struct input_source *source, struct machine *machine,
     return engine_interruptible(engine) && (due || input || interrupts_output(machine));
 }
 
+/* As much as was asked for: `capacity` is what there is room for, produce() says how much it was.
+ */
+static void fill_from_seed(struct live *live, struct input_answer *answer)
+{
+    uint8_t *data = answer->data;
+    for (size_t i = 0; i < answer->size; i++)
+        data[i] = (uint8_t)(random_draw(&live->entropy) >> 32);
+}
+
 static int live_value(struct input_source *source, struct machine *machine,
     const struct input_question *question, struct input_answer *answer, struct error *error)
 {
-    (void)source;
-    (void)machine;
     if (question->produce(question->context, answer->data, answer->capacity, &answer->size) < 0)
         return error_set(
             error, "the host could not provide an input of kind %u", (unsigned)question->kind);
+    if (question->kind == INPUT_ENTROPY && machine->config->seeded)
+        fill_from_seed((struct live *)source, answer);
     return 0;
 }
 
@@ -458,6 +493,8 @@ int live_attach(struct live *live, struct machine *machine, struct error *error)
     live->machine = machine;
     if (schedule_begin(&live->schedule, machine, error) < 0)
         return -1;
+    live->entropy = machine->config->seed ^ 1;
+    live->chaos = machine->config->seed ^ 2;
     live->start = host_ns();
     int failed = pthread_create(&live->thread, NULL, watch, live);
     if (failed) {

@@ -3,6 +3,10 @@
  * engine that does not count, from retired instructions on one that does; a halted guest waits for
  * its next timer in real time or, with PACE_FAST, jumps there.
  *
+ * A machine with a seed gets its entropy from there. With config->chaos, and an engine that counts,
+ * the seed also varies when timers fire: what the guest does between two interrupts is another in
+ * every run, and the same in every run with the same seed.
+ *
  * A helper thread watches the console and the timers and kicks the engine when a guest that does
  * not exit by itself keeps something waiting.
  */

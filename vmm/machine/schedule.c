@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/random.h"
 #include "vmm/machine/vcpus.h"
 
 /* PCT draws its points from so many instructions unless told otherwise: a boot of Linux. */
@@ -66,13 +67,9 @@ int schedule_parse(const char *text, struct schedule *schedule, struct error *er
 
 /* ---- The generator --------------------------------------------------------------------------- */
 
-/* SplitMix64: every seed, 0 too, gives a good sequence. */
 static uint64_t draw(struct schedule *schedule)
 {
-    uint64_t x = schedule->random += 0x9e3779b97f4a7c15u;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    return x ^ x >> 31;
+    return random_draw(&schedule->random);
 }
 
 /* The running vCPU has something to do: instructions, or an interrupt that is about to wake it. */
