@@ -25,6 +25,7 @@ int cli_doctor(int argc, char **argv);
 int cli_dump(int argc, char **argv);
 int cli_gdb(int argc, char **argv);
 int cli_fork(int argc, char **argv);
+int cli_hunt(int argc, char **argv);
 int cli_info(int argc, char **argv);
 int cli_raid(int argc, char **argv);
 int cli_record(int argc, char **argv);

@@ -67,6 +67,7 @@ static int finish(struct cli_machine *setup, struct fork *fork, const struct req
         cli_describe_failure(machine);
     bool full = fork_is_full(fork);
     struct outcome outcome = cli_machine_outcome(setup, signal_number, full);
+    const char *end = cli_machine_end(setup, outcome, full);
     int status = run < 0 ? STATUS_HOST : cli_machine_status(setup, outcome);
     const char *text = run < 0 ? failure->text : cli_machine_outcome_text(setup, outcome);
     int written = fork_finish(fork, outcome, text, &error);
@@ -76,8 +77,7 @@ static int finish(struct cli_machine *setup, struct fork *fork, const struct req
     if (run < 0)
         return cli_fail(STATUS_HOST, failure);
     fprintf(stderr, "hindsight: %s: %" PRIu64 " events, %.3f s of virtual time: %s\n",
-        request->output, event, (double)time / 1e9,
-        full ? "as large as --max-size allows" : stop_reason_name(stop));
+        request->output, event, (double)time / 1e9, end);
     return status;
 }
 

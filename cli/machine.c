@@ -56,7 +56,7 @@ const char cli_machine_help[] =
     "                         missing fence shows; slower\n"
     "  --seed N               what would be random or the host's follows from this: turns, "
     "entropy,\n"
-    "                         the date; on soft without input two runs are the same bit for bit\n"
+    "                         the date; on soft without input two runs are the same\n"
     "  --chaos                the seed also varies when timers fire, so that races show\n"
     "  --no-reboot            a reset ends the run instead of starting the guest again\n"
     "  --panic-exit on|off    a Linux kernel panic on the serial port ends the run with status\n"
@@ -678,6 +678,15 @@ const char *cli_machine_outcome_text(const struct cli_machine *setup, struct out
     if (outcome.kind == OUTCOME_PANIC)
         return panic_watch_text(setup->machine->panic);
     return outcome.kind == OUTCOME_REPORT ? setup->watch.found : NULL;
+}
+
+const char *cli_machine_end(const struct cli_machine *setup, struct outcome outcome, bool full)
+{
+    if (full)
+        return "as large as --max-size allows";
+    if (outcome.kind == OUTCOME_REPORT && setup->fail_fast)
+        return "stopped at what the console reports";
+    return stop_reason_name(machine_stopped(setup->machine));
 }
 
 /* Why CI is red, and where to look. */

@@ -132,6 +132,8 @@ void cli_machine_close(struct cli_machine *setup);
 struct outcome cli_machine_outcome(const struct cli_machine *setup, int signal, bool full);
 /* In words, for the trace and for a person: a panic's or a report's own line; NULL for others. */
 const char *cli_machine_outcome_text(const struct cli_machine *setup, struct outcome outcome);
+/* Why it ended, for the last line that is printed. */
+const char *cli_machine_end(const struct cli_machine *setup, struct outcome outcome, bool full);
 /* The process's exit status for it, with a line on standard error where a person wants to know. */
 int cli_machine_status(const struct cli_machine *setup, struct outcome outcome);
 

@@ -20,6 +20,7 @@ static const struct command commands[] = {
     {"debug", cli_debug, "walk through a trace in both directions"},
     {"gdb", cli_gdb, "let stock gdb attach to a trace"},
     {"fork", cli_fork, "go live from a position of a trace, into a trace of its own"},
+    {"hunt", cli_hunt, "record with many seeds, keep what fails"},
     {"info", cli_info, "what a trace holds"},
     {"dump", cli_dump, "the events and inputs of a trace"},
     {"verify", cli_verify, "check that a trace file is intact"},

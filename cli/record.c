@@ -39,8 +39,7 @@ static int finish(struct cli_machine *setup, struct recorder *recorder, const ch
     int status = cli_machine_status(setup, outcome);
     fprintf(stderr, "hindsight: %s: %llu events, %.3f s of virtual time: %s\n", path,
         (unsigned long long)setup->machine->position.event,
-        (double)machine_time(setup->machine) / 1e9,
-        full ? "as large as --max-size allows" : stop_reason_name(machine_stopped(setup->machine)));
+        (double)machine_time(setup->machine) / 1e9, cli_machine_end(setup, outcome, full));
     return status;
 }
 
