@@ -32,6 +32,7 @@ int cli_record(int argc, char **argv);
 int cli_replay(int argc, char **argv);
 int cli_run(int argc, char **argv);
 int cli_strip(int argc, char **argv);
+int cli_test(int argc, char **argv);
 int cli_verify(int argc, char **argv);
 
 /* "hindsight: TEXT" on standard error; returns `status`. */

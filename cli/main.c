@@ -23,6 +23,7 @@ static const struct command commands[] = {
     {"hunt", cli_hunt, "record with many seeds, keep what fails"},
     {"info", cli_info, "what a trace holds"},
     {"dump", cli_dump, "the events and inputs of a trace"},
+    {"test", cli_test, "replay kept traces and say which are as recorded"},
     {"verify", cli_verify, "check that a trace file is intact"},
     {"strip", cli_strip, "copy a trace without its checks"},
     {"raid", cli_raid, "create, inspect, scrub and rebuild disk arrays"},

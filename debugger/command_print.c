@@ -57,6 +57,18 @@ COMMAND(print)
     return 0;
 }
 
+COMMAND(assert)
+{
+    uint64_t bits;
+    struct value value;
+    if (!*arguments)
+        return error_set(error, "assert: give an expression");
+    if (session_evaluate(debugger, arguments, &value, error) < 0 ||
+        value_scalar(&debugger->view, &value, &bits, error) < 0)
+        return -1;
+    return bits ? 0 : error_set(error, "assertion failed: %s", arguments);
+}
+
 COMMAND(ptype)
 {
     struct type type;
@@ -270,6 +282,9 @@ const struct command print_commands[] = {
         "and "
         "'@' for arrays. Formats x d u t o c a s f.",
         "print/x *free_list.head", COMPLETE_SYMBOL, false},
+    {"Looking", "assert", "", command_assert, "EXPRESSION",
+        "Fails when the expression is 0 here: with --batch the exit status is then 1.",
+        "assert $rsp != 0", COMPLETE_SYMBOL, false},
     {"Looking", "x", "", command_x, "[/COUNT FORMAT SIZE] [ADDRESS]",
         "Examines memory: formats x d u t o c a s i, sizes b h w g.", "x/8gx $rsp", COMPLETE_SYMBOL,
         true},
