@@ -155,8 +155,8 @@ void raid_save(const struct raid_array *array, struct buffer *out)
     buffer_put_u64(out, array->rebuilt);
     buffer_put_u64(out, array->sequence);
     buffer_put_u32(out, array->flushes);
-    buffer_put_u8(out,
-        (uint8_t)(super->clean | array->running << 1 | array->failed << 2 | array->unsettled << 3));
+    buffer_put_u8(out, (uint8_t)(super->clean | array->running << 1 | array->failed << 2 |
+                                 array->unsettled << 3 | (super->fold != 0) << 4));
     for (unsigned i = 0; i < super->geometry.members; i++) {
         buffer_put_u64(out, super->member[i].id);
         buffer_put_u8(out, (uint8_t)super->member[i].state);
@@ -175,6 +175,11 @@ void raid_save(const struct raid_array *array, struct buffer *out)
             buffer_put_u64(out, list->run[j].lba);
             buffer_put_u32(out, list->run[j].count);
         }
+    }
+    if (super->fold) {
+        buffer_put_u64(out, super->fold);
+        buffer_put_u32(out, super->fold_member);
+        buffer_put(out, array->folded, sizeof array->folded);
     }
     buffer_put(out, array->dirty, sizeof array->dirty);
     buffer_put(out, array->recent, sizeof array->recent);
@@ -233,9 +238,16 @@ void raid_restore(struct raid_array *array, struct reader *in)
     }
     for (unsigned i = 0; i < super->geometry.members; i++)
         restore_list(&array->bad[i], in);
+    raid_fold_forget(array);
+    if (flags & 16) {
+        super->fold = reader_get_u64(in);
+        super->fold_member = reader_get_u32(in);
+        reader_get(in, array->folded, sizeof array->folded);
+    }
     reader_get(in, array->dirty, sizeof array->dirty);
     reader_get(in, array->recent, sizeof array->recent);
-    if (array->rebuilt > super->geometry.member_sectors)
+    if (array->rebuilt > super->geometry.member_sectors ||
+        super->fold_member >= super->geometry.members)
         in->failed = true;
 }
 

@@ -17,6 +17,9 @@ enum {
     JOURNAL_STRIDE = JOURNAL_PAYLOAD + 8, /* header, payload, padding */
     BITMAP_SECTORS = 8,
     BITMAP_BITS = BITMAP_SECTORS * 512 * 8,
+    FOLD_MAP_SECTORS = 7, /* after the payload of journal slot 0 */
+    FOLD_MAP_BYTES = FOLD_MAP_SECTORS * 472,
+    FOLD_PIECE = 2048, /* rows that are folded at once */
 };
 
 struct journal_slot {
@@ -51,12 +54,15 @@ struct raid_array {
     uint32_t flushes;                /* since the last cleaning */
     uint64_t sequence;               /* of the next journal entry */
     struct journal_slot journal[JOURNAL_SLOTS];
+    bool keep_parity;               /* see struct raid_options */
+    uint8_t folded[FOLD_MAP_BYTES]; /* bits by unit; meaningful while super.fold says so */
     struct raid_observer observer;
     struct block_device block;
     const struct raid_level_ops *level;
     uint8_t *parity;  /* chunk or 64 KiB, the larger */
     uint8_t *scratch; /* the same */
     uint8_t *entry;   /* a journal entry */
+    uint8_t *fold;    /* FOLD_PIECE sectors; RAID 5 only */
 };
 
 /* ---- array.c ---- */
@@ -144,11 +150,16 @@ enum block_status raid_bitmap_write(struct raid_array *array, const uint8_t *old
 bool raid_bitmap_dirty(const struct raid_array *array, uint64_t region);
 
 /* ---- journal.c ---- */
+enum journal_kind { JOURNAL_ROWS = 0, JOURNAL_FOLD = 1, JOURNAL_UNFOLD = 2 };
+
 struct journal_write {
+    enum journal_kind kind;
     uint64_t row;
-    uint32_t count;
+    uint32_t rows;                         /* that are folded or unfolded */
+    uint32_t count;                        /* sectors of payload: rows written, or checksums */
     uint32_t members;                      /* bit mask */
-    const uint8_t *data[RAID_MAX_MEMBERS]; /* by member */
+    const uint8_t *data[RAID_MAX_MEMBERS]; /* by member; unused by others than JOURNAL_ROWS, whose
+                                              payload is in array->entry */
 };
 /* Entries must be on stable storage before what they protect is changed. This holds for all of them
  * then: the next but one takes an entry's slot, and must find its rows flushed. */
@@ -166,6 +177,31 @@ int raid_journal_probe(struct raid_array *array, struct error *error);
  */
 int raid_journal_replay(
     struct raid_array *array, bool only_barriered, bool force, struct error *error);
+
+/* ---- fold.c: rows of a degraded RAID 5 that hold data in the parity's place ---- */
+/* Sectors of checksums for so many rows, 8 bytes each. */
+static inline uint32_t raid_fold_payload(uint32_t rows)
+{
+    return (rows * 8 + BLOCK_SECTOR - 1) / BLOCK_SECTOR;
+}
+
+/* The row is in a folded unit; units are folded as a whole. */
+bool raid_fold_marked(const struct raid_array *array, uint64_t row);
+/* The missing member's sector of this row is in the parity's place: not where it has the parity. */
+bool raid_folded(const struct raid_array *array, uint64_t row);
+uint64_t raid_fold_end(const struct raid_array *array, uint64_t row); /* of the row's unit */
+/* Folds the units of these rows if one member is missing and nothing is against it; a unit with bad
+ * sectors stays as it is. BLOCK_EIO when the array has failed. */
+enum block_status raid_fold(struct raid_array *array, uint64_t row, uint64_t count);
+/* The unit of this row has parity again. */
+enum block_status raid_unfold(struct raid_array *array, uint64_t row);
+void raid_fold_forget(struct raid_array *array); /* nothing is folded any more */
+int raid_fold_write_map(struct raid_array *array, unsigned member);
+enum block_status raid_fold_write_maps(struct raid_array *array);
+int raid_fold_load(struct raid_array *array, struct error *error);
+/* Brings what an entry, whose payload is in array->entry, speaks of to its end. */
+int raid_fold_finish(struct raid_array *array, uint64_t row, uint32_t count, bool fold, bool force,
+    struct error *error);
 
 /* ---- recover.c ---- */
 int raid_recover(struct raid_array *array, bool lost_in_crash, const struct raid_options *options,

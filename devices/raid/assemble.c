@@ -182,7 +182,9 @@ static bool allocate_buffers(struct raid_array *array)
     array->parity = malloc(size);
     array->scratch = malloc(size);
     array->entry = malloc((JOURNAL_PAYLOAD + 1) * BLOCK_SECTOR);
-    return array->parity && array->scratch && array->entry;
+    bool folds = array->super.geometry.level == RAID_5;
+    array->fold = folds ? malloc((size_t)FOLD_PIECE * BLOCK_SECTOR) : NULL;
+    return array->parity && array->scratch && array->entry && (array->fold || !folds);
 }
 
 /* Members that should be there and are not count as failed from here on. */
@@ -233,6 +235,7 @@ struct raid_array *raid_assemble(const struct raid_member *members, unsigned cou
         goto fail;
     array->super = assembly->newest;
     array->observer = options->observer;
+    array->keep_parity = options->keep_parity;
     for (unsigned i = 0; i < array->super.geometry.members; i++) {
         if (assembly->given[i] != RAID_NO_MEMBER)
             array->io[i] = members[assembly->given[i]];
@@ -248,7 +251,7 @@ struct raid_array *raid_assemble(const struct raid_member *members, unsigned cou
         error_set(error, "out of memory for an array");
         goto fail;
     }
-    if (start(array, options, error))
+    if (raid_fold_load(array, error) || start(array, options, error))
         goto fail;
     free(assembly);
     return array;
@@ -265,5 +268,6 @@ void raid_free(struct raid_array *array)
     free(array->parity);
     free(array->scratch);
     free(array->entry);
+    free(array->fold);
     free(array);
 }

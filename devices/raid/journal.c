@@ -20,7 +20,7 @@ enum { NO_BARRIER = 0, BARRIER = 1, ACTED = 2 };
 struct header {
     uint8_t uuid[16];
     uint64_t epoch, sequence, row, checksum;
-    uint32_t count, role, members, barrier;
+    uint32_t count, role, members, barrier, kind, rows;
 };
 
 static void encode(const struct header *header, uint8_t sector[512])
@@ -37,6 +37,8 @@ static void encode(const struct header *header, uint8_t sector[512])
     buffer_put_u32(&out, header->role);
     buffer_put_u32(&out, header->members);
     buffer_put_u32(&out, header->barrier);
+    buffer_put_u32(&out, header->kind);
+    buffer_put_u32(&out, header->rows);
     out.size = 504;
     buffer_put_u64(&out, XXH3_64bits(sector, 504));
 }
@@ -57,6 +59,8 @@ static bool decode(const uint8_t sector[512], struct header *header)
     header->role = reader_get_u32(&in);
     header->members = reader_get_u32(&in);
     header->barrier = reader_get_u32(&in);
+    header->kind = reader_get_u32(&in);
+    header->rows = reader_get_u32(&in);
     return true;
 }
 
@@ -109,16 +113,19 @@ unsigned raid_journal_write(
         .count = write->count,
         .members = write->members,
         .barrier = barrier ? BARRIER : NO_BARRIER,
+        .kind = write->kind,
+        .rows = write->rows,
     };
+    bool rows = write->kind == JOURNAL_ROWS;
     uint64_t checksum[RAID_MAX_MEMBERS];
     memcpy(header.uuid, array->super.uuid, 16);
-    array->journal[header.sequence % JOURNAL_SLOTS] =
-        (struct journal_slot){.live = write->count > 0, .row = write->row, .count = write->count};
+    array->journal[header.sequence % JOURNAL_SLOTS] = (struct journal_slot){
+        .live = rows && write->count, .row = write->row, .count = write->count};
     size_t bytes = (size_t)write->count * BLOCK_SECTOR;
     for (unsigned i = 0; i < array->super.geometry.members; i++) {
         if (!(write->members >> i & 1))
             continue;
-        if (bytes)
+        if (rows && bytes)
             memcpy(array->entry + BLOCK_SECTOR, write->data[i], bytes);
         header.role = i;
         header.checksum = checksum[i] = XXH3_64bits(array->entry + BLOCK_SECTOR, bytes);
@@ -131,7 +138,7 @@ unsigned raid_journal_write(
         if (raid_usable(array, i) && raid_member_flush(array, i))
             return i;
     }
-    return barrier && bytes ? mark_acted(array, &header, checksum) : RAID_NO_MEMBER;
+    return barrier && rows && bytes ? mark_acted(array, &header, checksum) : RAID_NO_MEMBER;
 }
 
 unsigned raid_journal_retire(struct raid_array *array, uint64_t row, uint64_t count)
@@ -160,6 +167,18 @@ unsigned raid_journal_retire(struct raid_array *array, uint64_t row, uint64_t co
     return RAID_NO_MEMBER;
 }
 
+static bool sensible(const struct raid_array *array, const struct header *header)
+{
+    uint64_t sectors = array->super.geometry.member_sectors, rows = header->count;
+    if (header->kind != JOURNAL_ROWS) {
+        rows = header->rows;
+        if (header->kind > JOURNAL_UNFOLD || rows == 0 || rows > FOLD_PIECE || !array->super.fold ||
+            header->count != raid_fold_payload(header->rows))
+            return false;
+    }
+    return header->row <= sectors && rows <= sectors - header->row;
+}
+
 /* What one member has of an entry: its header, its payload. */
 enum found { NOTHING, HEADER, WHOLE };
 
@@ -175,8 +194,7 @@ static enum found load(
         return NOTHING;
     if (header->count == 0)
         return WHOLE;
-    if (header->row > array->super.geometry.member_sectors ||
-        header->count > array->super.geometry.member_sectors - header->row)
+    if (!sensible(array, header))
         return NOTHING;
     if (!(header->members >> member & 1) || raid_member_read(array, member, lba + 1, header->count,
                                                 entry + BLOCK_SECTOR, RAID_ROLE_JOURNAL))
@@ -239,7 +257,7 @@ static int replay_one(struct raid_array *array, uint64_t sequence, bool newest, 
 {
     struct header first, header;
     unsigned members = array->super.geometry.members, incomplete = RAID_NO_MEMBER;
-    if (!find(array, sequence, &first) || first.count == 0 ||
+    if (!find(array, sequence, &first) || first.count == 0 || first.kind != JOURNAL_ROWS ||
         (only_barriered && first.barrier == NO_BARRIER))
         return 0;
     for (unsigned i = 0; i < members; i++) {
@@ -315,13 +333,37 @@ int raid_journal_probe(struct raid_array *array, struct error *error)
         return 0;
     for (uint64_t age = 0; age < JOURNAL_SLOTS && age <= highest; age++) {
         struct header entry;
-        if (!find(array, highest - age, &entry) || entry.count == 0)
+        if (!find(array, highest - age, &entry) || entry.count == 0 || entry.kind != JOURNAL_ROWS)
             continue;
         int result = probe_rows(array, &entry, error);
         if (result)
             return result;
     }
     return 0;
+}
+
+/* The first whole copy of an entry; its payload is in array->entry then. */
+static bool find_whole(struct raid_array *array, uint64_t sequence, struct header *header)
+{
+    for (unsigned i = 0; i < array->super.geometry.members; i++) {
+        if (raid_usable(array, i) && load(array, i, sequence, header) == WHOLE)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * Rows that were being folded or unfolded: the newest entry that is there says which. Any copy of
+ * it will do, and one that was not acted on does no harm. With an entry after it, it was done.
+ */
+static int replay_fold(struct raid_array *array, uint64_t highest, bool force, struct error *error)
+{
+    struct header entry;
+    bool found = find_whole(array, highest, &entry) ||
+                 (highest > 0 && find_whole(array, highest - 1, &entry));
+    if (!found || entry.count == 0 || entry.kind == JOURNAL_ROWS)
+        return 0;
+    return raid_fold_finish(array, entry.row, entry.rows, entry.kind == JOURNAL_FOLD, force, error);
 }
 
 int raid_journal_replay(
@@ -337,5 +379,5 @@ int raid_journal_replay(
     if (found && replay_one(array, highest, true, only_barriered, force, error))
         return -1;
     array->sequence = found ? highest + 1 : array->sequence;
-    return 0;
+    return found && array->super.fold ? replay_fold(array, highest, force, error) : 0;
 }

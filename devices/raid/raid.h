@@ -82,16 +82,18 @@ struct raid_superblock {
     uint8_t uuid[16]; /* of the array */
     char name[32];    /* terminated */
     struct raid_geometry geometry;
-    uint64_t size;    /* sectors of this member, metadata included */
-    unsigned role;    /* of the member this copy is on */
-    uint64_t events;  /* counts superblock updates */
-    uint64_t since;   /* a member with fewer events than this is out of date */
-    uint64_t epoch;   /* `events` when older journal entries became void */
-    bool clean;       /* stopped in order: nothing to recover */
-    bool strict;      /* see struct raid_options */
-    uint32_t region;  /* member sectors that one bit of the write-intent bitmap covers */
-    uint64_t rebuilt; /* member sectors already rebuilt, of the member that is rebuilding */
-    uint64_t bad;     /* number of this member's list of bad sectors; 0: it has none */
+    uint64_t size;        /* sectors of this member, metadata included */
+    unsigned role;        /* of the member this copy is on */
+    uint64_t events;      /* counts superblock updates */
+    uint64_t since;       /* a member with fewer events than this is out of date */
+    uint64_t epoch;       /* `events` when older journal entries became void */
+    bool clean;           /* stopped in order: nothing to recover */
+    bool strict;          /* see struct raid_options */
+    uint32_t region;      /* member sectors that one bit of the write-intent bitmap covers */
+    uint64_t rebuilt;     /* member sectors already rebuilt, of the member that is rebuilding */
+    uint64_t bad;         /* number of this member's list of bad sectors; 0: it has none */
+    uint64_t fold;        /* number of the map of rows with data in the parity's place; 0: none */
+    unsigned fold_member; /* whose data that is */
     struct {
         uint64_t id;
         enum raid_member_state state;
@@ -201,6 +203,7 @@ struct raid_array;
 struct raid_options {
     bool allow_missing; /* start although members are missing that were active */
     bool force;         /* start RAID 5 that lost a member and was not stopped cleanly */
+    bool keep_parity;   /* degraded RAID 5 does not put the missing member's data in its place */
     struct raid_observer observer;
     /* Asked before anything is written; -1 refuses and leaves all members as they are. May be NULL.
      * What it calls on the array may only look. */

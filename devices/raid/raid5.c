@@ -29,6 +29,10 @@ static int raid5_restore(
     const struct raid_geometry *geometry = &array->super.geometry;
     unsigned parity = raid_parity_member(geometry, row / geometry->chunk);
     bool first = true;
+    if (raid_folded(array, row))
+        return member == array->super.fold_member && raid_has(array, parity, row, count)
+                   ? raid_member_read(array, parity, row, count, out, RAID_ROLE_DATA)
+                   : -1;
     for (unsigned i = 0; i < geometry->members; i++) {
         if (i == member)
             continue;
@@ -45,11 +49,22 @@ static int raid5_restore(
 
 static bool raid5_spare(const struct raid_array *array, unsigned member, uint64_t row)
 {
+    if (raid_folded(array, row))
+        return false;
     for (unsigned i = 0; i < array->super.geometry.members; i++) {
         if (i != member && !raid_has(array, i, row, 1))
             return false;
     }
     return true;
+}
+
+/* Where a member's data of this row is. */
+static unsigned place_of(const struct raid_array *array, uint64_t row, unsigned member)
+{
+    const struct raid_geometry *geometry = &array->super.geometry;
+    return member == array->super.fold_member && raid_folded(array, row)
+               ? raid_parity_member(geometry, row / geometry->chunk)
+               : member;
 }
 
 /* Sectors of a chunk of which the member has all or none. */
@@ -87,8 +102,9 @@ static enum block_status raid5_read(
         bool bad;
         raid_locate(&array->super.geometry, sector, &at);
         uint32_t part = at.remaining < count ? at.remaining : count;
-        part = raid_bad_run(array, at.member, at.lba, part, &bad);
-        if (read_run(array, at.member, at.lba, part, data))
+        unsigned member = place_of(array, at.lba, at.member);
+        part = raid_bad_run(array, member, at.lba, part, &bad);
+        if (read_run(array, member, at.lba, part, data))
             return BLOCK_EIO;
         sector += part;
         count -= part;
@@ -209,11 +225,31 @@ static enum block_status write_in_place(
     return array->failed ? BLOCK_EIO : status;
 }
 
+/* Every sector has a place of its own. */
+static enum block_status write_folded(struct raid_array *array, struct piece *piece)
+{
+    enum block_status status = BLOCK_OK;
+    piece->count = raid_uniform(array, piece->row, piece->count);
+    for (unsigned i = 0; i < raid_data_members(&array->super.geometry) && !array->failed; i++) {
+        unsigned member = place_of(array, piece->row, member_of(array, piece->stripe, i));
+        const uint8_t *data = piece->data[i];
+        if (!(piece->written >> i & 1))
+            continue;
+        if (!raid_has(array, member, piece->row, 1) ||
+            (raid_member_write(array, member, piece->row, piece->count, data, RAID_ROLE_DATA) &&
+                !raid_data_write_failed(array, member, piece->row, piece->count, data)))
+            status = BLOCK_EIO;
+    }
+    return array->failed ? BLOCK_EIO : status;
+}
+
 /* Writes the piece, or only its first rows when they have to be journaled: `count` says. */
 static enum block_status write_piece(struct raid_array *array, struct piece *piece)
 {
     const struct raid_geometry *geometry = &array->super.geometry;
     unsigned parity = raid_parity_member(geometry, piece->stripe);
+    if (raid_folded(array, piece->row))
+        return write_folded(array, piece);
     for (;;) {
         piece->count = raid_uniform(array, piece->row, piece->count);
         unsigned missing = missing_member(array, piece->row), bad;
@@ -301,7 +337,8 @@ static enum block_status raid5_write(
     const struct raid_geometry *geometry = &array->super.geometry;
     uint64_t width = (uint64_t)geometry->chunk * raid_data_members(geometry);
     uint64_t first = sector / width, last = (sector + count - 1) / width;
-    if (raid_bitmap_mark(array, first * geometry->chunk, (last - first + 1) * geometry->chunk))
+    uint64_t row = first * geometry->chunk, rows = (last - first + 1) * geometry->chunk;
+    if (raid_bitmap_mark(array, row, rows) || raid_fold(array, row, rows))
         return BLOCK_EIO;
     while (count) {
         uint64_t start = sector % width;

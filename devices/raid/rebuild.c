@@ -49,7 +49,8 @@ int raid_replace(struct raid_array *array, unsigned member, const struct raid_me
     }
     if (raid_member_write(array, member, other, 1, raid_zeroes, RAID_ROLE_SUPERBLOCK) ||
         raid_member_write(
-            array, member, raid_bitmap_lba(size), BITMAP_SECTORS, array->dirty, RAID_ROLE_BITMAP))
+            array, member, raid_bitmap_lba(size), BITMAP_SECTORS, array->dirty, RAID_ROLE_BITMAP) ||
+        raid_fold_write_map(array, member))
         return error_set(error, "the replacement cannot be written");
     super->member[member].id = raid_new_member_id(super->uuid, member, super->events + 1);
     super->member[member].state = RAID_MEMBER_REBUILDING;
@@ -120,6 +121,31 @@ static int rebuild_rows(
     return 0;
 }
 
+/* To the end of the chunk, or of a folded unit: there the member's data is in the parity's place,
+ * and that gets parity once the member has it. */
+static int rebuild_some(struct raid_array *array, unsigned target, struct error *error)
+{
+    const struct raid_geometry *geometry = &array->super.geometry;
+    uint64_t first = array->rebuilt, row = first, end = first + geometry->chunk;
+    bool folded = raid_fold_marked(array, first);
+    if (folded)
+        end = raid_fold_end(array, first);
+    if (end > geometry->member_sectors)
+        end = geometry->member_sectors;
+    for (uint32_t count; row < end; row += count) {
+        count = end - row < geometry->chunk ? (uint32_t)(end - row) : geometry->chunk;
+        if (rebuild_rows(array, target, row, count, error))
+            return -1;
+    }
+    if (folded && (raid_unfold(array, first) ||
+                      array->super.member[target].state != RAID_MEMBER_REBUILDING)) {
+        (void)raid_settle(array);
+        return error_set(error, "rebuilding member %u: it or the others cannot be written", target);
+    }
+    array->rebuilt = end;
+    return 0;
+}
+
 /* How far the superblocks may lag behind: a sixteenth, at least 1 MiB. */
 static bool worth_recording(const struct raid_array *array)
 {
@@ -139,13 +165,11 @@ int raid_rebuild_step(struct raid_array *array, uint64_t stripes, struct error *
         return error_set(error, "the array has failed: too many members are lost");
     if (raid_begin_writing(array))
         return error_set(error, "rebuilding member %u: the superblocks cannot be written", target);
-    for (; stripes && array->rebuilt < geometry->member_sectors; stripes--) {
-        uint32_t count = geometry->chunk;
-        if (count > geometry->member_sectors - array->rebuilt)
-            count = (uint32_t)(geometry->member_sectors - array->rebuilt);
-        if (rebuild_rows(array, target, array->rebuilt, count, error))
+    uint64_t first = array->rebuilt;
+    while (array->rebuilt < geometry->member_sectors &&
+           (array->rebuilt - first) / geometry->chunk < stripes) {
+        if (rebuild_some(array, target, error))
             return -1;
-        array->rebuilt += count;
     }
     if (array->rebuilt < geometry->member_sectors) {
         if ((worth_recording(array) && raid_update_superblocks(array)) || raid_settle(array))
@@ -160,6 +184,7 @@ int raid_rebuild_step(struct raid_array *array, uint64_t stripes, struct error *
         return error_set(error, "rebuilding member %u: it cannot be flushed", target);
     array->super.member[target].state = RAID_MEMBER_ACTIVE;
     array->rebuilt = 0;
+    raid_fold_forget(array);
     if (array->observer.change)
         array->observer.change(array->observer.context, RAID_CHANGE_REBUILT, target);
     if (raid_update_superblocks(array))

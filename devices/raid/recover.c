@@ -134,7 +134,8 @@ int raid_recover(struct raid_array *array, bool lost_in_crash, const struct raid
         if (options->progress)
             options->progress(options->progress_context, i + 1, regions);
     }
-    if (raid_flush_members(array) || raid_bitmap_clear(array) || raid_update_superblocks(array))
+    if (raid_fold_write_maps(array) || raid_flush_members(array) || raid_bitmap_clear(array) ||
+        raid_update_superblocks(array))
         return error_set(error, "a member failed while recovery was being completed");
     return 0;
 }

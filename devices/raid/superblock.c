@@ -9,7 +9,14 @@
  * first lies where md keeps its version 1.0 superblock, so that creating an md array over these
  * members replaces ours and is noticed.
  */
-enum { COPIES = 2, COPY_STRIDE = 8, VERSION = 1, FLAG_CLEAN = 1, FLAG_STRICT = 2 };
+enum {
+    COPIES = 2,
+    COPY_STRIDE = 8,
+    VERSION = 1,
+    VERSION_FOLDED = 2,
+    FLAG_CLEAN = 1,
+    FLAG_STRICT = 2
+};
 static const char magic[8] = "HSRAID1";
 #define MD_MAGIC 0xa92b4efcu
 
@@ -62,7 +69,7 @@ void raid_superblock_encode(const struct raid_superblock *superblock, uint8_t se
     out.data = bytes;
     out.capacity = sizeof bytes;
     buffer_put(&out, magic, 8);
-    buffer_put_u32(&out, VERSION);
+    buffer_put_u32(&out, superblock->fold ? VERSION_FOLDED : VERSION);
     buffer_put_u32(
         &out, (superblock->clean ? FLAG_CLEAN : 0u) | (superblock->strict ? FLAG_STRICT : 0u));
     buffer_put(&out, superblock->uuid, 16);
@@ -85,6 +92,8 @@ void raid_superblock_encode(const struct raid_superblock *superblock, uint8_t se
     }
     buffer_put_u64(&out, superblock->since);
     buffer_put_u64(&out, superblock->bad);
+    buffer_put_u64(&out, superblock->fold);
+    buffer_put_u32(&out, superblock->fold_member);
     memcpy(sector, bytes, 512);
     uint64_t sum = XXH3_64bits(sector, 504);
     for (unsigned i = 0; i < 8; i++)
@@ -111,6 +120,10 @@ static bool sensible(const struct raid_superblock *superblock)
     if (region < geometry->chunk || (region & (region - 1)) ||
         geometry->member_sectors > (uint64_t)region * BITMAP_BITS)
         return false;
+    if (superblock->fold &&
+        (geometry->level != RAID_5 || superblock->fold_member >= geometry->members ||
+            superblock->member[superblock->fold_member].state == RAID_MEMBER_ACTIVE))
+        return false;
     unsigned rebuilding = 0;
     for (unsigned i = 0; i < geometry->members; i++) {
         enum raid_member_state state = superblock->member[i].state;
@@ -128,7 +141,8 @@ bool raid_superblock_decode(const uint8_t sector[512], struct raid_superblock *s
     reader_init(&in, sector, 512);
     *superblock = (struct raid_superblock){0};
     const uint8_t *found = reader_take(&in, 8);
-    if (memcmp(found, magic, 8) != 0 || reader_get_u32(&in) != VERSION)
+    uint32_t version = reader_get_u32(&in);
+    if (memcmp(found, magic, 8) != 0 || (version != VERSION && version != VERSION_FOLDED))
         return false;
     struct reader tail;
     reader_init(&tail, sector + 504, 8);
@@ -158,6 +172,10 @@ bool raid_superblock_decode(const uint8_t sector[512], struct raid_superblock *s
     }
     superblock->since = reader_get_u64(&in);
     superblock->bad = reader_get_u64(&in);
+    if (version == VERSION_FOLDED) {
+        superblock->fold = reader_get_u64(&in);
+        superblock->fold_member = reader_get_u32(&in);
+    }
     return sensible(superblock);
 }
 

@@ -20,6 +20,13 @@ if [ "${2:-}" = --soft ]; then
         record "$rules-soft-vendor" vendor 'rounds=40' --engine soft --cpu-rules "$rules"
         record "$rules-soft-repeat" repeat 'rounds=1 user=40 count=3000 hz=20000' --engine soft --cpu-rules "$rules"
     done
+    # A RAID 5 that loses a member on the way.
+    images=$(mktemp -d)
+    "$hindsight" raid create --level 5 --chunk 16K --size 128K "$images"/{a,b,c,d}
+    record amd-soft-raid disk 'random=12 seed=3' --engine soft --cpu-rules amd \
+        --disk "raid=5,chunk=16K,file=$images/a,file=$images/b,file=$images/c,file=$images/d" \
+        --fault disk0:member1:fail@t=100us
+    rm -r "$images"
     exit
 fi
 host=$("$hindsight" doctor --json | sed -n 's/.*"host": "\([A-Za-z]*\) family \([0-9]*\) model \([0-9]*\) .*/\1-\2-\3/p')

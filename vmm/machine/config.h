@@ -47,7 +47,8 @@
  *      beside KVM reads of the time stamp counter are events
  *   5  machines of version 4 are still built;
  *      a high precision event timer, with its ACPI table;
- *      writes of APIC_BASE are events, its enable bit is the local APIC's, INIT keeps it
+ *      writes of APIC_BASE are events, its enable bit is the local APIC's, INIT keeps it;
+ *      degraded RAID 5 puts the missing member's data in the parity's place
  */
 enum { MACHINE_VERSION = 5, MACHINE_VERSION_OLDEST = 4, MACHINE_VERSION_UNSAID = 1 };
 
@@ -98,6 +99,11 @@ void config_defaults(struct machine_config *config);
 static inline bool config_has_hpet(const struct machine_config *config)
 {
     return config->version >= 5;
+}
+
+static inline bool config_keeps_parity(const struct machine_config *config)
+{
+    return config->version < 5;
 }
 
 /*

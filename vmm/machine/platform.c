@@ -216,8 +216,8 @@ static int create_disks(const struct plan *plan)
     for (unsigned i = 0; i < config->disk_count; i++) {
         if (machine->device_count + 2 > MACHINE_MAX_DEVICES)
             return error_set(plan->error, "the machine has no room for another disk");
-        struct disk *disk = disk_create(&machine->services, i, &config->disk[i], config->fault,
-            config->fault_count, plan->error);
+        struct disk *disk = disk_create(&machine->services, i, &config->disk[i],
+            config_keeps_parity(config), config->fault, config->fault_count, plan->error);
         if (!disk)
             return -1;
         machine->disk[i] = disk;

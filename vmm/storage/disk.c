@@ -35,6 +35,7 @@ struct disk {
     unsigned number;
     const struct disk_config *config;
     char name[16], storage_name[16];
+    bool keep_parity;
     bool stops_cleanly; /* the images are real: mark the array clean when closing */
     struct disk_member file[DISK_MAX_FILES]; /* members, then the spare */
     unsigned files;
@@ -374,6 +375,7 @@ static int assemble(struct disk *disk, struct error *error)
     const struct raid_options options = {
         .allow_missing = true,
         .force = config->force,
+        .keep_parity = disk->keep_parity,
         .check = check_array,
         .check_context = disk,
         .observer = {.context = disk, .member_io = see_member_io, .change = see_change},
@@ -403,8 +405,8 @@ static int add_function(struct disk *disk, struct error *error)
 }
 
 struct disk *disk_create(const struct services *services, unsigned number,
-    const struct disk_config *config, const struct fault *faults, unsigned fault_count,
-    struct error *error)
+    const struct disk_config *config, bool keep_parity, const struct fault *faults,
+    unsigned fault_count, struct error *error)
 {
     struct disk *disk = calloc(1, sizeof *disk);
     if (!disk) {
@@ -414,6 +416,7 @@ struct disk *disk_create(const struct services *services, unsigned number,
     disk->services = services;
     disk->number = number;
     disk->config = config;
+    disk->keep_parity = keep_parity;
     disk->rebuilding = RAID_NO_MEMBER;
     disk->stops_cleanly = !services->no_host;
     snprintf(disk->name, sizeof disk->name, "disk%u", number);

@@ -39,11 +39,12 @@ struct disk;
 
 /*
  * Opens (or, replaying, imagines) the images, assembles, adds the PCI function "diskN" to
- * services->pci. Faults of `faults` whose disk is `number` are armed.
+ * services->pci. Faults of `faults` whose disk is `number` are armed. `keep_parity`: see struct
+ * raid_options.
  */
 struct disk *disk_create(const struct services *services, unsigned number,
-    const struct disk_config *config, const struct fault *faults, unsigned fault_count,
-    struct error *error);
+    const struct disk_config *config, bool keep_parity, const struct fault *faults,
+    unsigned fault_count, struct error *error);
 /* Stops the array (marks it clean) unless replaying, and closes. */
 void disk_destroy(struct disk *disk);
 
