@@ -82,13 +82,15 @@ struct insn {
     uint8_t length;           /* bytes, 1 to 15 */
     uint8_t operand_size;     /* effective: 1, 2, 4, 8 */
     uint8_t address_size;     /* 2, 4, 8 */
-    uint8_t map, opcode;      /* enum insn_map and the opcode byte in that map */
+    uint8_t opcode;           /* the byte in its map */
     uint8_t modrm;            /* the raw byte; 0 when there is none */
-    uint8_t prefix;           /* enum insn_prefix */
     uint8_t rex;              /* raw REX byte or 0 */
     uint8_t reg, rm;          /* ModRM.reg and, for mod=3, ModRM.rm */
-    uint8_t base, index, scale; /* NO_REGISTER when absent; scale is 0 to 3 */
+    uint8_t base, index;      /* NO_REGISTER when absent */
     uint8_t segment;
+    uint8_t map : 2;    /* enum insn_map */
+    uint8_t prefix : 2; /* enum insn_prefix */
+    uint8_t scale : 2;  /* of the index, 0 to 3 */
 };
 
 /* ---- TLB ------------------------------------------------------------------------------------ */

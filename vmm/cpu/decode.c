@@ -131,7 +131,7 @@ static void take_memory32(struct cursor *cursor, struct insn *insn, unsigned mod
     if (rm == 4) {
         uint8_t sib = take8(cursor);
         unsigned index = (sib >> 3 & 7) | rex_x;
-        insn->scale = sib >> 6;
+        insn->scale = sib >> 6 & 3u;
         if (index != RSP)
             insn->index = (uint8_t)index;
         if ((sib & 7) == 5 && mod == 0)

@@ -31,8 +31,6 @@ insn_handler simd_handler(const struct insn *insn)
         return NULL;
     if (insn->map == MAP_PRIMARY)
         return x87_handler(insn);
-    if (insn->map > MAP_0F3A)
-        return NULL;
     const struct simd_operation *operation = &simd_operations[simd_index(insn)];
     if ((operation->flags & SIMD_MEM_ONLY) && !(insn->flags & INSN_MEMORY))
         return NULL;

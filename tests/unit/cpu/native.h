@@ -468,9 +468,9 @@ static inline struct instruction make(unsigned map, unsigned opcode, unsigned pr
     insn->length = (uint8_t)i.length;
     insn->operand_size = rex_w ? 8 : prefix == PREFIX_66 ? 2 : 4;
     insn->address_size = 8;
-    insn->map = (uint8_t)map;
+    insn->map = map & 3;
     insn->opcode = (uint8_t)opcode;
-    insn->prefix = (uint8_t)prefix;
+    insn->prefix = prefix & 3;
     insn->reg = (uint8_t)reg;
     insn->rm = (uint8_t)rm;
     insn->segment = SEG_DS;
