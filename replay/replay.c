@@ -65,9 +65,10 @@ bool replay_follows(const struct trace_reader *trace)
 {
     const char *rules = trace_reader_setting(trace, "cpu-rules");
     struct personality personality;
+    struct error error;
     return is_built(replay_machine_version(trace)) && rules &&
            (!personality_parse(rules, &personality) ||
-               personality.revision == PERSONALITY_REVISION);
+               personality_check(&personality, &error) == 0);
 }
 
 static int check_version(const struct trace_reader *trace, struct error *error)

@@ -47,6 +47,10 @@ void outcome_fpu(struct fpu_state *fpu)
         for (int j = 10; j < 16; j++)
             fpu->st[i][j] = 0;
     }
+    fpu->code_selector = 0; /* the host's kernel has something else there */
+    fpu->data_selector = 0;
     for (unsigned i = 0; i < sizeof fpu->reserved1; i++)
         fpu->reserved1[i] = 0;
+    for (unsigned i = 0; i < sizeof fpu->reserved2; i++)
+        fpu->reserved2[i] = 0;
 }

@@ -93,7 +93,7 @@ char scan_form(enum scan_map map, uint8_t opcode, bool compatibility)
     }
 }
 
-static bool take_prefix(struct scan *s, uint8_t byte)
+static bool take_prefix(struct scan *s, uint8_t byte, bool compatibility)
 {
     switch (byte) {
     case 0x66:
@@ -117,7 +117,8 @@ static bool take_prefix(struct scan *s, uint8_t byte)
     case 0x2e:
     case 0x36:
     case 0x3e:
-        s->segment = byte;
+        if (compatibility) /* in 64-bit mode they are nothing, and an FS or GS before them stays */
+            s->segment = byte;
         break;
     case 0x64:
     case 0x65:
@@ -199,7 +200,7 @@ void scan(struct scan *s, const uint8_t *given, size_t size, bool compatibility)
     unsigned at = 0;
     while (at < 15) {
         uint8_t byte = bytes[at];
-        if (take_prefix(s, byte)) {
+        if (take_prefix(s, byte, compatibility)) {
             s->rex = 0;
         } else if (!compatibility && (byte & 0xf0) == 0x40) {
             s->rex = byte;

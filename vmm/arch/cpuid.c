@@ -104,15 +104,22 @@ void cpuid_query(uint32_t function, uint32_t index, uint32_t out[4])
     }
 }
 
+uint32_t cpuid_absent(struct personality personality, uint32_t function)
+{
+    return function == 7 && personality_has(personality, MAKER_AMD, 2) ? FEATURE_NO_FCS_FDS : 0;
+}
+
 void cpuid_query_vcpu(
-    uint32_t function, uint32_t index, unsigned vcpu, unsigned count, uint32_t out[4])
+    uint32_t function, uint32_t index, const struct cpuid_vcpu *vcpu, uint32_t out[4])
 {
     enum { EDX_HTT = 1 << 28, ECX_CMP_LEGACY = 1 << 1, ID_BITS_SHIFT = 12 };
+    const unsigned count = vcpu->count;
     cpuid_query(function, index, out);
+    out[1] &= ~cpuid_absent(vcpu->personality, function);
     if (count <= 1)
         return;
     if (function == 1) {
-        out[1] = (out[1] & 0xffff) | count << 16 | vcpu << 24;
+        out[1] = (out[1] & 0xffff) | count << 16 | vcpu->number << 24;
         out[3] |= EDX_HTT;
     } else if (function == 0x80000001) {
         out[2] |= ECX_CMP_LEGACY;

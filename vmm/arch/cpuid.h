@@ -10,6 +10,8 @@
 
 #include <stdint.h>
 
+#include "vmm/arch/personality.h"
+
 #define CPUID_MODEL "hs64-v1"
 
 struct cpuid_leaf {
@@ -17,16 +19,25 @@ struct cpuid_leaf {
     uint32_t eax, ebx, ecx, edx;
 };
 
-/* All leaves of the model; *count of them. */
+/* All leaves of the model; *count of them. EBX: see cpuid_absent(). */
 const struct cpuid_leaf *cpuid_leaves(unsigned *count);
 
 /* What CPUID returns for any input, out-of-range leaves included (they read as zero), on a machine
  * of one vCPU. */
 void cpuid_query(uint32_t function, uint32_t index, uint32_t out[4]);
-/* The same on vCPU `vcpu` of `count`: the APIC ID and the number of cores are put in (APM volume 3,
- * appendix E). */
+/* The bits of a leaf's EBX that are 0 under these rules: with FCS and FDS, "has none" (leaf 7). */
+uint32_t cpuid_absent(struct personality personality, uint32_t function);
+
+/* One vCPU of several, and whose rules it follows. */
+struct cpuid_vcpu {
+    unsigned number, count;
+    struct personality personality;
+};
+
+/* What this vCPU is told: the APIC ID and the number of cores are put in (APM volume 3, appendix
+ * E), what its rules exclude is taken out. */
 void cpuid_query_vcpu(
-    uint32_t function, uint32_t index, unsigned vcpu, unsigned count, uint32_t out[4]);
+    uint32_t function, uint32_t index, const struct cpuid_vcpu *vcpu, uint32_t out[4]);
 
 /* CR4 bits and physical address width that the model allows. */
 #define CPUID_CR4_ALLOWED \

@@ -37,13 +37,13 @@ bool personality_parse(const char *text, struct personality *personality)
 
 int personality_check(const struct personality *personality, struct error *error)
 {
-    if (personality->revision == PERSONALITY_REVISION)
+    if (personality->revision >= 1 && personality->revision <= PERSONALITY_REVISION)
         return 0;
     char text[PERSONALITY_TEXT_MAX];
     personality_format(personality, text);
     return error_set(error,
-        "it follows the CPU rules '%s', and this build knows revision %d of them: replay it with "
-        "the build that recorded it",
+        "it follows the CPU rules '%s', and this build knows revisions 1 to %d of them: replay it "
+        "with the build that recorded it",
         text, PERSONALITY_REVISION);
 }
 

@@ -15,16 +15,26 @@ enum cpu_maker { MAKER_AMD, MAKER_INTEL, MAKER_OTHER };
 
 /*
  * `maker` is AMD or Intel. The revision rises with every correction of what a maker's processors
- * are taken to do; this build knows one revision of each.
+ * are taken to do; this build follows all of them, so that older traces replay.
  *
  * Revision 1: AMD as family 25 (Zen 4), Intel as family 6 model 207 (Emerald Rapids).
+ * Revision 2: AMD has FCS and FDS, and CPUID says so; Intel has SYSCALL and SYSRET in 64-bit code
+ * alone, SYSENTER and SYSEXIT also in long mode, and SYSRET faults before it leaves ring 0. On both
+ * the image of FXSAVE and FXRSTOR goes around the end of 32-bit addresses.
  */
 struct personality {
     enum cpu_maker maker;
     unsigned revision;
 };
 
-enum { PERSONALITY_REVISION = 1 };
+enum { PERSONALITY_REVISION = 2 };
+
+/* Does it follow what `revision` of the maker's rules brought? */
+static inline bool personality_has(
+    struct personality personality, enum cpu_maker maker, unsigned revision)
+{
+    return personality.maker == maker && personality.revision >= revision;
+}
 
 /* Of the CPU model that every guest sees (vmm/arch/cpuid.h): what `soft` records under. */
 #define PERSONALITY_OF_MODEL ((struct personality){MAKER_AMD, PERSONALITY_REVISION})

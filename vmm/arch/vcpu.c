@@ -264,6 +264,8 @@ static void canonicalize_system_segment(struct segment *segment)
 
 void fpu_put_aside(struct fpu_state *fpu, struct personality personality)
 {
+    fpu->code_selector = 0; /* the image is that of FXSAVE64 */
+    fpu->data_selector = 0;
     if (personality.maker == MAKER_INTEL || (fpu->status & FSW_ES))
         return;
     fpu->opcode = 0;
@@ -284,6 +286,7 @@ static void canonicalize_fpu(struct fpu_state *fpu)
     for (unsigned i = 0; i < 8; i++)
         memset(&fpu->st[i][10], 0, 6);
     memset(fpu->reserved1, 0, sizeof fpu->reserved1);
+    memset(fpu->reserved2, 0, sizeof fpu->reserved2);
 }
 
 void vcpu_canonicalize_core(struct vcpu_state *state)
@@ -493,6 +496,8 @@ static unsigned compare_fpu(
     differences += compare_number("fop", a->opcode, b->opcode, out);
     differences += compare_number("fip", a->instruction, b->instruction, out);
     differences += compare_number("fdp", a->data, b->data, out);
+    differences += compare_number("fcs", a->code_selector, b->code_selector, out);
+    differences += compare_number("fds", a->data_selector, b->data_selector, out);
     differences += compare_number("mxcsr", a->mxcsr, b->mxcsr, out);
     differences += compare_number("mxcsr_mask", a->mxcsr_mask, b->mxcsr_mask, out);
     for (unsigned i = 0; i < 8; i++)

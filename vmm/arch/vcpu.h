@@ -150,13 +150,17 @@ struct fpu_state {
     uint8_t tag;          /* abridged: bit i set = physical register i holds something */
     uint8_t reserved0;    /* 0 */
     uint16_t opcode;      /* FOP: low 3 bits of the opcode, ModRM */
-    uint64_t instruction; /* FIP; FCS and FDS are 0 in this model */
+    uint64_t instruction; /* FIP */
     uint64_t data;        /* FDP */
     uint32_t mxcsr;
     uint32_t mxcsr_mask; /* 0xffff on hs64-v1 */
     uint8_t st[8][16];   /* ST(0)..ST(7), 80 bits each, upper 48 bits 0 */
     uint8_t xmm[16][16];
-    uint8_t reserved1[96]; /* 0 */
+    uint8_t reserved1[48]; /* 0 */
+    /* In the part that belongs to software: the selectors that go with FIP and FDP, FCS and FDS,
+     * where the personality has them; an image in 64-bit form has no place for them. */
+    uint16_t code_selector, data_selector;
+    uint8_t reserved2[44]; /* 0 */
 } __attribute__((aligned(16)));
 
 _Static_assert(sizeof(struct fpu_state) == 512, "the FXSAVE image is 512 bytes");

@@ -322,6 +322,12 @@ static inline bool cpu_is_intel(const struct cpu *cpu)
     return cpu->personality.maker == MAKER_INTEL;
 }
 
+/* Are there FCS and FDS? */
+static inline bool cpu_has_fpu_selectors(const struct cpu *cpu)
+{
+    return personality_has(cpu->personality, MAKER_AMD, 2);
+}
+
 /* ---- Control state (control.c) -------------------------------------------------------------- */
 
 /* The six arithmetic flags in RFLAGS format; setting replaces all six and ignores other bits. */

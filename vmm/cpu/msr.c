@@ -222,8 +222,8 @@ void op_cpuid(struct cpu *cpu, const struct insn *insn)
 {
     (void)insn;
     uint32_t out[4], function = (uint32_t)cpu->s.gpr[RAX];
-    cpuid_query_vcpu(
-        function, (uint32_t)cpu->s.gpr[RCX], cpu->engine.vcpu, cpu->engine.vcpu_count, out);
+    const struct cpuid_vcpu vcpu = {cpu->engine.vcpu, cpu->engine.vcpu_count, cpu->personality};
+    cpuid_query_vcpu(function, (uint32_t)cpu->s.gpr[RCX], &vcpu, out);
     cpu->s.gpr[RAX] = out[0];
     cpu->s.gpr[RBX] = out[1];
     cpu->s.gpr[RCX] = out[2];

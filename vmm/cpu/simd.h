@@ -325,6 +325,8 @@ static inline void x87_initialize(struct fpu_state *fpu)
     fpu->opcode = 0;
     fpu->instruction = 0;
     fpu->data = 0;
+    fpu->code_selector = 0;
+    fpu->data_selector = 0;
 }
 
 /* What every MMX instruction does: TOP 0, all registers valid. */
@@ -382,7 +384,7 @@ static inline void x87_check(struct cpu *cpu, const struct insn *insn)
 /*
  * At the end of every instruction that is not for control (SDM volume 1, 8.1.8): FIP. FOP and, of
  * an operand in memory, FDP follow on AMD's processors each time, on Intel's with an unmasked
- * exception only.
+ * exception only. The segments' selectors follow with them on AMD's.
  */
 static inline void x87_point_at(struct cpu *cpu, const struct insn *insn, bool memory)
 {
@@ -393,6 +395,11 @@ static inline void x87_point_at(struct cpu *cpu, const struct insn *insn, bool m
     fpu->opcode = (uint16_t)((insn->opcode & 7u) << 8 | insn->modrm);
     if (memory)
         fpu->data = insn_offset(cpu, insn);
+    if (!cpu_has_fpu_selectors(cpu))
+        return;
+    fpu->code_selector = cpu->s.segment[SEG_CS].selector;
+    if (memory)
+        fpu->data_selector = cpu->s.segment[insn->segment].selector;
 }
 
 /* Of instructions with a register operand or none, with an operand in memory, with either. */

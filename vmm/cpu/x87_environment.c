@@ -1,6 +1,6 @@
 /*
- * FLDENV, FNSTENV, FRSTOR, FNSAVE (Intel SDM volume 1, figures 8-9 to 8-12). FCS and FDS are always
- * 0 (CPUID 7 EBX bit 13): they store as 0 and are ignored when loaded.
+ * FLDENV, FNSTENV, FRSTOR, FNSAVE (Intel SDM volume 1, figures 8-9 to 8-12). Where FCS and FDS do
+ * not exist (CPUID 7 EBX bit 13) they store as 0 and are ignored when loaded.
  */
 #include "vmm/cpu/simd.h"
 
@@ -33,11 +33,13 @@ enum { WORD_FIP = 3, WORD_FOP, WORD_FDP, WORD_FDP_HIGH };
 struct layout {
     bool wide;      /* 32-bit operands */
     bool protected; /* selectors in the place of high bits */
+    bool selectors; /* ... that exist */
 };
 
 static struct layout layout_of(const struct cpu *cpu, const struct insn *insn)
 {
-    return (struct layout){insn->operand_size != 2, cpu->s.cr0 & CR0_PE};
+    return (struct layout){
+        insn->operand_size != 2, cpu->s.cr0 & CR0_PE, cpu_has_fpu_selectors(cpu)};
 }
 
 static void put_pointers(const struct fpu_state *fpu, struct layout layout, uint32_t words[WORDS])
@@ -46,7 +48,8 @@ static void put_pointers(const struct fpu_state *fpu, struct layout layout, uint
     words[WORD_FIP] = instruction;
     words[WORD_FDP] = data;
     if (layout.protected) {
-        words[WORD_FOP] = (uint32_t)fpu->opcode << 16;
+        words[WORD_FOP] = (uint32_t)fpu->opcode << 16 | fpu->code_selector;
+        words[WORD_FDP_HIGH] = fpu->data_selector;
         return;
     }
     words[WORD_FIP] &= 0xffff;
@@ -85,6 +88,9 @@ static void take_pointers(struct fpu_state *fpu, struct layout layout, const uin
     }
     fpu->instruction = instruction;
     fpu->data = data;
+    bool selectors = layout.protected && layout.selectors;
+    fpu->code_selector = selectors ? (uint16_t)words[WORD_FOP] : 0;
+    fpu->data_selector = selectors ? (uint16_t)words[WORD_FDP_HIGH] : 0;
 }
 
 static void take_environment(struct fpu_state *fpu, struct layout layout, const uint8_t *in)

@@ -456,7 +456,7 @@ static int create_vm(struct kvm_engine *kvm, struct error *error)
     return 0;
 }
 
-static int create_vcpu(struct kvm_engine *kvm, struct error *error)
+static int create_vcpu(struct kvm_engine *kvm, struct personality personality, struct error *error)
 {
     kvm->vcpu = ioctl(kvm->vm, KVM_CREATE_VCPU, 0);
     if (kvm->vcpu < 0)
@@ -475,14 +475,15 @@ static int create_vcpu(struct kvm_engine *kvm, struct error *error)
     kvm->sync_regs = offered > 0 && (offered & wanted) == wanted;
     if (kvm->sync_regs)
         kvm->run->kvm_valid_regs = (uint64_t)wanted;
-    if (kvm_set_cpuid(kvm, error) < 0)
+    if (kvm_set_cpuid(kvm, personality, error) < 0)
         return -1;
     struct vcpu_state reset;
     vcpu_reset(&reset);
     return kvm_state_import(kvm, &reset, error);
 }
 
-struct engine *kvm_create(struct memory *memory, struct error *error)
+struct engine *kvm_create(
+    struct memory *memory, struct personality personality, struct error *error)
 {
     struct kvm_engine *kvm = calloc(1, sizeof *kvm);
     if (!kvm) {
@@ -497,7 +498,7 @@ struct engine *kvm_create(struct memory *memory, struct error *error)
     if (sigaction(SIGRTMIN + KICK_SIGNAL_OFFSET, &action, NULL) < 0)
         error_set_errno(error, "kvm: cannot install the kick signal");
     else if (open_device(kvm, error) == 0 && create_vm(kvm, error) == 0 &&
-             create_vcpu(kvm, error) == 0)
+             create_vcpu(kvm, personality, error) == 0)
         return &kvm->engine;
     kvm_destroy(&kvm->engine);
     return NULL;

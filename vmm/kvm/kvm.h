@@ -37,12 +37,13 @@ struct kvm_engine {
 };
 
 /* Stock KVM. The error says which of missing, unreadable or too old it is, and what to do. */
-struct engine *kvm_create(struct memory *memory, struct error *error);
+struct engine *kvm_create(
+    struct memory *memory, struct personality personality, struct error *error);
 
 int kvm_state_export(
     struct kvm_engine *kvm, struct vcpu_state *state, bool full, struct error *error);
 int kvm_state_import(struct kvm_engine *kvm, const struct vcpu_state *state, struct error *error);
-int kvm_set_cpuid(struct kvm_engine *kvm, struct error *error);
+int kvm_set_cpuid(struct kvm_engine *kvm, struct personality personality, struct error *error);
 int kvm_filter_msrs(struct kvm_engine *kvm, struct error *error);
 int kvm_map_memory(struct kvm_engine *kvm, struct error *error);
 /* KVM reads the guest's page tables anew, and loses its log of written pages. */

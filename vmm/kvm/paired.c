@@ -525,8 +525,8 @@ static int find_out(struct paired_engine *pair, struct error *error)
     return result;
 }
 
-struct engine *paired_create(
-    struct memory *memory, const struct engine_options *options, struct error *error)
+struct engine *paired_create(struct memory *memory, struct personality personality,
+    const struct engine_options *options, struct error *error)
 {
     struct paired_engine *pair = calloc(1, sizeof *pair);
     if (!pair) {
@@ -536,7 +536,7 @@ struct engine *paired_create(
     pair->engine.ops = &paired_ops;
     pair->memory = memory;
     pair->piece = options->eager_kvm ? 1 : PIECE;
-    pair->kvm = kvm_create(memory, error);
+    pair->kvm = kvm_create(memory, personality, error);
     pair->soft = pair->kvm ? soft_create(memory, options, error) : NULL;
     if (!pair->soft || find_out(pair, error) < 0) {
         paired_destroy(&pair->engine);

@@ -8,7 +8,7 @@
 
 #include "vmm/arch/engine.h"
 
-struct engine *paired_create(
-    struct memory *memory, const struct engine_options *options, struct error *error);
+struct engine *paired_create(struct memory *memory, struct personality personality,
+    const struct engine_options *options, struct error *error);
 
 #endif

@@ -41,7 +41,7 @@ int kvm_forget_shadows(struct kvm_engine *kvm, struct error *error)
     return set_slots(kvm, true, error);
 }
 
-int kvm_set_cpuid(struct kvm_engine *kvm, struct error *error)
+int kvm_set_cpuid(struct kvm_engine *kvm, struct personality personality, struct error *error)
 {
     unsigned count;
     const struct cpuid_leaf *leaves = cpuid_leaves(&count);
@@ -58,7 +58,7 @@ int kvm_set_cpuid(struct kvm_engine *kvm, struct error *error)
             .index = leaf->index,
             .flags = indexed ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0,
             .eax = leaf->eax,
-            .ebx = leaf->ebx,
+            .ebx = leaf->ebx & ~cpuid_absent(personality, leaf->function),
             .ecx = leaf->ecx,
             .edx = leaf->edx,
         };

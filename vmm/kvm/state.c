@@ -155,13 +155,18 @@ enum { XSTATE_BV = 512, XSTATE_X87_SSE = 3 };
 static void fpu_from_kvm(struct fpu_state *to, const struct kvm_xsave *from)
 {
     memcpy(to, from->region, sizeof *to);
+    to->code_selector = 0; /* lost in the 64-bit form */
+    to->data_selector = 0;
 }
 
 static void fpu_to_kvm(struct kvm_xsave *to, const struct fpu_state *from)
 {
     const uint64_t present = XSTATE_X87_SSE;
     memset(to, 0, sizeof *to);
-    memcpy(to->region, from, sizeof *from);
+    struct fpu_state image = *from;
+    image.code_selector = 0;
+    image.data_selector = 0;
+    memcpy(to->region, &image, sizeof image);
     memcpy((uint8_t *)to->region + XSTATE_BV, &present, sizeof present);
 }
 

@@ -69,7 +69,7 @@ bool trial_open(struct trial *trial, struct error *error)
     *trial = (struct trial){0};
     if (memory_create(&trial->memory, &backend, 1, error) < 0)
         return false;
-    trial->engine = kvm_create(&trial->memory, error);
+    trial->engine = kvm_create(&trial->memory, PERSONALITY_OF_MODEL, error);
     if (!trial->engine)
         memory_destroy(&trial->memory);
     return trial->engine != NULL;

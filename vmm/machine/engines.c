@@ -39,10 +39,16 @@ struct engine *engines_soft_buffered(
     return soft_create(memory, &wanted, error);
 }
 
-struct engine *engines_paired(struct memory *memory, struct error *error)
+static struct engine *create_paired(
+    struct memory *memory, struct personality personality, struct error *error)
 {
     const struct engine_options wanted = options();
-    return paired_create(memory, &wanted, error);
+    return paired_create(memory, personality, &wanted, error);
+}
+
+struct engine *engines_paired(struct memory *memory, struct error *error)
+{
+    return create_paired(memory, PERSONALITY_OF_MODEL, error);
 }
 
 static bool kvm_is_alone(void)
@@ -75,7 +81,8 @@ struct engine *engines_kvm(struct memory *memory, const struct personality *pers
                          "host's KVM cannot stop it at: use --engine soft");
         return NULL;
     }
-    struct engine *engine = alone ? kvm_create(memory, error) : engines_paired(memory, error);
+    struct engine *engine = alone ? kvm_create(memory, *personality, error)
+                                  : create_paired(memory, *personality, error);
     if (engine)
         engine_set_personality(engine, *personality);
     return engine;

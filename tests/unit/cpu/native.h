@@ -276,6 +276,8 @@ static inline void forget_reserved(struct fpu_state *fpu)
     for (unsigned i = 0; i < 8; i++)
         memset(fpu->st[i] + 10, 0, 6);
     memset(fpu->reserved1, 0, sizeof fpu->reserved1);
+    fpu->code_selector = fpu->data_selector = 0;
+    memset(fpu->reserved2, 0, sizeof fpu->reserved2);
 }
 
 static inline void run_native(

@@ -45,6 +45,16 @@ static void prepare(const struct insn *insn, struct side *start)
     }
 }
 
+/* A host that ran something else before the signal may have saved FIP and FDP in their 32-bit form.
+ */
+static void restore_high_halves(struct fpu_state *fpu, const struct fpu_state *start)
+{
+    if (fpu->instruction == (uint32_t)start->instruction)
+        fpu->instruction = start->instruction;
+    if (fpu->data == (uint32_t)start->data)
+        fpu->data = start->data;
+}
+
 static unsigned try(const struct instruction *instruction, unsigned count)
 {
     static struct side start, native, handler;
@@ -58,8 +68,10 @@ static unsigned try(const struct instruction *instruction, unsigned count)
         run_handler(instruction, &start, &handler);
         /* one signal for both: tell them apart by what is pending */
         if (native.fault == VECTOR_XM && handler.fault == VECTOR_MF && x87_pending(&start.fpu) &&
-            native.fpu.mxcsr == start.fpu.mxcsr)
+            native.fpu.mxcsr == start.fpu.mxcsr) {
             native.fault = VECTOR_MF;
+            restore_high_halves(&native.fpu, &start.fpu);
+        }
         if (!same(&native, &handler)) {
             failures++;
             fprintf(stderr, "differs in state %u\n", i);

@@ -12,7 +12,9 @@ enum { OPERAND = 256, IMAGE = 1024 }; /* in test.memory */
 static void start(enum cpu_maker maker)
 {
     struct cpu *cpu = test.cpu;
-    cpu->personality.maker = maker;
+    cpu->personality = (struct personality){maker, PERSONALITY_REVISION};
+    cpu->s.segment[SEG_CS].selector = 0;
+    cpu->s.segment[SEG_DS].selector = 0;
     cpu->s.fpu = (struct fpu_state){.control = X87_INITIAL, .mxcsr = 0x1f80, .mxcsr_mask = 0xffff};
     cpu->s.rip = RIP;
     cpu->s.cr0 |= CR0_PE;
@@ -241,6 +243,60 @@ static void environments_have_the_layout_of_the_mode(void **state)
     test.cpu->s.cr0 |= CR0_PE;
 }
 
+/* FCS and FDS after FLD1 and FLD m64, as FNSTENV shows them. */
+static void assert_selectors(unsigned code, unsigned data)
+{
+    uint32_t words[7];
+    run(0xd9, 6, IMAGE, 0, 4);
+    memcpy(words, test.memory + IMAGE, sizeof words);
+    assert_int_equal(words[4] & 0xffff, code);
+    assert_int_equal(words[6], 0xffff0000 | data);
+}
+
+static void start_with_selectors(enum cpu_maker maker, unsigned revision)
+{
+    start(maker);
+    test.cpu->personality.revision = revision;
+    test.cpu->s.segment[SEG_CS].selector = 0x33;
+    test.cpu->s.segment[SEG_DS].selector = 0x2b;
+    on_register(0xd9, 0xe8);
+    assert_int_equal(test.cpu->s.fpu.data_selector, 0); /* it has no operand in memory */
+    on_memory(0xdd, 0);
+}
+
+static void amd_keeps_the_selectors_since_revision_2(void **state)
+{
+    (void)state;
+    start_with_selectors(MAKER_AMD, 2);
+    assert_selectors(0x33, 0x2b);
+    start_with_selectors(MAKER_AMD, 1);
+    assert_selectors(0, 0);
+    start_with_selectors(MAKER_INTEL, 2);
+    assert_selectors(0, 0);
+}
+
+/* FXSAVE64 and FXRSTOR64 have no place for them. */
+static void selectors_go_with_pointers_of_32_bits(void **state)
+{
+    (void)state;
+    struct fpu_state image = {.control = 0x037e,
+        .status = 1,
+        .instruction = 0x554433221100,
+        .data = 0x332288776655,
+        .mxcsr = 0x1f80};
+    start_with_selectors(MAKER_AMD, 2);
+    memcpy(test.memory + IMAGE, &image, sizeof image);
+    run(0xae, 1, IMAGE, 0x48, 4);
+    assert_selectors(0, 0);
+    memcpy(test.memory + IMAGE, &image, sizeof image);
+    run(0xae, 1, IMAGE, 0, 4);
+    assert_pointers(fxsave(false), image.instruction, image.data, 0);
+    assert_pointers(fxsave(true), (uint32_t)image.instruction, (uint32_t)image.data, 0);
+    assert_selectors(0x5544, 0x3322);
+    run(0xd9, 4, IMAGE, 0, 4); /* FLDENV of what FNSTENV stored */
+    assert_selectors(0x5544, 0x3322);
+}
+
 /* What KVM has after an exit, so that the software CPU goes on with the same. */
 static void putting_the_state_aside_loses_them_on_amd_without_an_exception(void **state)
 {
@@ -251,8 +307,11 @@ static void putting_the_state_aside_loses_them_on_amd_without_an_exception(void 
             .status = pending ? 0x8080 : 0,
             .opcode = 1,
             .instruction = 2,
-            .data = 3};
-        fpu_put_aside(&fpu, (struct personality){intel ? MAKER_INTEL : MAKER_AMD, 1});
+            .data = 3,
+            .code_selector = 0x33,
+            .data_selector = 0x2b};
+        fpu_put_aside(&fpu, (struct personality){intel ? MAKER_INTEL : MAKER_AMD, 2});
+        assert_int_equal(fpu.code_selector | fpu.data_selector, 0); /* exits have the 64-bit form */
         bool kept = intel || pending;
         assert_int_equal(fpu.opcode, kept ? 1 : 0);
         assert_int_equal(fpu.instruction, kept ? 2 : 0);
@@ -271,6 +330,8 @@ int main(void)
         cmocka_unit_test(transcendental_instructions_count),
         cmocka_unit_test(amd_extends_pointers_of_57_bits),
         cmocka_unit_test(environments_have_the_layout_of_the_mode),
+        cmocka_unit_test(amd_keeps_the_selectors_since_revision_2),
+        cmocka_unit_test(selectors_go_with_pointers_of_32_bits),
         cmocka_unit_test(putting_the_state_aside_loses_them_on_amd_without_an_exception),
     };
     return cmocka_run_group_tests(tests, native_setup, native_teardown);

@@ -83,7 +83,7 @@ static bool kvm_is_usable(void)
     struct error error;
     struct memory memory;
     assert_int_equal(memory_create(&memory, &backend, 1, &error), 0);
-    struct engine *kvm = kvm_create(&memory, &error);
+    struct engine *kvm = kvm_create(&memory, PERSONALITY_OF_MODEL, &error);
     if (kvm)
         engine_destroy(kvm);
     memory_destroy(&memory);

@@ -112,6 +112,24 @@ static void what_is_out_of_range_reads_zero(void **state)
     }
 }
 
+/* FCS and FDS: AMD's rules have them since revision 2. */
+static void leaf_7_says_whether_fcs_and_fds_are_kept(void **state)
+{
+    (void)state;
+    static const struct {
+        struct personality personality;
+        uint32_t absent;
+    } cases[] = {{{MAKER_AMD, 1}, 1}, {{MAKER_AMD, 2}, 0}, {{MAKER_INTEL, 2}, 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct cpuid_vcpu vcpu = {0, 1, cases[i].personality};
+        uint32_t out[4];
+        cpuid_query_vcpu(7, 0, &vcpu, out);
+        assert_int_equal(out[1] >> 13 & 1, cases[i].absent);
+        cpuid_query_vcpu(1, 0, &vcpu, out);
+        assert_int_equal(out[1], 0x00010800); /* that leaf alone */
+    }
+}
+
 static void leaves_agree_with_queries(void **state)
 {
     (void)state;
@@ -134,6 +152,7 @@ int main(void)
         cmocka_unit_test(features_are_those_of_the_model),
         cmocka_unit_test(identity),
         cmocka_unit_test(what_is_out_of_range_reads_zero),
+        cmocka_unit_test(leaf_7_says_whether_fcs_and_fds_are_kept),
         cmocka_unit_test(leaves_agree_with_queries),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -202,7 +202,8 @@ int main(void)
         return 77;
     }
     if (memory_create(&memory, &backend, 1, &error) < 0 ||
-        !(engine = kvm_create(&memory, &error)) || !(soft = engines_soft(&memory, &error))) {
+        !(engine = kvm_create(&memory, PERSONALITY_OF_MODEL, &error)) ||
+        !(soft = engines_soft(&memory, &error))) {
         fprintf(stderr, "%s\n", error.text);
         return 1;
     }

@@ -69,7 +69,8 @@ static void what_cannot_be_observed_is_fixed(void **state)
     b.fpu.opcode = 0xf800; /* above its 11 bits */
     b.fpu.mxcsr_mask = 0x2ffff;
     b.fpu.st[3][10] = 0xff;
-    b.fpu.reserved1[50] = 1;
+    b.fpu.reserved1[40] = 1;
+    b.fpu.reserved2[40] = 1;
     b.exception_vector = 14; /* none pending */
     b.exception_error = 5;
     assert_true(vcpu_digest_full(&a) != vcpu_digest_full(&b));
