@@ -56,6 +56,11 @@ bool cli_print_shown(const struct buffer *text);
 struct confine;
 /* Confines the process, its files being open. Where the host cannot, a line says so. */
 void cli_confine(const struct confine *confine);
+/* For what reads a trace by its path, and may make a file (or NULL) beside what `output` names. */
+void cli_confine_to(const char *trace, const char *output);
+/* The folder of what the path names, links resolved; `folder` has room for PATH_MAX. NULL: the path
+ * is too long. */
+char *cli_folder_of(const char *path, char *folder);
 
 struct machine;
 /* Registers and code of a guest that went wrong, on standard error. */

@@ -1,7 +1,10 @@
 #include "cli/cli.h"
 
+#include <libgen.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/visible.h"
@@ -102,6 +105,26 @@ void cli_confine(const struct confine *confine)
     struct error error;
     if (confine_process(confine, &error) < 0)
         fprintf(stderr, "hindsight: not confined: %s\n", error.text);
+}
+
+char *cli_folder_of(const char *path, char *folder)
+{
+    char *real = realpath(path, NULL);
+    const char *name = real ? real : path;
+    bool fits = strlen(name) < PATH_MAX;
+    if (fits)
+        strcpy(folder, name);
+    free(real);
+    return fits ? dirname(folder) : NULL;
+}
+
+void cli_confine_to(const char *trace, const char *output)
+{
+    char folder[PATH_MAX];
+    struct confine confine = {.readable = trace};
+    if (output && (confine.writable[0] = cli_folder_of(output, folder)))
+        confine.writable_count = 1;
+    cli_confine(&confine);
 }
 
 void json_string(struct buffer *out, const char *text)

@@ -215,6 +215,7 @@ static int dump(const char *path, struct selection *selection, const char *from,
 {
     struct error error = {""};
     struct trace_reader *reader;
+    cli_confine_to(path, NULL);
     int result = trace_reader_open(&reader, path, &error);
     if (result < 0)
         return cli_fail(result == TRACE_DAMAGED ? STATUS_DAMAGED : STATUS_ERROR, &error);

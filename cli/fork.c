@@ -143,6 +143,7 @@ static int run_fork(struct cli_machine *setup, const struct request *request)
     struct fork *fork = fork_open(&options, &damaged, &error);
     if (!fork)
         return fail_open(request, damaged, &error);
+    cli_machine_confine(setup);
     return go(setup, fork, request, &gate);
 }
 

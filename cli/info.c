@@ -176,6 +176,7 @@ int cli_info(int argc, char **argv)
         return cli_usage("info", "give one trace");
     struct error error;
     struct trace_reader *reader;
+    cli_confine_to(path, NULL);
     int result = trace_reader_open(&reader, path, &error);
     if (result < 0)
         return cli_fail(result == TRACE_DAMAGED ? STATUS_DAMAGED : STATUS_ERROR, &error);

@@ -566,6 +566,23 @@ static void tell_boot(const struct cli_machine *setup)
             boot_protocol_name(choice->protocol), choice->reason);
 }
 
+void cli_machine_confine(const struct cli_machine *setup)
+{
+    char folder[PATH_MAX], socket[PATH_MAX] = "";
+    struct confine wanted = {
+        .reopens = strncmp(setup->serial, "dev:", 4) == 0 || strstr(setup->serial, ",server"),
+        .child = strncmp(setup->serial, "exec:", 5) == 0,
+    };
+    if (strncmp(setup->serial, "unix:", 5) == 0 && strstr(setup->serial, ",server")) {
+        snprintf(socket, sizeof socket, "%s", setup->serial + 5);
+        *strchrnul(socket, ',') = '\0';
+        wanted.removes = dirname(socket);
+    }
+    if (setup->trace_path && (wanted.writable[0] = cli_folder_of(setup->trace_path, folder)))
+        wanted.writable_count = 1;
+    cli_confine(&wanted);
+}
+
 int cli_machine_create(struct cli_machine *setup, struct input_source *source, struct error *error)
 {
     const struct machine_options options = {
@@ -580,6 +597,8 @@ int cli_machine_create(struct cli_machine *setup, struct input_source *source, s
         .line_target = setup,
     };
     setup->machine = machine_create(&options, error);
+    if (setup->machine)
+        cli_machine_confine(setup);
     if (setup->machine && live_attach(setup->live, setup->machine, error) == 0) {
         tell_boot(setup);
         tell_degraded(setup->machine, &setup->config);
@@ -601,28 +620,6 @@ static void on_signal(int number)
         machine_request_stop(signalled_machine);
 }
 
-/* All is open: what the back ends may still need is left. */
-static void confine(const struct cli_machine *setup)
-{
-    char folder[PATH_MAX] = "", socket[PATH_MAX] = "";
-    struct confine wanted = {
-        .reopens = strncmp(setup->serial, "dev:", 4) == 0 || strstr(setup->serial, ",server"),
-        .child = strncmp(setup->serial, "exec:", 5) == 0,
-    };
-    if (strncmp(setup->serial, "unix:", 5) == 0 && strstr(setup->serial, ",server")) {
-        snprintf(socket, sizeof socket, "%s", setup->serial + 5);
-        *strchrnul(socket, ',') = '\0';
-        wanted.removes = dirname(socket);
-    }
-    if (setup->trace_path && strlen(setup->trace_path) < sizeof folder) {
-        char *real = realpath(setup->trace_path, NULL);
-        snprintf(folder, sizeof folder, "%s", real ? real : setup->trace_path);
-        free(real);
-        wanted.writable[wanted.writable_count++] = dirname(folder);
-    }
-    cli_confine(&wanted);
-}
-
 int cli_machine_run(struct cli_machine *setup, int *signal_number, struct error *error)
 {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
@@ -631,7 +628,6 @@ int cli_machine_run(struct cli_machine *setup, int *signal_number, struct error 
     signalled_machine = setup->machine;
     for (unsigned i = 0; i < 3; i++)
         sigaction(signals[i], &action, &old[i]);
-    confine(setup);
     int result = machine_run(setup->machine, POSITION_END, error);
     live_detach(setup->live);
     close_console(setup);

@@ -122,6 +122,8 @@ int cli_machine_open(struct cli_machine *setup, struct error *error);
 /* The serial back end as a sink. */
 struct byte_sink cli_machine_console(struct cli_machine *setup);
 /* Builds the machine over `source` (the live one, or a recorder's) and starts the live source. */
+/* All files are open: leaves what the back ends may still need, to the threads that are to come. */
+void cli_machine_confine(const struct cli_machine *setup);
 int cli_machine_create(struct cli_machine *setup, struct input_source *source, struct error *error);
 /* Runs until the guest stops; SIGINT, SIGTERM and SIGHUP stop it. *signal receives which, or 0. */
 int cli_machine_run(struct cli_machine *setup, int *signal, struct error *error);

@@ -57,6 +57,7 @@ int raid_files_open(
         if (raid_files_add(files, files->path[i], options, error))
             return -1;
     }
+    cli_confine_to(NULL, files->makes);
     return 0;
 }
 

@@ -10,6 +10,7 @@
 enum { RAID_MAX_FILES = RAID_MAX_MEMBERS * 2 };
 
 struct raid_files {
+    const char *makes; /* a file that is made or removed when these are open; NULL: none */
     unsigned count;
     const char *path[RAID_MAX_FILES];
     struct raw_file *file[RAID_MAX_FILES];

@@ -156,6 +156,7 @@ static int open_members(struct rebuild *rebuild, struct error *error)
         }
         raw_close(file);
     }
+    files->makes = arguments->new_path;
     return raid_files_open(files, &(struct raw_options){0}, error);
 }
 

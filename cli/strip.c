@@ -23,6 +23,7 @@ int cli_strip(int argc, char **argv)
     if (optind + 1 != argc || !output)
         return cli_usage("strip", "give one trace, and -o FILE for the copy");
     struct error error;
+    cli_confine_to(argv[optind], output);
     int result = trace_strip(argv[optind], output, &error);
     if (result == 0)
         return STATUS_OK;

@@ -28,6 +28,7 @@ int cli_verify(int argc, char **argv)
         return cli_usage("verify", "give one trace");
     struct error error;
     bool terminal = isatty(STDERR_FILENO);
+    cli_confine_to(argv[1], NULL);
     int result = trace_verify(argv[1], terminal ? show_progress : NULL, NULL, &error);
     if (terminal)
         fprintf(stderr, "\r%*s\r", 16, "");

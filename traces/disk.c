@@ -319,20 +319,6 @@ static void *disk_main(void *argument)
     return NULL;
 }
 
-int trace_disk_start(struct trace_disk *disk, struct error *error)
-{
-    /* Signals are for the threads that know what to do with them. */
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int number = pthread_create(&disk->thread, NULL, disk_main, disk);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (number)
-        return error_set(error, "cannot start the trace's disk thread: %s", strerror(number));
-    disk->running = true;
-    return 0;
-}
-
 struct trace_job *trace_disk_job(struct trace_disk *disk)
 {
     pthread_mutex_lock(&disk->lock);
@@ -348,11 +334,29 @@ struct trace_job *trace_disk_job(struct trace_disk *disk)
     return job;
 }
 
+static int start_thread(struct trace_disk *disk, struct error *error)
+{
+    /* Signals are for the threads that know what to do with them. */
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int number = pthread_create(&disk->thread, NULL, disk_main, disk);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (number)
+        return error_set(error, "cannot start the trace's disk thread: %s", strerror(number));
+    disk->running = true;
+    return 0;
+}
+
 int trace_disk_submit(struct trace_disk *disk, struct trace_job *job, struct error *error)
 {
     int result = 0;
     size_t bytes = job_bytes(job);
     job->next = NULL;
+    if (!disk->running && start_thread(disk, error)) {
+        free_jobs(job);
+        return -1;
+    }
     pthread_mutex_lock(&disk->lock);
     if (disk->failed) {
         result = error_set(error, "%s", disk->error.text);

@@ -76,10 +76,10 @@ int trace_disk_open(
 /* Writes the file header. */
 int trace_disk_begin(
     struct trace_disk *disk, const struct file_header *header, struct error *error);
-int trace_disk_start(struct trace_disk *disk, struct error *error);
 /* An empty job, reused when there is one. NULL: no memory. */
 struct trace_job *trace_disk_job(struct trace_disk *disk);
-/* Takes the job in any case. -1 when the thread has failed or too much waits. */
+/* Takes the job in any case. The first one starts the thread, so that it is made in a process that
+ * was confined by then. -1 when the thread cannot be started, has failed, or too much waits. */
 int trace_disk_submit(struct trace_disk *disk, struct trace_job *job, struct error *error);
 /* Lets the thread write all that is queued and ends it. -1 when it failed at any time. */
 int trace_disk_drain(struct trace_disk *disk, struct error *error);

@@ -219,8 +219,9 @@ struct trace_writer_options {
 struct trace_writer;
 
 /*
- * Creates the file, writes header, configuration and boot files (this waits for the disk) and
- * starts the disk thread. NULL on failure. A caller whose path may be a pipe ignores SIGPIPE.
+ * Creates the file, writes header, configuration and boot files (this waits for the disk); the disk
+ * thread is started by the first seal. NULL on failure. A caller whose path may be a pipe ignores
+ * SIGPIPE.
  */
 struct trace_writer *trace_writer_create(
     const struct trace_writer_options *options, struct error *error);

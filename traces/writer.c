@@ -100,10 +100,9 @@ static int begin_file(
     if (options->include_checks &&
         check_encoder_init(&writer->encoder, options->counts_instructions))
         return error_set(error, "no memory for the trace writer");
-    if (trace_disk_begin(&writer->disk, &header, error) ||
-        write_config(writer, options->config ? options->config : &empty, error))
+    if (trace_disk_begin(&writer->disk, &header, error))
         return -1;
-    return trace_disk_start(&writer->disk, error);
+    return write_config(writer, options->config ? options->config : &empty, error);
 }
 
 static int free_writer(struct trace_writer *writer, struct error *error)

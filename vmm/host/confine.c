@@ -217,6 +217,8 @@ static void restrict_files(const struct confine *confine)
     permit(ruleset, "/etc", LANDLOCK_ACCESS_FS_READ_DIR);
     if (confine->read_everything)
         permit(ruleset, "/", READING);
+    if (confine->readable)
+        permit(ruleset, confine->readable, READING);
     if (confine->reopens)
         permit(ruleset, "/", READING | LANDLOCK_ACCESS_FS_WRITE_FILE);
     if (confine->removes)
@@ -234,13 +236,14 @@ static int landlock_version(void)
 
 /* ---- The whole ---- */
 
-/* Root keeps its files, and, to make a trace in another's folder, one capability. */
-static void drop_capabilities(bool writes)
+/* Root keeps its files, and, to make a trace in another's folder or read one, one capability. */
+static void drop_capabilities(bool writes, bool reads)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[2] = {{0}, {0}};
-    if (writes) {
-        data[0].effective = data[0].permitted = 1u << CAP_DAC_OVERRIDE;
+    if (writes || reads) {
+        data[0].effective = data[0].permitted =
+            1u << (writes ? CAP_DAC_OVERRIDE : CAP_DAC_READ_SEARCH);
         struct __user_cap_data_struct had[2];
         if (syscall(SYS_capget, &header, had) == 0)
             data[0].effective = data[0].permitted &= had[0].permitted;
@@ -267,6 +270,6 @@ int confine_process(const struct confine *confine, struct error *error)
         return 0;
     if (landlock_version() > 0)
         restrict_files(confine);
-    drop_capabilities(confine->writable_count > 0);
+    drop_capabilities(confine->writable_count > 0, confine->readable != NULL);
     return filter_calls(confine, error);
 }

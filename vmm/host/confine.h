@@ -20,6 +20,7 @@ enum { CONFINE_MAX_FOLDERS = 8 };
 
 struct confine {
     bool read_everything; /* files may be opened for reading: a debugger's user names some */
+    const char *readable; /* a file or folder that may be opened for reading; or NULL */
     /* Folders where files may be made, replaced and removed. */
     const char *writable[CONFINE_MAX_FOLDERS];
     unsigned writable_count;
