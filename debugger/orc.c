@@ -35,10 +35,14 @@ struct orc_format {
     unsigned type_bit, type_bits, end_bit;
 };
 
-static bool find_bit(const struct type *type, const char *name, unsigned *bit, unsigned *bits)
+/* Debugging information may say anything: a field lies in an entry, and has at most `most` bits. */
+static bool find_bit(
+    const struct type *type, const char *name, unsigned most, unsigned *bit, unsigned *bits)
 {
     struct member member;
-    if (!type_find_member(type, name, &member))
+    if (!type_find_member(type, name, &member) || member.bits == 0 || member.bits > most ||
+        member.offset >= ENTRY_SIZE ||
+        member.offset * 8 + member.shift > ENTRY_SIZE * 8 - member.bits)
         return false;
     *bit = (unsigned)member.offset * 8 + member.shift;
     *bits = member.bits;
@@ -58,8 +62,8 @@ static struct orc_format find_format(const struct symbols *symbols)
             !index_find(kernel, "orc_entry", tags, 1, &die))
             continue;
         struct type type = type_from_die(&die);
-        find_bit(&type, "type", &format.type_bit, &format.type_bits);
-        if (!find_bit(&type, "end", &format.end_bit, &ignored))
+        find_bit(&type, "type", 3, &format.type_bit, &format.type_bits);
+        if (!find_bit(&type, "end", 1, &format.end_bit, &ignored))
             format.end_bit = 0;
         break;
     }

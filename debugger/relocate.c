@@ -19,6 +19,15 @@ static bool inside(const struct link *link, uint64_t offset, uint64_t size)
     return offset <= link->size && size <= link->size - offset;
 }
 
+/* What is written must not be the headers that tell how far the file goes. */
+static bool may_be_written(const struct link *link, uint64_t offset, uint64_t size)
+{
+    uint64_t table = link->header->e_shoff,
+             end = table + (uint64_t)link->header->e_shnum * sizeof(Elf64_Shdr);
+    return inside(link, offset, size) && offset >= sizeof(Elf64_Ehdr) &&
+           (offset >= end || offset + size <= table);
+}
+
 static Elf64_Shdr *section_at(const struct link *link, uint64_t index)
 {
     return index && index < link->header->e_shnum ? &link->sections[index] : NULL;
@@ -69,7 +78,7 @@ static unsigned place_sections(
 static Elf64_Sym *symbols_of(const struct link *link, const Elf64_Shdr *table, uint64_t *count)
 {
     if (!table || table->sh_type != SHT_SYMTAB || table->sh_offset % 8 ||
-        !inside(link, table->sh_offset, table->sh_size))
+        !may_be_written(link, table->sh_offset, table->sh_size))
         return NULL;
     *count = table->sh_size / sizeof(Elf64_Sym);
     return (Elf64_Sym *)(void *)(link->image + table->sh_offset);
@@ -148,7 +157,7 @@ static int relocate_section(struct link *link, const Elf64_Shdr *list)
             "makes a file that can be used",
             section_name(link, target));
     if (!symbols || list->sh_offset % 8 || !inside(link, list->sh_offset, list->sh_size) ||
-        !inside(link, target->sh_offset, target->sh_size))
+        !may_be_written(link, target->sh_offset, target->sh_size))
         return error_set(
             link->error, "the relocations of %s are out of range", section_name(link, target));
     const Elf64_Rela *relocations =

@@ -404,6 +404,7 @@ enum decode_result insn_decode(const uint8_t *bytes, unsigned available, bool co
         return DECODE_MORE;
     insn->row = &opcodes_special[SPECIAL_TOO_LONG];
     insn->handler = insn->row->handler;
+    insn->address_size = code64 ? 8 : 4; /* prefixes alone may have been decoded */
     insn->length = INSN_MAX_LENGTH;
     insn->flags |= INSN_ENDS_BLOCK;
     return DECODE_OK;
