@@ -210,7 +210,8 @@ static void remember(const char *line)
         add_history(line);
 }
 
-static void interact(struct debugger *debugger)
+/* -1 when the commands could not be read to their end. */
+static int interact(struct debugger *debugger)
 {
     bool terminal = isatty(STDIN_FILENO);
     char history[PATH_MAX] = "", *last = NULL, *line;
@@ -221,9 +222,10 @@ static void interact(struct debugger *debugger)
             remember(line);
         if (*line || !terminal) {
             free(last);
-            last = strdup(line);
+            last = line;
+        } else {
+            free(line);
         }
-        free(line);
         const struct script script = {false, last ? last : ""};
         bool repeated = !last || (!*last);
         execute(debugger, &script);
@@ -238,6 +240,10 @@ static void interact(struct debugger *debugger)
         save_history(history);
     free(last);
     free(completion.list);
+    if (terminal || debugger_finished(debugger) || feof(stdin))
+        return 0;
+    fprintf(stderr, "hindsight: standard input: no more of it can be read\n");
+    return -1;
 }
 
 /* ---- The command ---- */
@@ -296,8 +302,7 @@ static int run(const char *path, const struct debugger_options *options,
             break;
     }
     if (!batch && !debugger_finished(debugger)) {
-        interact(debugger);
-        result = 0;
+        result = interact(debugger);
     }
     if (debugger_keep_cache(debugger, &error) < 0) {
         text_make_visible(error.text, sizeof error.text);

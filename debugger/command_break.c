@@ -67,6 +67,7 @@ static int split(const char *text, char **place, char **condition, struct error 
     if (*place && (!word || *condition))
         return 0;
     free(*place);
+    free(*condition);
     return error_set(error, "out of memory");
 }
 

@@ -100,7 +100,7 @@ static int info_symbol(struct debugger *debugger, const char *arguments, struct 
     if (session_number(debugger, arguments, &address, error) < 0)
         return -1;
     symbols_describe(&debugger->symbols, address, &text);
-    if (text.size == 0)
+    if (text.size == 0 && !text.failed)
         print(debugger, "No symbol covers 0x%" PRIx64 ".\n", address);
     else {
         print_text(debugger, &text);

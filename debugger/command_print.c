@@ -118,6 +118,7 @@ static int examine_instructions(
         print(debugger, "%s ", *address == pc ? "=>" : "  ");
         print_address(debugger, *address);
         print(debugger, ":\t%s\n", good ? instruction.text : "(bad)");
+        debugger->lost |= instruction.cut;
         *address += good ? instruction.size : 1;
     }
     return 0;

@@ -100,8 +100,11 @@ COMMAND(save)
         write_session(debugger, file);
     for (unsigned i = 0; i < debugger->point_count; i++)
         write_point(&debugger->points[i], file);
+    const bool incomplete = ferror(file) != 0;
     if (fclose(file) != 0)
         return error_set_errno(error, "%s", path);
+    if (incomplete)
+        return error_set(error, "%s: not all of it could be written", path);
     print(debugger, "Saved; 'source %s' brings it back.\n", path);
     return 0;
 }

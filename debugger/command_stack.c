@@ -244,6 +244,7 @@ COMMAND(disassemble)
             print_source(debugger, line.file, line.line, line.line, 0);
         }
         show_instruction(debugger, address, with_bytes, &instruction);
+        debugger->lost |= instruction.cut;
         address += instruction.size;
     }
     return 0;

@@ -72,6 +72,7 @@ static void write_text(
         symbols_describe(symbols, address, &name);
     buffer_put_u8(&name, 0);
     const char *text = name.failed ? "" : (const char *)name.data;
+    instruction->cut = name.failed;
     snprintf(instruction->text, sizeof instruction->text, "%-6s %.90s%s%.50s", insn->mnemonic,
         insn->op_str, *text ? (relative ? " # " : " ") : "", text);
     size_t length = strlen(instruction->text);

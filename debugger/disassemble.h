@@ -23,6 +23,7 @@ struct instruction {
     uint64_t target;
     uint8_t bytes[15];
     char text[160]; /* "call   0x100320 <guest_main>" */
+    bool cut;       /* there was no memory for the symbol in it */
 };
 
 /* The instruction at a linear address in the vCPU's mode; false when it cannot be read or is none.

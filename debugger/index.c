@@ -117,9 +117,24 @@ static void make_units(struct index *index, Dwarf *dwarf)
 
 static struct index *index_of(struct module *module)
 {
-    if (!module->index && module->dwarf && (module->index = calloc(1, sizeof *module->index)))
+    if (module->index || !module->dwarf)
+        return module->index;
+    module->index = calloc(1, sizeof *module->index);
+    module->unindexed |= !module->index;
+    if (module->index)
         make_units(module->index, module->dwarf);
     return module->index;
+}
+
+bool index_was_cut(struct module *module)
+{
+    bool cut = module->unindexed || (module->index && module->index->failed);
+    if (cut) {
+        index_free(module->index);
+        module->index = NULL;
+    }
+    module->unindexed = false;
+    return cut;
 }
 
 bool index_unit(struct module *module, uint64_t address, Dwarf_Die *unit)

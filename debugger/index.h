@@ -11,6 +11,8 @@
 struct index;
 
 void index_free(struct index *index);
+/* Was there no memory for all of it since this was last asked? It is made again when needed. */
+bool index_was_cut(struct module *module);
 
 /* The unit whose code covers an address of the file. */
 bool index_unit(struct module *module, uint64_t address, Dwarf_Die *unit);

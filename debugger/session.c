@@ -4,6 +4,7 @@
 #include "base/visible.h"
 #include "debugger/command.h"
 #include "debugger/hostfile.h"
+#include "debugger/index.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -43,8 +44,16 @@ void print_raw(struct debugger *debugger, const char *text)
     buffer_put(&debugger->out, text, strlen(text));
 }
 
+/* What there is of the output can be shown; that some is missing is kept for the error. */
+static void note_lost_output(struct debugger *debugger)
+{
+    debugger->lost |= debugger->out.failed;
+    debugger->out.failed = false;
+}
+
 void session_flush(struct debugger *debugger)
 {
+    note_lost_output(debugger);
     if (debugger->flush && debugger->out.size)
         debugger->flush(debugger->flush_context, &debugger->out);
 }
@@ -337,7 +346,7 @@ static int collect(struct debugger *debugger, const char *line, struct error *er
     return script->failed ? error_set(error, "out of memory") : 0;
 }
 
-int debugger_execute(struct debugger *debugger, const char *line, struct error *error)
+static int execute(struct debugger *debugger, const char *line, struct error *error)
 {
     char word[64], text[MAX_LINE];
     size_t length = 0;
@@ -369,6 +378,18 @@ int debugger_execute(struct debugger *debugger, const char *line, struct error *
             "%s reads or writes files of the host: it is not to be had over gdb's protocol",
             command->name);
     return command->run(debugger, skip_spaces(text + length), error);
+}
+
+int debugger_execute(struct debugger *debugger, const char *line, struct error *error)
+{
+    int result = execute(debugger, line, error);
+    note_lost_output(debugger);
+    for (unsigned i = 0; i < debugger->symbols.module_count; i++)
+        debugger->lost |= index_was_cut(debugger->symbols.modules[i]);
+    bool lost = debugger->lost;
+    debugger->lost = false;
+    return lost && result == 0 ? error_set(error, "out of memory: what was shown is incomplete")
+                               : result;
 }
 
 int debugger_execute_remote(struct debugger *debugger, const char *line, struct error *error)
@@ -413,6 +434,8 @@ int debugger_source(struct debugger *debugger, const char *path, struct error *e
             result = debugger_execute(debugger, line, error);
         session_flush(debugger);
     }
+    if (result == 0 && !debugger->finished && !feof(file))
+        result = error_set_errno(error, "the rest of it cannot be read");
     debugger->source_depth--;
     fclose(file);
     return result < 0 ? error_prefix(error, "%s:%u", path, number) : 0;

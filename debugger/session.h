@@ -33,6 +33,7 @@ struct debugger {
     struct symbols symbols;
     struct follow follow;
     struct buffer out;
+    bool lost;   /* some of the output is missing: there was no memory for it */
     bool remote; /* the command at hand came over gdb's protocol */
     void (*flush)(void *context, struct buffer *output);
     void *flush_context;

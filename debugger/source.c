@@ -159,6 +159,7 @@ static void print_instruction(struct debugger *debugger, uint64_t address)
         print(debugger, ":\t%s\n", instruction.text);
     else
         print(debugger, ":\t(no instruction can be read)\n");
+    debugger->lost |= instruction.cut;
 }
 
 int print_stop(struct debugger *debugger, struct error *error)

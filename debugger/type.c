@@ -424,6 +424,7 @@ static bool define_member(void *context, const struct member *member)
     bool is_pointer = text.size && text.data[text.size - 1] == '*';
     buffer_printf(out, "    ");
     buffer_put(out, text.data, text.size);
+    out->failed |= text.failed;
     buffer_printf(out, "%s%s", is_pointer ? "" : " ", member->name ? member->name : "");
     if (member->bits)
         buffer_printf(out, " : %u", member->bits);

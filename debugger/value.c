@@ -269,6 +269,7 @@ static int print_elements(
         printer->out = &text;
         result = print_value(printer, &one);
         printer->out = out;
+        out->failed |= text.failed;
         bool same = i > 0 && text.size == last.size && memcmp(text.data, last.data, text.size) == 0;
         repeats = same ? repeats + 1 : 0;
         if (repeats < MIN_REPEATS && shown < MAX_ELEMENTS) {

@@ -5,12 +5,15 @@
  *   FAIL_KIND   malloc (also calloc, realloc, aligned ones), write, pwrite, fsync or mmap
  *   FAIL_AT     which call of that kind, from 1; 0 or unset: none
  *   FAIL_ON     set: all later ones fail as well
- *               Those of libdw and libelf are left out: without memory they end the process
- *               themselves, or crash.
  *   FAIL_COUNT  a file for the number of calls, and the number of blocks still allocated at exit
+ *   FAIL_SAY    set: the one that fails is told with its callers, on standard error
+ *
+ * Calls from within libdw, libelf, libcapstone and libreadline do not fail: without memory these
+ * libraries crash, end the process themselves, or go on with less and say nothing.
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <link.h>
 #include <stdarg.h>
@@ -22,10 +25,11 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+enum { CALLERS = 32 };
 enum kind { NONE, MALLOC, WRITE, PWRITE, FSYNC, MMAP };
 
 static long at, calls, blocks;
-static bool on;
+static bool on, says;
 static int count_fd = -1;
 static enum kind chosen;
 
@@ -33,6 +37,7 @@ static enum kind chosen;
 static struct range {
     uintptr_t start, end;
 } excepted[16];
+static __thread bool looking; /* the unwinder allocates, too */
 static unsigned exceptions;
 
 extern void *__libc_malloc(size_t size);
@@ -52,7 +57,11 @@ static int except(struct dl_phdr_info *info, size_t size, void *context)
 {
     (void)size;
     (void)context;
-    if (!strstr(info->dlpi_name, "/libdw") && !strstr(info->dlpi_name, "/libelf"))
+    static const char *const libraries[] = {"/libdw", "/libelf", "/libcapstone", "/libreadline"};
+    unsigned found = 0;
+    while (found < 4 && !strstr(info->dlpi_name, libraries[found]))
+        found++;
+    if (found == 4)
         return 0;
     for (unsigned i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *header = &info->dlpi_phdr[i];
@@ -75,6 +84,8 @@ __attribute__((constructor)) static void start(void)
     const char *path = getenv("FAIL_COUNT");
     count_fd = path ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
     on = getenv("FAIL_ON") != NULL;
+    says = getenv("FAIL_SAY") != NULL;
+    backtrace(&(void *){0}, 1); /* loads the unwinder, while files can be opened */
     at = number ? atol(number) : 0;
     calls = 0;
 }
@@ -87,21 +98,34 @@ __attribute__((destructor)) static void end(void)
         dprintf(count_fd, "%ld %ld\n", count, left);
 }
 
-static bool fails_for(const void *caller, enum kind kind, int number)
+static bool is_excepted(void *const *callers, int count)
 {
-    if (kind != chosen)
-        return false;
-    for (unsigned i = 0; i < exceptions; i++)
-        if ((uintptr_t)caller - excepted[i].start < excepted[i].end - excepted[i].start)
-            return false;
-    long n = __atomic_add_fetch(&calls, 1, __ATOMIC_RELAXED);
-    if (!at || (on ? n < at : n != at))
-        return false;
-    errno = number;
-    return true;
+    for (int i = 0; i < count; i++)
+        for (unsigned j = 0; j < exceptions; j++)
+            if ((uintptr_t)callers[i] - excepted[j].start < excepted[j].end - excepted[j].start)
+                return true;
+    return false;
 }
 
-#define fails(kind, number) fails_for(__builtin_return_address(0), kind, number)
+static bool fails(enum kind kind, int number)
+{
+    void *callers[CALLERS];
+    if (kind != chosen || looking)
+        return false;
+    looking = true;
+    int count = backtrace(callers, CALLERS);
+    bool failing = false;
+    if (!is_excepted(callers, count)) {
+        long n = __atomic_add_fetch(&calls, 1, __ATOMIC_RELAXED);
+        failing = at && (on ? n >= at : n == at);
+    }
+    if (failing && says)
+        backtrace_symbols_fd(callers, count, STDERR_FILENO);
+    looking = false;
+    if (failing)
+        errno = number;
+    return failing;
+}
 
 static void *counted(void *block)
 {

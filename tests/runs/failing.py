@@ -1,12 +1,14 @@
 """failing.py HINDSIGHT PRELOAD WORK NAME EVERY ARGUMENT...
 
-Runs `hindsight ARGUMENT...` (NAME is record, replay or debug) once for each call of malloc, write,
-pwrite, fsync and mmap that it makes (for every EVERY-th of them), which is made to fail: alone, and
-with all that follow. In an argument, TRACE and DISK are fresh copies or names in WORK.
+Runs `hindsight ARGUMENT...` (NAME is record, fork, replay, debug or raid) once for each call of
+malloc, write, pwrite, fsync and mmap that it makes (for every EVERY-th of them), which is made to
+fail: alone, and with all that follow. In an argument, TRACE and DISK are fresh copies or names in
+WORK, and FOLDER a fresh copy of WORK/NAME, which may be missing.
 
 Each run must end by itself, without a crash: with status 0 and the result that it would have had
 anyway, or with another status and a message. A trace that is there replays as far as it goes; a
-recording that says 0 is complete. Nothing stays allocated that is not at the end of a good run.
+recording that says 0 is complete. The members of an array are still one. Nothing stays allocated
+that is not at the end of a good run.
 """
 import os
 import shutil
@@ -17,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 hindsight, preload, work, name, every = sys.argv[1:5] + [int(sys.argv[5])]
 arguments = sys.argv[6:]
 EXPECTED = {125, 1}
+MAKES_TRACE = name in ("record", "fork")
 
 
 class Run:
@@ -24,7 +27,8 @@ class Run:
         self.what = f"{kind} {at}{' and all later' if on else ''}"
         self.folder = os.path.join(work, f"failing.{number}")
         shutil.rmtree(self.folder, ignore_errors=True)
-        os.mkdir(self.folder)
+        template = os.path.join(work, name)
+        shutil.copytree(template, self.folder) if os.path.isdir(template) else os.mkdir(self.folder)
         self.trace = os.path.join(self.folder, "t.hst")
         disk = os.path.join(self.folder, "disk.img")
         if any("DISK" in a for a in arguments):
@@ -32,7 +36,7 @@ class Run:
                 file.truncate(1 << 15)
         self.count = os.path.join(self.folder, "count")
         self.command = [hindsight] + [a.replace("TRACE", self.trace).replace("DISK", disk)
-                                      for a in arguments]
+                                      .replace("FOLDER", self.folder) for a in arguments]
         self.environment = dict(os.environ, LD_PRELOAD=preload, FAIL_KIND=kind, FAIL_AT=str(at),
                                 FAIL_COUNT=self.count)
         if on:
@@ -53,13 +57,18 @@ class Run:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def shown(run):
+    """Its output, wherever its files are."""
+    return run.out.replace(run.folder.encode(), b"FOLDER")
+
+
 def judge(run, good):
     """What is wrong with a run, or None."""
     if run.status < 0 or run.status in (124, 134, 139):
         return f"crashed, status {run.status}"
-    if run.status == 0 and name != "record" and run.out != good.out:
+    if run.status == 0 and not MAKES_TRACE and shown(run) != shown(good):
         return "status 0, but another result"
-    if name == "record" and b" of virtual time: " in run.err:
+    if MAKES_TRACE and b" of virtual time: " in run.err:
         # The guest met the error and had its say: all that it did is recorded.
         return judge_trace(run, complete=True)
     if run.status not in EXPECTED | {0}:
@@ -73,9 +82,20 @@ def judge(run, good):
         return f"{run.left - good.left} more blocks stay allocated"
     if any(n.endswith(".part") for n in os.listdir(run.folder)):
         return "a part of a trace is left"
-    if name == "record":
+    if name == "raid":
+        return judge_array(run)
+    if MAKES_TRACE:
         return judge_trace(run, complete=run.status == 0)
     return None
+
+
+def judge_array(run):
+    members = [os.path.join(run.folder, m) for m in "abc"]
+    if not all(os.path.exists(m) for m in members):
+        return "a member is gone"
+    scrub = subprocess.run([hindsight, "raid", "scrub", "--force", "--degraded", "--repair", *members],
+                           stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+    return f"the array is lost: {scrub.stderr + scrub.stdout}" if scrub.returncode else None
 
 
 def judge_trace(run, complete):

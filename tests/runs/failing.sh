@@ -23,3 +23,25 @@ fi
 "$HINDSIGHT" record --engine soft --pace fast --serial null --kernel "$GUESTS/hello.elf" \
     -o "$work/hello.hst" 2>/dev/null
 failing replay 1 replay "$work/hello.hst" --console
+
+# Stops and breakpoints.
+cat >"$work/stops" <<'END'
+tbreak boot_main
+continue
+break guest_main if $rsp != 0
+commands
+print boot
+info args
+end
+watch *(long *)$rsp
+continue
+bt
+info breakpoints
+condition 2 $rax == 1
+delete 2
+reverse-stepi
+finish
+reverse-continue
+bookmark here
+END
+failing debug 1 debug "$work/hello.hst" --batch -x "$work/stops"
