@@ -73,7 +73,7 @@ static int run(int argc, char **argv)
         return STATUS_OK;
     }
     if (strcmp(name, "--version") == 0) {
-        puts("hindsight " HINDSIGHT_VERSION);
+        puts("hindsight " HINDSIGHT_VERSION HINDSIGHT_COMMIT);
         return STATUS_OK;
     }
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
