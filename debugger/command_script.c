@@ -1,5 +1,6 @@
 /* The session itself: help, files, settings, quitting. */
 #include "debugger/command.h"
+#include "debugger/demangle.h"
 #include "debugger/session.h"
 
 #include <ctype.h>
@@ -26,6 +27,8 @@ static void help_all(struct debugger *debugger)
 {
     const struct command *command;
     const char *last = "";
+    if (!demangle_available())
+        print(debugger, "Built without a demangler: names of C++ and Rust are the linker's.\n");
     print(
         debugger, "Commands may be cut short where that is unambiguous. 'help NAME' tells more.\n");
     for (unsigned i = 0; (command = commands_at(i)); i++) {

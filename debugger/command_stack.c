@@ -1,5 +1,6 @@
 /* Frames and code: backtrace, frame, up, down, list, disassemble. */
 #include "debugger/command.h"
+#include "debugger/names.h"
 #include "debugger/session.h"
 #include "debugger/scopes.h"
 #include "debugger/source.h"
@@ -94,13 +95,17 @@ static int select_frame(struct debugger *debugger, uint64_t level, struct error 
 static bool is_of(struct debugger *debugger, const struct frame *frame, const char *name)
 {
     struct scopes scopes;
-    const char *inlined = frame->inlined && scopes_of(&debugger->symbols, frame, &scopes)
-                              ? scopes_inlined_name(&scopes)
-                              : NULL;
+    struct buffer inlined = {0};
     const struct symbol *symbol = symbols_at(&debugger->symbols, unwind_lookup_address(frame));
-    if (frame->inlined)
-        return inlined && strcmp(inlined, name) == 0;
-    return symbol && strcmp(symbol->name, name) == 0;
+    if (!frame->inlined)
+        return symbol && names_match(symbol->name, name);
+    bool is =
+        scopes_of(&debugger->symbols, frame, &scopes) && scopes_inlined_name(&scopes, &inlined);
+    buffer_put_u8(&inlined, 0);
+    debugger->lost |= inlined.failed;
+    is = is && !inlined.failed && names_match((const char *)inlined.data, name);
+    buffer_free(&inlined);
+    return is;
 }
 
 /* "function NAME": the innermost frame of it. */

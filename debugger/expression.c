@@ -6,31 +6,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "debugger/percpu.h"
-#include "debugger/variables.h"
+#include "debugger/floats.h"
+#include "debugger/parser.h"
+#include "debugger/rust.h"
 
-enum { MAX_NESTING = 64, MAX_NAME = 256 };
+enum { MAX_NESTING = 64 };
 
-struct parser {
-    const struct expression_scope *scope;
-    const char *at;
-    struct error *error;
-    unsigned nesting;
-    unsigned skipping; /* inside an operand that does not count: && || ?: */
-};
-
-static int parse_ternary(struct parser *parser, struct value *value);
 static int parse_unary(struct parser *parser, struct value *value);
 
-static void skip_space(struct parser *parser)
+void parser_skip_space(struct parser *parser)
 {
     while (isspace((unsigned char)*parser->at))
         parser->at++;
 }
 
-static bool accept(struct parser *parser, const char *token)
+bool parser_accept(struct parser *parser, const char *token)
 {
-    skip_space(parser);
+    parser_skip_space(parser);
     size_t length = strlen(token);
     if (strncmp(parser->at, token, length) != 0)
         return false;
@@ -38,15 +30,15 @@ static bool accept(struct parser *parser, const char *token)
     return true;
 }
 
-static int expect(struct parser *parser, const char *token)
+int parser_expect(struct parser *parser, const char *token)
 {
-    if (accept(parser, token))
+    if (parser_accept(parser, token))
         return 0;
     return *parser->at ? error_set(parser->error, "'%s' expected before '%.40s'", token, parser->at)
                        : error_set(parser->error, "'%s' expected at the end", token);
 }
 
-static int read_scalar(struct parser *parser, const struct value *value, uint64_t *bits)
+int parser_scalar(struct parser *parser, const struct value *value, uint64_t *bits)
 {
     *bits = 0;
     if (parser->skipping)
@@ -66,206 +58,20 @@ static struct value int_value(bool truth)
     return value_number(truth, &type);
 }
 
-/* ---- Primaries ---- */
-
-static int parse_number(struct parser *parser, struct value *value)
+int parser_settle(struct parser *parser, struct value *value)
 {
-    char *end;
-    errno = 0;
-    uint64_t number = strtoull(parser->at, &end, 0);
-    if (errno)
-        return error_set(parser->error, "'%.40s': too large a number", parser->at);
-    bool is_unsigned = false, is_long = false;
-    for (; *end == 'u' || *end == 'U' || *end == 'l' || *end == 'L'; end++) {
-        is_unsigned |= tolower((unsigned char)*end) == 'u';
-        is_long |= tolower((unsigned char)*end) == 'l';
+    struct value target;
+    if (type_kind(&value->type) != TYPE_REFERENCE)
+        return 0;
+    if (parser->skipping) {
+        const struct type type = type_target(&value->type);
+        *value = value_at(0, &type);
+        return 0;
     }
-    if (isalnum((unsigned char)*end) || *end == '_')
-        return error_set(parser->error, "'%.40s' is not a number", parser->at);
-    parser->at = end;
-    bool wide = is_long || number > INT32_MAX;
-    struct type type =
-        type_builtin(is_unsigned || number > INT64_MAX ? TYPE_UNSIGNED : TYPE_SIGNED, wide ? 8 : 4);
-    *value = value_number(number, &type);
-    return 0;
-}
-
-static int parse_character(struct parser *parser, struct value *value)
-{
-    static const char letters[] = "abtnvfr0e", codes[] = "\a\b\t\n\v\f\r\0\033";
-    char byte = parser->at[1];
-    const char *end = parser->at + 2;
-    if (byte == '\\') {
-        const char *letter = *end ? strchr(letters, *end) : NULL;
-        byte = letter ? codes[letter - letters] : *end;
-        end += *end != '\0';
-    }
-    if (!byte || *end != '\'')
-        return error_set(parser->error, "'%.10s': a character ends with '", parser->at);
-    parser->at = end + 1;
-    struct type type = type_builtin(TYPE_CHAR, 1);
-    *value = value_number((uint64_t)(int64_t)byte, &type);
-    return 0;
-}
-
-static void read_name(struct parser *parser, char *name)
-{
-    size_t length = 0;
-    while (isalnum((unsigned char)*parser->at) || *parser->at == '_') {
-        if (length + 1 < MAX_NAME)
-            name[length++] = *parser->at;
-        parser->at++;
-    }
-    name[length] = '\0';
-}
-
-static int from_history(struct parser *parser, uint64_t number, struct value *value)
-{
-    const struct expression_scope *scope = parser->scope;
-    if (number == 0 || number > scope->history_count)
-        return error_set(parser->error, "the value history has %u values, not a $%" PRIu64,
-            scope->history_count, number);
-    *value = scope->history[number - 1];
-    return 0;
-}
-
-static struct type register_type(const char *name, unsigned size)
-{
-    bool pointer = strcmp(name, "rip") == 0 || strcmp(name, "pc") == 0;
-    struct type code = type_builtin(TYPE_VOID, 0);
-    if (pointer)
-        return type_pointer_to(&code);
-    if (strcmp(name, "rsp") == 0 || strcmp(name, "rbp") == 0 || strcmp(name, "sp") == 0 ||
-        strcmp(name, "fp") == 0)
-        return type_pointer_to(&code);
-    bool general = size == 8 && name[0] == 'r';
-    return type_builtin(general ? TYPE_SIGNED : TYPE_UNSIGNED, size);
-}
-
-/* A whole general register as the selected frame has it; false where the frame does not tell. */
-static bool frame_register(const struct frame *frame, const char *name, uint64_t *bits, bool *is)
-{
-    unsigned number = FRAME_REGISTERS;
-    if (strcmp(name, "rip") == 0 || strcmp(name, "pc") == 0)
-        number = DWARF_PC;
-    else if (strcmp(name, "sp") == 0)
-        number = DWARF_RSP;
-    else if (strcmp(name, "fp") == 0)
-        number = DWARF_RBP;
-    for (unsigned i = 0; i < DWARF_PC; i++) {
-        if (strcmp(name, unwind_register_name(i)) == 0)
-            number = i;
-    }
-    *is = number < FRAME_REGISTERS;
-    if (!*is || !(frame->known & (1u << number)))
-        return false;
-    *bits = frame->reg[number];
-    return true;
-}
-
-/* "(x)": this CPU's per-CPU variable; "(x, N)": CPU N's. */
-static int parse_percpu(struct parser *parser, struct value *value)
-{
-    struct value number;
-    uint64_t cpu = PERCPU_THIS;
-    if (parse_ternary(parser, value) < 0)
+    if (value_refer(parser->scope->view, value, &target, parser->error) < 0)
         return -1;
-    if (accept(parser, ",") &&
-        (parse_ternary(parser, &number) < 0 || read_scalar(parser, &number, &cpu) < 0))
-        return -1;
-    return expect(parser, ")") < 0 ? -1
-                                   : percpu_select(parser->scope->symbols, parser->scope->view, cpu,
-                                         value, parser->error);
-}
-
-static int parse_dollar(struct parser *parser, struct value *value)
-{
-    const struct expression_scope *scope = parser->scope;
-    char name[MAX_NAME];
-    uint64_t bits;
-    unsigned size;
-    bool general;
-    parser->at++;
-    if (*parser->at == '$') {
-        parser->at++;
-        return from_history(parser, scope->history_count - 1, value);
-    }
-    read_name(parser, name);
-    if (!*name)
-        return from_history(parser, scope->history_count, value);
-    if (isdigit((unsigned char)*name))
-        return from_history(parser, strtoull(name, NULL, 10), value);
-    if (strcmp(name, "percpu") == 0 && accept(parser, "("))
-        return parse_percpu(parser, value);
-    if (scope->frame && scope->frame->how != FRAME_CURRENT &&
-        (frame_register(scope->frame, name, &bits, &general) || general)) {
-        if (!frame_register(scope->frame, name, &bits, &general))
-            return error_set(parser->error, "$%s was not preserved on the way to this frame", name);
-        struct type type = register_type(name, 8);
-        *value = value_number(bits, &type);
-        return 0;
-    }
-    if (view_register(scope->view, name, &bits, &size)) {
-        struct type type = register_type(name, size);
-        *value = value_number(bits, &type);
-        return 0;
-    }
-    for (unsigned i = 0; i < scope->variable_count; i++) {
-        if (strcmp(scope->variables[i].name, name) == 0) {
-            *value = scope->variables[i].value;
-            return 0;
-        }
-    }
-    return error_set(parser->error,
-        "$%s: no register or convenience variable of that name (see 'info registers')", name);
-}
-
-static int parse_name(struct parser *parser, struct value *value)
-{
-    const struct expression_scope *scope = parser->scope;
-    char name[MAX_NAME];
-    uint64_t number;
-    struct type type;
-    read_name(parser, name);
-    switch (variables_find(scope->symbols, scope->view, scope->frame, name, value)) {
-    case VARIABLE_FOUND:
-        type_complete(scope->symbols, &value->type);
-        return 0;
-    case VARIABLE_NOWHERE:
-        return error_set(parser->error, "%s has no place at this pc: optimized out", name);
-    default:
-        break;
-    }
-    if (type_find_enumerator(scope->symbols, name, &number, &type)) {
-        *value = value_number(number, &type);
-        return 0;
-    }
-    if (symbols_count(scope->symbols) == 0)
-        return error_set(parser->error,
-            "no symbol '%s': no symbols are loaded (see 'help "
-            "add-symbol-file')",
-            name);
-    return error_set(parser->error, "no symbol '%s' here", name);
-}
-
-static int parse_primary(struct parser *parser, struct value *value)
-{
-    skip_space(parser);
-    if (accept(parser, "(")) {
-        if (parse_ternary(parser, value) < 0)
-            return -1;
-        return expect(parser, ")");
-    }
-    if (isdigit((unsigned char)*parser->at))
-        return parse_number(parser, value);
-    if (*parser->at == '\'')
-        return parse_character(parser, value);
-    if (*parser->at == '$')
-        return parse_dollar(parser, value);
-    if (isalpha((unsigned char)*parser->at) || *parser->at == '_')
-        return parse_name(parser, value);
-    return *parser->at ? error_set(parser->error, "'%.40s' is not understood", parser->at)
-                       : error_set(parser->error, "an operand is missing at the end");
+    *value = target;
+    return 0;
 }
 
 /* ---- Places ---- */
@@ -275,7 +81,7 @@ static int dereference(struct parser *parser, const struct value *pointer, struc
     uint64_t address;
     enum type_kind kind = type_kind(&pointer->type);
     struct type target = type_target(&pointer->type);
-    if (read_scalar(parser, pointer, &address) < 0)
+    if (parser_scalar(parser, pointer, &address) < 0)
         return -1;
     if (kind == TYPE_FUNCTION) {
         *value = *pointer;
@@ -294,25 +100,48 @@ static int dereference(struct parser *parser, const struct value *pointer, struc
     return 0;
 }
 
-static int select_member(struct parser *parser, const struct value *of, struct value *value)
+static int no_member(struct parser *parser, const struct value *of, const char *name)
 {
-    char name[MAX_NAME];
-    struct member member;
-    skip_space(parser);
-    read_name(parser, name);
-    if (!*name)
-        return error_set(parser->error, "the name of a member is missing");
-    if (type_kind(&of->type) != TYPE_STRUCT)
-        return error_set(parser->error, "'%s': not a struct before it", name);
-    if (!type_find_member(&of->type, name, &member)) {
-        struct buffer text = {0};
-        type_describe(&of->type, &text);
-        buffer_put_u8(&text, 0);
-        error_set(parser->error, "'%.200s' has no member '%s' (see 'ptype')",
-            text.failed ? "?" : (const char *)text.data, name);
-        buffer_free(&text);
-        return -1;
+    struct buffer text = {0};
+    type_describe(&of->type, &text);
+    buffer_put_u8(&text, 0);
+    error_set(parser->error, "'%.200s' has no member '%s' (see 'ptype')",
+        text.failed ? "?" : (const char *)text.data, name);
+    buffer_free(&text);
+    return -1;
+}
+
+/* Tuples' members are called by number: ".0". */
+static void read_member_name(struct parser *parser, char *name)
+{
+    parser_skip_space(parser);
+    parser_name(parser, name);
+    if (isdigit((unsigned char)*name)) {
+        size_t length = strlen(name);
+        memmove(name + 2, name, length + 1 < MAX_NAME - 2 ? length + 1 : MAX_NAME - 2);
+        name[0] = name[1] = '_';
+        name[MAX_NAME - 1] = '\0';
     }
+}
+
+int parser_member(
+    struct parser *parser, const struct value *of, const char *name, struct value *value)
+{
+    struct member member;
+    struct value variant;
+    const char *variant_name;
+    enum type_kind kind = type_kind(&of->type);
+    if (kind == TYPE_VECTOR)
+        return vector_member(of, name, value) ? 0 : no_member(parser, of, name);
+    if (kind != TYPE_STRUCT)
+        return error_set(parser->error, "'%s': not a struct before it", name);
+    if (rust_is_enum(&of->type)) {
+        if (!rust_find_variant(parser->scope->view, of, &variant, &variant_name))
+            return error_set(parser->error, "'%s': no variant can be told before it", name);
+        of = &variant;
+    }
+    if (!type_find_member(&of->type, name, &member))
+        return no_member(parser, of, name);
     if (!of->in_memory)
         return error_set(parser->error, "'%s': the struct is not in memory", name);
     type_complete(parser->scope->symbols, &member.type);
@@ -320,6 +149,15 @@ static int select_member(struct parser *parser, const struct value *of, struct v
     value->field_bits = member.bits;
     value->field_shift = member.shift;
     return 0;
+}
+
+static int select_member(struct parser *parser, struct value *of, struct value *value)
+{
+    char name[MAX_NAME];
+    read_member_name(parser, name);
+    if (!*name)
+        return error_set(parser->error, "the name of a member is missing");
+    return parser_settle(parser, of) < 0 ? -1 : parser_member(parser, of, name, value);
 }
 
 static int add_scaled(
@@ -330,7 +168,7 @@ static int add_scaled(
     type_complete(parser->scope->symbols, &target);
     uint64_t size = type_size(&target);
     struct type type = type_pointer_to(&target);
-    if (read_scalar(parser, pointer, &base) < 0)
+    if (parser_scalar(parser, pointer, &base) < 0)
         return -1;
     *result = value_number(base + count * (size ? size : 1), &type);
     return 0;
@@ -342,29 +180,40 @@ static bool is_pointer_like(const struct value *value)
     return kind == TYPE_POINTER || kind == TYPE_ARRAY;
 }
 
+static int select_element(
+    struct parser *parser, const struct value *of, uint64_t number, struct value *value)
+{
+    struct value place, slice;
+    if (vector_is_array(of))
+        return vector_element(of, number, value, parser->error);
+    if (of->in_memory && rust_slice(of, &slice))
+        of = &slice;
+    if (!is_pointer_like(of))
+        return error_set(parser->error, "only arrays and pointers have elements");
+    return add_scaled(parser, of, number, &place) < 0 ? -1 : dereference(parser, &place, value);
+}
+
 static int parse_postfix(struct parser *parser, struct value *value)
 {
-    if (parse_primary(parser, value) < 0)
+    if (parser_primary(parser, value) < 0)
         return -1;
     for (;;) {
         struct value operand = *value, index;
         uint64_t number;
-        if (accept(parser, "[")) {
-            if (parse_ternary(parser, &index) < 0 || expect(parser, "]") < 0 ||
-                read_scalar(parser, &index, &number) < 0)
+        if (parser_accept(parser, "[")) {
+            if (parser_expression(parser, &index) < 0 || parser_expect(parser, "]") < 0 ||
+                parser_scalar(parser, &index, &number) < 0)
                 return -1;
-            if (!is_pointer_like(&operand))
-                return error_set(parser->error, "only arrays and pointers have elements");
-            if (add_scaled(parser, &operand, number, &index) < 0 ||
-                dereference(parser, &index, value) < 0)
+            if (parser_settle(parser, &operand) < 0 ||
+                select_element(parser, &operand, number, value) < 0)
                 return -1;
-        } else if (accept(parser, "->")) {
-            if (dereference(parser, &operand, value) < 0)
+        } else if (parser_accept(parser, "->")) {
+            if (parser_settle(parser, &operand) < 0 || dereference(parser, &operand, value) < 0)
                 return -1;
             operand = *value;
             if (select_member(parser, &operand, value) < 0)
                 return -1;
-        } else if (*parser->at == '.' && accept(parser, ".")) {
+        } else if (*parser->at == '.' && parser_accept(parser, ".")) {
             /* As gdb: a pointer before a dot is followed. */
             if (is_pointer_like(&operand)) {
                 if (dereference(parser, &operand, value) < 0)
@@ -384,14 +233,26 @@ static int parse_postfix(struct parser *parser, struct value *value)
 static int cast(struct parser *parser, const struct type *type, struct value *value)
 {
     uint64_t bits;
+    long double number;
     enum type_kind kind = type_kind(type);
+    if (parser_settle(parser, value) < 0)
+        return -1;
+    if ((kind == TYPE_FLOAT || floats_is(value)) && kind != TYPE_STRUCT && kind != TYPE_ARRAY) {
+        if (!parser->skipping &&
+            floats_read(parser->scope->view, value, &number, parser->error) < 0)
+            return -1;
+        *value = parser->skipping     ? value_number(0, type)
+                 : kind == TYPE_FLOAT ? floats_convert(number, type)
+                                      : value_number(floats_integer(number), type);
+        return 0;
+    }
     if (kind == TYPE_STRUCT || kind == TYPE_ARRAY) {
         if (!value->in_memory)
             return error_set(parser->error, "only something in memory can be seen as a struct");
         *value = value_at(value->address, type);
         return 0;
     }
-    if (read_scalar(parser, value, &bits) < 0)
+    if (parser_scalar(parser, value, &bits) < 0)
         return -1;
     if (kind == TYPE_BOOL)
         bits = bits != 0;
@@ -408,8 +269,8 @@ static int parse_cast(struct parser *parser, struct value *value, bool *is)
     const char *start = parser->at;
     struct type type;
     *is = false;
-    if (!accept(parser, "(") || !type_parse(parser->scope->symbols, &parser->at, &type) ||
-        !accept(parser, ")")) {
+    if (!parser_accept(parser, "(") || !type_parse(parser->scope->symbols, &parser->at, &type) ||
+        !parser_accept(parser, ")")) {
         parser->at = start;
         return 0;
     }
@@ -423,12 +284,14 @@ static int parse_sizeof(struct parser *parser, struct value *value)
 {
     const char *start = parser->at;
     struct type type;
-    if (!accept(parser, "(") || !type_parse(parser->scope->symbols, &parser->at, &type) ||
-        !accept(parser, ")")) {
+    if (!parser_accept(parser, "(") || !type_parse(parser->scope->symbols, &parser->at, &type) ||
+        !parser_accept(parser, ")")) {
         parser->at = start;
         /* Its size is the type's: what it is at is not looked at. */
         parser->skipping++;
         int result = parse_unary(parser, value);
+        if (result == 0)
+            result = parser_settle(parser, value);
         parser->skipping--;
         if (result < 0)
             return -1;
@@ -442,7 +305,7 @@ static int parse_sizeof(struct parser *parser, struct value *value)
 
 static int parse_address_of(struct parser *parser, struct value *value)
 {
-    if (parse_unary(parser, value) < 0)
+    if (parse_unary(parser, value) < 0 || parser_settle(parser, value) < 0)
         return -1;
     if (!value->in_memory)
         return error_set(parser->error, "a value that is not in memory has no address");
@@ -453,9 +316,20 @@ static int parse_address_of(struct parser *parser, struct value *value)
     return 0;
 }
 
+static int float_unary(
+    struct parser *parser, char sign, const struct value *operand, struct value *value)
+{
+    long double number = 0;
+    if (!parser->skipping && floats_read(parser->scope->view, operand, &number, parser->error) < 0)
+        return -1;
+    *value = sign == '!' ? int_value(number == 0)
+                         : floats_convert(sign == '-' ? -number : number, &operand->type);
+    return 0;
+}
+
 static bool accept_word(struct parser *parser, const char *word)
 {
-    skip_space(parser);
+    parser_skip_space(parser);
     size_t length = strlen(word);
     if (strncmp(parser->at, word, length) != 0 || isalnum((unsigned char)parser->at[length]) ||
         parser->at[length] == '_')
@@ -475,18 +349,20 @@ static int parse_operator(struct parser *parser, struct value *value)
         return 0;
     if (accept_word(parser, "sizeof"))
         return parse_sizeof(parser, value);
-    if (accept(parser, "&"))
+    if (parser_accept(parser, "&"))
         return parse_address_of(parser, value);
-    skip_space(parser);
+    parser_skip_space(parser);
     char sign = *parser->at;
     if (!sign || !strchr("*-+!~", sign))
         return parse_postfix(parser, value);
     parser->at++;
-    if (parse_unary(parser, &operand) < 0)
+    if (parse_unary(parser, &operand) < 0 || parser_settle(parser, &operand) < 0)
         return -1;
     if (sign == '*')
         return dereference(parser, &operand, value);
-    if (read_scalar(parser, &operand, &bits) < 0)
+    if (floats_is(&operand) && sign != '~')
+        return float_unary(parser, sign, &operand, value);
+    if (parser_scalar(parser, &operand, &bits) < 0)
         return -1;
     if (sign == '!')
         *value = int_value(!bits);
@@ -519,7 +395,7 @@ static const struct binary_operator operators[] = {{"||", 1}, {"&&", 2}, {"==", 
 
 static const struct binary_operator *peek_operator(struct parser *parser)
 {
-    skip_space(parser);
+    parser_skip_space(parser);
     for (size_t i = 0; i < sizeof operators / sizeof operators[0]; i++) {
         if (strncmp(parser->at, operators[i].token, strlen(operators[i].token)) == 0)
             return &operators[i];
@@ -530,7 +406,7 @@ static const struct binary_operator *peek_operator(struct parser *parser)
 static int repeat(struct parser *parser, struct value *left, const struct value *right)
 {
     uint64_t count;
-    if (read_scalar(parser, right, &count) < 0)
+    if (parser_scalar(parser, right, &count) < 0)
         return -1;
     if (!left->in_memory || left->type.repeat)
         return error_set(parser->error, "'@' needs something in memory before it");
@@ -603,10 +479,10 @@ static int pointer_arithmetic(
     struct type target = type_target(&left->type);
     type_complete(parser->scope->symbols, &target);
     uint64_t size = type_size(&target);
-    if (read_scalar(parser, right, &b) < 0)
+    if (parser_scalar(parser, right, &b) < 0)
         return -1;
     if (*token == '-' && is_pointer_like(right)) {
-        if (read_scalar(parser, left, &a) < 0)
+        if (parser_scalar(parser, left, &a) < 0)
             return -1;
         *left = long_value((uint64_t)((int64_t)(a - b) / (int64_t)(size ? size : 1)));
         return 0;
@@ -615,15 +491,53 @@ static int pointer_arithmetic(
     return add_scaled(parser, &pointer, *token == '-' ? 0 - b : b, left);
 }
 
-static int combine(
+/* The wider of the two floats, at least a double, as gdb. */
+static struct type float_type(const struct value *left, const struct value *right)
+{
+    bool extended = (floats_is(left) && type_size(&left->type) > 8) ||
+                    (floats_is(right) && type_size(&right->type) > 8);
+    return type_builtin(TYPE_FLOAT, extended ? 16 : 8);
+}
+
+static int combine_floats(
     struct parser *parser, const char *token, struct value *left, const struct value *right)
 {
+    long double a = 0, b = 0;
+    struct type type = float_type(left, right);
+    if (!parser->skipping && (floats_read(parser->scope->view, left, &a, parser->error) < 0 ||
+                                 floats_read(parser->scope->view, right, &b, parser->error) < 0))
+        return -1;
+    bool equal = strcmp(token, "==") == 0, unequal = strcmp(token, "!=") == 0;
+    if (equal || unequal)
+        *left = int_value((a == b) == equal);
+    else if (strcmp(token, "<") == 0 || strcmp(token, ">") == 0)
+        *left = int_value(*token == '<' ? a < b : a > b);
+    else if (strcmp(token, "<=") == 0 || strcmp(token, ">=") == 0)
+        *left = int_value(*token == '<' ? a <= b : a >= b);
+    else if (token[1] || !strchr("+-*/", *token))
+        return error_set(parser->error, "'%s' is not for floating point", token);
+    else
+        *left = floats_convert(*token == '+'   ? a + b
+                               : *token == '-' ? a - b
+                               : *token == '*' ? a * b
+                                               : a / b,
+            &type);
+    return 0;
+}
+
+static int combine(
+    struct parser *parser, const char *token, struct value *left, struct value *right)
+{
     uint64_t a, b;
+    if (parser_settle(parser, left) < 0 || parser_settle(parser, right) < 0)
+        return -1;
     if (*token == '@')
         return repeat(parser, left, right);
+    if (floats_is(left) || floats_is(right))
+        return combine_floats(parser, token, left, right);
     if ((*token == '+' || *token == '-') && is_pointer_like(left))
         return pointer_arithmetic(parser, token, left, right);
-    if (read_scalar(parser, left, &a) < 0 || read_scalar(parser, right, &b) < 0)
+    if (parser_scalar(parser, left, &a) < 0 || parser_scalar(parser, right, &b) < 0)
         return -1;
     if (*token == '+' && is_pointer_like(right))
         return add_scaled(parser, right, a, left);
@@ -652,13 +566,13 @@ static int parse_binary(struct parser *parser, int level, struct value *left)
             return 0;
         parser->at += strlen(found->token);
         bool logical = found->level <= 2;
-        if (logical && read_scalar(parser, left, &a) < 0)
+        if (logical && parser_scalar(parser, left, &a) < 0)
             return -1;
         bool decided = logical && (found->level == 1 ? a != 0 : a == 0);
         parser->skipping += decided;
         int result = parse_binary(parser, found->level + 1, &right);
         if (result == 0 && logical)
-            result = read_scalar(parser, &right, &b);
+            result = parser_scalar(parser, &right, &b);
         parser->skipping -= decided;
         if (result < 0)
             return -1;
@@ -669,23 +583,23 @@ static int parse_binary(struct parser *parser, int level, struct value *left)
     }
 }
 
-static int parse_ternary(struct parser *parser, struct value *value)
+int parser_expression(struct parser *parser, struct value *value)
 {
     struct value yes, no;
     uint64_t condition;
     if (parse_binary(parser, 1, value) < 0)
         return -1;
-    if (!accept(parser, "?"))
+    if (!parser_accept(parser, "?"))
         return 0;
-    if (read_scalar(parser, value, &condition) < 0)
+    if (parser_scalar(parser, value, &condition) < 0)
         return -1;
     parser->skipping += condition == 0;
-    int result = parse_ternary(parser, &yes);
+    int result = parser_expression(parser, &yes);
     parser->skipping -= condition == 0;
-    if (result < 0 || expect(parser, ":") < 0)
+    if (result < 0 || parser_expect(parser, ":") < 0)
         return -1;
     parser->skipping += condition != 0;
-    result = parse_ternary(parser, &no);
+    result = parser_expression(parser, &no);
     parser->skipping -= condition != 0;
     *value = condition ? yes : no;
     return result;
@@ -696,7 +610,7 @@ int expression_evaluate_part(const struct expression_scope *scope, const char **
 {
     struct error own = {""};
     struct parser parser = {.scope = scope, .at = *text, .error = error ? error : &own};
-    int result = parse_ternary(&parser, value);
+    int result = parser_expression(&parser, value);
     *text = parser.at;
     return result;
 }

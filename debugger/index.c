@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "debugger/names.h"
+
 enum { MAX_DEPTH = 64 };
 
 struct range {
@@ -32,6 +34,9 @@ struct index {
     uint32_t *slots;
     size_t slot_count; /* a power of two */
     bool failed;       /* out of memory: what is there is not all */
+    char **kept;       /* names that are not DWARF's own: qualified ones */
+    size_t kept_count, kept_capacity;
+    struct buffer path; /* while names are collected: "geo::Shape::" */
 };
 
 void index_free(struct index *index)
@@ -42,6 +47,10 @@ void index_free(struct index *index)
     free(index->functions.list);
     free(index->entries);
     free(index->slots);
+    for (size_t i = 0; i < index->kept_count; i++)
+        free(index->kept[i]);
+    free(index->kept);
+    buffer_free(&index->path);
     free(index);
 }
 
@@ -223,13 +232,70 @@ static void add(struct index *index, const char *name, uint64_t place, int tag, 
     index->slots[slot] = (uint32_t)index->count;
 }
 
+/* ---- Qualified names ---- */
+
+static const char *keep(struct index *index, const char *text, size_t size)
+{
+    if (index->kept_count == index->kept_capacity) {
+        size_t capacity = index->kept_capacity ? index->kept_capacity * 2 : 256;
+        char **kept = realloc(index->kept, capacity * sizeof *kept);
+        index->failed |= !kept;
+        if (!kept)
+            return NULL;
+        index->kept = kept;
+        index->kept_capacity = capacity;
+    }
+    char *copy = strndup(text, size);
+    index->failed |= !copy;
+    if (copy)
+        index->kept[index->kept_count++] = copy;
+    return copy;
+}
+
+/* With what is around it; the bare name finds it too, where nothing else has that. */
+static void add_qualified(
+    struct index *index, const char *name, uint64_t place, int tag, bool is_weak)
+{
+    if (index->path.size == 0) {
+        add(index, name, place, tag, is_weak);
+        return;
+    }
+    size_t before = index->path.size;
+    buffer_put(&index->path, name, strlen(name));
+    index->failed |= index->path.failed;
+    const char *whole =
+        index->path.failed ? NULL : keep(index, (const char *)index->path.data, index->path.size);
+    index->path.size = before;
+    if (whole)
+        add(index, whole, place, tag, is_weak);
+    add(index, name, place, tag, true);
+}
+
+/* The name of what was inlined, and all of it where it has more than one part. */
+static void add_inlined_name(struct index *index, Dwarf_Die *die, uint64_t address, bool has_scopes)
+{
+    const int tag = DW_TAG_inlined_subroutine;
+    struct buffer whole = {0};
+    const char *name = dwarf_diename(die), *kept;
+    if (!name)
+        return;
+    add(index, name, address, tag, false);
+    if (!has_scopes)
+        return;
+    names_put_function(die, &whole);
+    index->failed |= whole.failed;
+    if (whole.size > strlen(name) && (kept = keep(index, (const char *)whole.data, whole.size)))
+        add(index, kept, address, tag, false);
+    buffer_free(&whole);
+}
+
 static bool entry_address(Dwarf_Die *die, Dwarf_Addr *address)
 {
     Dwarf_Addr base, end;
     return dwarf_entrypc(die, address) == 0 || dwarf_ranges(die, 0, &base, address, &end) > 0;
 }
 
-static void add_inlined(struct index *index, Dwarf_Die *parent, unsigned depth)
+static void add_inlined(struct index *index, Dwarf_Die *parent, unsigned depth, bool has_scopes)
 {
     Dwarf_Die child;
     if (depth > MAX_DEPTH || dwarf_child(parent, &child) != 0)
@@ -237,12 +303,10 @@ static void add_inlined(struct index *index, Dwarf_Die *parent, unsigned depth)
     do {
         int tag = dwarf_tag(&child);
         Dwarf_Addr address;
-        const char *name;
-        if (tag == DW_TAG_inlined_subroutine && (name = dwarf_diename(&child)) &&
-            entry_address(&child, &address))
-            add(index, name, address, tag, false);
+        if (tag == DW_TAG_inlined_subroutine && entry_address(&child, &address))
+            add_inlined_name(index, &child, address, has_scopes);
         if (tag == DW_TAG_inlined_subroutine || tag == DW_TAG_lexical_block)
-            add_inlined(index, &child, depth + 1);
+            add_inlined(index, &child, depth + 1, has_scopes);
     } while (dwarf_siblingof(&child, &child) == 0);
 }
 
@@ -254,28 +318,65 @@ static void add_enumerators(struct index *index, Dwarf_Die *type)
     do {
         const char *name = dwarf_diename(&child);
         if (name && dwarf_tag(&child) == DW_TAG_enumerator)
-            add(index, name, dwarf_dieoffset(type), DW_TAG_enumerator, false);
+            add_qualified(index, name, dwarf_dieoffset(type), DW_TAG_enumerator, false);
     } while (dwarf_siblingof(&child, &child) == 0);
 }
 
-static void add_die(struct index *index, Dwarf_Die *die)
+static void add_children(struct index *index, Dwarf_Die *parent, bool has_scopes, unsigned depth);
+
+/* What is inside a namespace or class, under its name. */
+static void add_scope(struct index *index, Dwarf_Die *die, unsigned depth)
+{
+    size_t before = index->path.size;
+    const char *name = dwarf_diename(die);
+    if (!name)
+        name = "(anonymous namespace)";
+    buffer_put(&index->path, name, strlen(name));
+    buffer_put(&index->path, "::", 2);
+    index->failed |= index->path.failed;
+    if (!index->path.failed && depth < MAX_DEPTH)
+        add_children(index, die, true, depth + 1);
+    index->path.size = before;
+}
+
+static void add_enumeration(struct index *index, Dwarf_Die *die, bool has_scopes)
+{
+    size_t before = index->path.size;
+    const char *name = dwarf_diename(die);
+    if (has_scopes && name && dwarf_hasattr(die, DW_AT_enum_class)) {
+        buffer_put(&index->path, name, strlen(name));
+        buffer_put(&index->path, "::", 2);
+        index->failed |= index->path.failed;
+    }
+    add_enumerators(index, die);
+    index->path.size = before;
+}
+
+static void add_die(struct index *index, Dwarf_Die *die, bool has_scopes, unsigned depth)
 {
     int tag = dwarf_tag(die);
     Dwarf_Addr address;
     bool is_weak = dwarf_hasattr(die, DW_AT_declaration);
     switch (tag) {
     case DW_TAG_subprogram:
-        add_inlined(index, die, 0);
+        add_inlined(index, die, 0, has_scopes);
         add_ranges(index, &index->functions, die);
         is_weak |= !entry_address(die, &address);
         break;
     case DW_TAG_enumeration_type:
-        add_enumerators(index, die);
+        add_enumeration(index, die, has_scopes);
         break;
-    case DW_TAG_variable:
+    case DW_TAG_namespace:
+        if (has_scopes)
+            add_scope(index, die, depth);
+        return;
     case DW_TAG_structure_type:
     case DW_TAG_class_type:
     case DW_TAG_union_type:
+        if (has_scopes && !is_weak && dwarf_diename(die))
+            add_scope(index, die, depth);
+        break;
+    case DW_TAG_variable:
     case DW_TAG_typedef:
     case DW_TAG_base_type:
         break;
@@ -283,25 +384,33 @@ static void add_die(struct index *index, Dwarf_Die *die)
         return;
     }
     const char *name = dwarf_diename(die);
-    if (name)
+    if (name && dwarf_hasattr(die, DW_AT_specification))
         add(index, name, dwarf_dieoffset(die), tag, is_weak);
+    else if (name)
+        add_qualified(index, name, dwarf_dieoffset(die), tag, is_weak);
+}
+
+static void add_children(struct index *index, Dwarf_Die *parent, bool has_scopes, unsigned depth)
+{
+    Dwarf_Die child;
+    if (dwarf_child(parent, &child) != 0)
+        return;
+    do {
+        add_die(index, &child, has_scopes, depth);
+    } while (dwarf_siblingof(&child, &child) == 0);
 }
 
 static const struct index *names_of(struct module *module)
 {
     struct index *index = index_of(module);
     Dwarf_CU *cu = NULL;
-    Dwarf_Die unit, child;
+    Dwarf_Die unit;
     if (!index || index->has_names)
         return index;
     index->has_names = true;
-    while (dwarf_get_units(module->dwarf, cu, &cu, NULL, NULL, &unit, NULL) == 0) {
-        if (dwarf_child(&unit, &child) != 0)
-            continue;
-        do {
-            add_die(index, &child);
-        } while (dwarf_siblingof(&child, &child) == 0);
-    }
+    while (dwarf_get_units(module->dwarf, cu, &cu, NULL, NULL, &unit, NULL) == 0)
+        add_children(index, &unit, names_language(&unit) != LANGUAGE_C, 0);
+    buffer_free(&index->path);
     sort(&index->functions);
     return index;
 }

@@ -217,6 +217,36 @@ static unsigned frame_setup_size(const struct module *module, uint64_t function)
     return has ? at + (unsigned)sizeof setup : 0;
 }
 
+static bool is_of_llvm(Dwarf_Die *unit)
+{
+    Dwarf_Attribute attribute;
+    const char *producer =
+        dwarf_attr(unit, DW_AT_producer, &attribute) ? dwarf_formstring(&attribute) : NULL;
+    return producer && strncmp(producer, "clang ", 6) == 0;
+}
+
+/* LLVM marks the row where a body begins; its arguments are in their places from there on. */
+static uint64_t marked_body(
+    const struct module *module, Dwarf_Die *unit, uint64_t function, uint64_t end)
+{
+    Dwarf_Lines *lines;
+    size_t count;
+    if (dwarf_getsrclines(unit, &lines, &count) < 0)
+        return function;
+    ptrdiff_t row = find_row(lines, count, function - module->bias);
+    for (; row >= 0 && (size_t)row < count; row++) {
+        Dwarf_Line *line = dwarf_onesrcline(lines, (size_t)row);
+        Dwarf_Addr address;
+        bool marked = false;
+        if (dwarf_lineaddr(line, &address) < 0 || address + module->bias >= end)
+            break;
+        if (dwarf_lineprologueend(line, &marked) == 0 && marked &&
+            address + module->bias >= function)
+            return address + module->bias;
+    }
+    return function;
+}
+
 uint64_t symbols_after_prologue(const struct symbols *symbols, uint64_t function)
 {
     const struct module *module;
@@ -226,6 +256,8 @@ uint64_t symbols_after_prologue(const struct symbols *symbols, uint64_t function
     uint64_t end = symbol && symbol->size ? symbol->address + symbol->size : function + 64;
     if (!symbols_unit(symbols, function, &module, &unit))
         return function;
+    if (is_of_llvm(&unit))
+        return marked_body(module, &unit, function, end);
     /* Without a frame to set up, arguments are where they belong from the first instruction on. */
     unsigned setup = frame_setup_size(module, function);
     if (setup == 0 || !symbols_line(symbols, function + setup, &line))

@@ -116,15 +116,27 @@ static void add_functions(const struct symbols *symbols, const char *name,
     }
 }
 
+struct function_search {
+    const struct symbols *symbols;
+    struct found *found;
+};
+
+static void add_function(void *context, const struct symbol *symbol)
+{
+    const struct function_search *search = context;
+    if (symbol->is_code)
+        add_found(search->found, symbols_after_prologue(search->symbols, symbol->address));
+}
+
 static int place_of_name(struct debugger *debugger, const char *name, uint64_t *addresses,
     unsigned max, unsigned *count, struct error *error)
 {
     const struct symbols *symbols = &debugger->symbols;
     const struct symbol *symbol = symbols_find(symbols, name);
     struct found found = {addresses, 0, max};
+    struct function_search search = {symbols, &found};
     bool is_data = symbol && !symbol->is_code;
-    if (symbol && !is_data)
-        add_found(&found, symbols_after_prologue(symbols, symbol->address));
+    symbols_each_function(symbols, name, add_function, &search);
     if (!is_data)
         add_functions(symbols, name, symbol, false, &found);
     uint64_t inlined[MAX_POINT_ADDRESSES];

@@ -3,6 +3,8 @@
 #include <dwarf.h>
 #include <string.h>
 
+#include "debugger/names.h"
+
 /* The child whose code covers the address, if it is a block or an inlined function. */
 static bool descend(Dwarf_Die *parent, uint64_t address, Dwarf_Die *found)
 {
@@ -65,10 +67,13 @@ bool scopes_of(const struct symbols *symbols, const struct frame *frame, struct 
     return true;
 }
 
-const char *scopes_inlined_name(const struct scopes *scopes)
+bool scopes_inlined_name(const struct scopes *scopes, struct buffer *out)
 {
     Dwarf_Die die = scopes->list[scopes->begin];
-    return scopes->count && is_inlined(scopes, scopes->begin) ? dwarf_diename(&die) : NULL;
+    if (!scopes->count || !is_inlined(scopes, scopes->begin) || !dwarf_diename(&die))
+        return false;
+    names_put_function(&die, out);
+    return true;
 }
 
 /* Where the inlined function was called. */

@@ -25,8 +25,8 @@ bool scopes_at(const struct symbols *symbols, uint64_t address, struct scopes *s
 unsigned scopes_inlined(const struct scopes *scopes);
 /* Those of a frame. */
 bool scopes_of(const struct symbols *symbols, const struct frame *frame, struct scopes *scopes);
-/* The name of the inlined function that the frame is of; NULL: it is a function's own. */
-const char *scopes_inlined_name(const struct scopes *scopes);
+/* Appends the name of the inlined function that the frame is of; false: it is a function's own. */
+bool scopes_inlined_name(const struct scopes *scopes, struct buffer *out);
 
 /* The source line where a frame stands: of its pc, or where what it calls was inlined. */
 bool frame_line(const struct symbols *symbols, const struct frame *frame, struct source_line *line);

@@ -49,6 +49,11 @@ static void print_argument(void *context, const char *name, const struct value *
     print(debugger, "%s%s=", arguments->any ? ", " : "", name);
     arguments->any = true;
     enum type_kind kind = value ? type_kind(&value->type) : TYPE_VOID;
+    struct value referred;
+    if (kind == TYPE_REFERENCE && value_refer(&debugger->view, value, &referred, &error) == 0) {
+        value = &referred;
+        kind = type_kind(&referred.type);
+    }
     if (!value)
         print(debugger, "<optimized out>");
     else if (kind == TYPE_STRUCT || kind == TYPE_ARRAY)
@@ -79,9 +84,7 @@ void print_frame(struct debugger *debugger, const struct frame *frame, bool brie
     const struct symbol *symbol = symbols_at(&debugger->symbols, lookup);
     struct arguments arguments = {debugger, false};
     struct scopes scopes;
-    const char *inlined = frame->inlined && scopes_of(&debugger->symbols, frame, &scopes)
-                              ? scopes_inlined_name(&scopes)
-                              : NULL;
+    struct buffer inlined = {0};
     char number[32];
     /* Where the address is told already, by what is inlined there, it is not told again. */
     bool is_outer = frame->inlined < frame->inlined_here;
@@ -90,14 +93,18 @@ void print_frame(struct debugger *debugger, const struct frame *frame, bool brie
         colored(debugger, COLOR_ADDRESS, number);
         print(debugger, " in ");
     }
-    if (inlined) {
-        colored(debugger, COLOR_FUNCTION, inlined);
+    if (frame->inlined && scopes_of(&debugger->symbols, frame, &scopes) &&
+        scopes_inlined_name(&scopes, &inlined)) {
+        buffer_put_u8(&inlined, 0);
+        debugger->lost |= inlined.failed;
+        colored(debugger, COLOR_FUNCTION, inlined.failed ? "??" : (const char *)inlined.data);
     } else if (symbol && !has_line && pc != symbol->address) {
         colored(debugger, COLOR_FUNCTION, symbol->name);
         print(debugger, "+%" PRIu64, pc - symbol->address);
     } else {
         colored(debugger, COLOR_FUNCTION, symbol ? symbol->name : "??");
     }
+    buffer_free(&inlined);
     print(debugger, " (");
     variables_each(&debugger->symbols, &debugger->view, frame, true, print_argument, &arguments);
     print(debugger, ")");

@@ -14,7 +14,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "debugger/demangle.h"
 #include "debugger/index.h"
+#include "debugger/names.h"
 #include "debugger/relocate.h"
 
 enum { MAX_LIST = 1 << 28, COMPARE_BYTES = 4096 };
@@ -34,6 +36,10 @@ static void module_free(struct module *module)
         munmap(module->image, module->size);
     else
         free(module->image);
+    for (size_t i = 0; i < module->count; i++) {
+        if (module->list[i].linkage)
+            free((char *)module->list[i].name);
+    }
     free(module->list);
     free(module->slots);
     free(module->owner);
@@ -148,11 +154,13 @@ static int add_table(struct module *module, Elf_Scn *section, struct error *erro
             type == STT_FILE || type == STT_SECTION || type == STT_TLS ||
             !section_header(module->elf, entry.st_shndx, &own))
             continue;
+        char *plain = demangle(name, false);
         const struct symbol symbol = {
             .address = entry.st_value + module->bias,
             .size = entry.st_size,
             .limit = own.sh_addr + own.sh_size + module->bias,
-            .name = name,
+            .name = plain ? plain : name,
+            .linkage = plain ? name : NULL,
             .kind = type == STT_FUNC     ? SYMBOL_FUNCTION
                     : type == STT_OBJECT ? SYMBOL_OBJECT
                                          : SYMBOL_OTHER,
@@ -160,8 +168,11 @@ static int add_table(struct module *module, Elf_Scn *section, struct error *erro
             .is_code =
                 type == STT_FUNC || (type != STT_OBJECT && (own.sh_flags & SHF_EXECINSTR) != 0),
         };
-        if (append(module, &symbol, error) < 0)
+        module->has_mangled |= plain != NULL;
+        if (append(module, &symbol, error) < 0) {
+            free(plain);
             return -1;
+        }
     }
     return 0;
 }
@@ -545,15 +556,67 @@ const struct symbol *symbols_find(const struct symbols *symbols, const char *nam
     return best;
 }
 
+/* "area(double) const" of one that has no other parameters. */
+static bool has_signature(const struct symbol *symbol, const char *wanted)
+{
+    char *full = symbol->linkage ? demangle(symbol->linkage, true) : NULL;
+    bool is = full && names_match(full, wanted);
+    free(full);
+    return is;
+}
+
+static bool is_meant(const struct symbol *symbol, const char *name)
+{
+    if (demangle_is_mangled(name))
+        return symbol->linkage && strcmp(symbol->linkage, name) == 0;
+    if (names_match(symbol->name, name))
+        return true;
+    /* Parameters are compared where the name is the one in front of them. */
+    const char *open = strchr(name, '('), *last = names_last_part(symbol->name);
+    return open && strncmp(names_last_part(name), last, strlen(last)) == 0 &&
+           has_signature(symbol, name);
+}
+
+static unsigned each_function_of(const struct module *module, const char *name,
+    void (*visit)(void *context, const struct symbol *symbol), void *context)
+{
+    unsigned count = 0;
+    for (size_t i = 0; module->has_mangled && i < module->count; i++) {
+        const struct symbol *symbol = &module->list[i];
+        if (symbol->kind != SYMBOL_FUNCTION || !is_meant(symbol, name))
+            continue;
+        visit(context, symbol);
+        count++;
+    }
+    return count;
+}
+
+void symbols_each_function(const struct symbols *symbols, const char *name,
+    void (*visit)(void *context, const struct symbol *symbol), void *context)
+{
+    unsigned count = 0;
+    if (symbols->first && !symbols->first->away)
+        count = each_function_of(symbols->first, name, visit, context);
+    for (unsigned i = 0; i < symbols->module_count && count == 0; i++) {
+        if (!symbols->modules[i]->away)
+            count = each_function_of(symbols->modules[i], name, visit, context);
+    }
+    const struct symbol *symbol = symbols_find(symbols, name);
+    if (symbol && (count == 0 || !symbol->linkage))
+        visit(context, symbol);
+}
+
 void symbols_describe(const struct symbols *symbols, uint64_t address, struct buffer *out)
 {
     const struct symbol *symbol = symbols_at(symbols, address);
     if (!symbol)
         return;
-    if (symbol->address == address)
-        buffer_printf(out, "<%.400s>", symbol->name);
-    else
-        buffer_printf(out, "<%.400s+%" PRIu64 ">", symbol->name, address - symbol->address);
+    char *full = symbol->linkage ? demangle(symbol->linkage, true) : NULL;
+    buffer_printf(out, "<%.400s", full ? full : symbol->name);
+    if (symbol->address != address)
+        buffer_printf(out, "+%" PRIu64, address - symbol->address);
+    buffer_put_u8(out, '>');
+    free(full);
 }
 
 static void compare_section(const struct view *view, uint64_t address, const Elf_Data *data,

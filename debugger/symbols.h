@@ -21,7 +21,8 @@ struct symbol {
     uint64_t address; /* in the guest; of a per-CPU variable its offset in a CPU's area */
     uint64_t size;    /* 0: not known */
     uint64_t limit;   /* where what it is in ends: its section */
-    const char *name;
+    const char *name; /* demangled, without a function's parameters; owned where `linkage` is set */
+    const char *linkage; /* as the linker has it; NULL: the same */
     enum symbol_kind { SYMBOL_FUNCTION, SYMBOL_OBJECT, SYMBOL_OTHER } kind;
     bool global;
     bool is_code; /* a function, or a label in a section of code */
@@ -46,6 +47,7 @@ struct module {
     uint64_t identity; /* MODULE_LOADED: the address of its struct module */
     /* Of the file: all its allocated sections, and the per-CPU variables. */
     uint64_t low, high, percpu_low, percpu_high;
+    bool has_mangled;    /* some of its names were mangled */
     struct symbol *list; /* ascending by address */
     size_t count, capacity;
     uint32_t *slots; /* a hash table of names: 1 + index into list; 0: empty */
@@ -106,6 +108,12 @@ unsigned module_build_id(const struct module *module, uint8_t *id, unsigned max)
 const struct symbol *symbols_at(const struct symbols *symbols, uint64_t address);
 /* Functions first, then global names; NULL when there is none of that name. */
 const struct symbol *symbols_find(const struct symbols *symbols, const char *name);
+/*
+ * Calls `visit` for each function that a person may mean by the name: of that name, of one that
+ * ends so from a "::" on, or with these parameters; for labels where there is no function.
+ */
+void symbols_each_function(const struct symbols *symbols, const char *name,
+    void (*visit)(void *context, const struct symbol *symbol), void *context);
 /* Appends "<name+0x12>", or nothing when the address has no symbol. */
 void symbols_describe(const struct symbols *symbols, uint64_t address, struct buffer *out);
 

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "debugger/names.h"
+
 struct type type_builtin(enum type_kind kind, unsigned size)
 {
     return (struct type){.builtin = kind, .size = size};
@@ -25,8 +27,7 @@ struct type type_of(Dwarf_Die *die)
     return type_from_die(&type);
 }
 
-/* The DIE behind typedefs and qualifiers. */
-static bool peel(const struct type *type, Dwarf_Die *die)
+bool type_peel(const struct type *type, Dwarf_Die *die)
 {
     Dwarf_Die start = type->die;
     return type->has_die && dwarf_peel_type(&start, die) == 0;
@@ -71,14 +72,16 @@ enum type_kind type_kind(const struct type *type)
         return TYPE_POINTER;
     if (!type->has_die)
         return type->builtin;
-    if (!peel(type, &die))
+    if (!type_peel(type, &die))
         return TYPE_VOID;
     switch (dwarf_tag(&die)) {
     case DW_TAG_base_type:
         return base_kind(&die);
     case DW_TAG_pointer_type:
-    case DW_TAG_reference_type:
         return TYPE_POINTER;
+    case DW_TAG_reference_type:
+    case DW_TAG_rvalue_reference_type:
+        return TYPE_REFERENCE;
     case DW_TAG_structure_type:
     case DW_TAG_union_type:
     case DW_TAG_class_type:
@@ -115,7 +118,7 @@ bool type_is_signed(const struct type *type)
         return false;
     if (!type->has_die)
         return !type->is_unsigned_char;
-    return peel(type, &die) && encoding(&die) == DW_ATE_signed_char;
+    return type_peel(type, &die) && encoding(&die) == DW_ATE_signed_char;
 }
 
 uint64_t type_size(const struct type *type)
@@ -131,7 +134,7 @@ uint64_t type_size(const struct type *type)
         return 8;
     if (!type->has_die)
         return type->size;
-    if (!peel(type, &die) || dwarf_tag(&die) == DW_TAG_subroutine_type ||
+    if (!type_peel(type, &die) || dwarf_tag(&die) == DW_TAG_subroutine_type ||
         dwarf_tag(&die) == DW_TAG_subprogram || dwarf_aggregate_size(&die, &size) < 0)
         return 0;
     return size;
@@ -142,7 +145,7 @@ void type_complete(const struct symbols *symbols, struct type *type)
     Dwarf_Die die, definition;
     const struct module *module;
     const char *name;
-    if (type->pointers || !peel(type, &die) || !dwarf_hasattr(&die, DW_AT_declaration) ||
+    if (type->pointers || !type_peel(type, &die) || !dwarf_hasattr(&die, DW_AT_declaration) ||
         !(name = dwarf_diename(&die)))
         return;
     const int tag = dwarf_tag(&die);
@@ -174,7 +177,7 @@ struct type type_target(const struct type *type)
         target.pointers--;
         return target;
     }
-    if (!peel(type, &die))
+    if (!type_peel(type, &die))
         return type_builtin(TYPE_VOID, 0);
     target = type_of(&die);
     if (dwarf_tag(&die) != DW_TAG_array_type)
@@ -186,54 +189,36 @@ struct type type_target(const struct type *type)
     return target;
 }
 
+bool type_subrange(Dwarf_Die *die, uint64_t *count)
+{
+    Dwarf_Attribute attribute;
+    Dwarf_Word value;
+    if (dwarf_attr(die, DW_AT_count, &attribute) && dwarf_formudata(&attribute, &value) == 0) {
+        *count = value;
+        return true;
+    }
+    if (!dwarf_attr(die, DW_AT_upper_bound, &attribute) || dwarf_formudata(&attribute, &value) != 0)
+        return false;
+    *count = value + 1;
+    return true;
+}
+
 uint64_t type_elements(const struct type *type)
 {
     Dwarf_Die die, child;
     if (type->repeat)
         return type->repeat;
-    if (type->pointers || !peel(type, &die) || dwarf_child(&die, &child) != 0)
+    if (type->pointers || !type_peel(type, &die) || dwarf_child(&die, &child) != 0)
         return 0;
     do {
-        Dwarf_Attribute attribute;
-        Dwarf_Word value;
-        if (dwarf_tag(&child) != DW_TAG_subrange_type)
-            continue;
-        if (dwarf_attr(&child, DW_AT_count, &attribute) && dwarf_formudata(&attribute, &value) == 0)
-            return value;
-        if (dwarf_attr(&child, DW_AT_upper_bound, &attribute) &&
-            dwarf_formudata(&attribute, &value) == 0)
-            return value + 1;
-        return 0;
+        uint64_t count;
+        if (dwarf_tag(&child) == DW_TAG_subrange_type)
+            return type_subrange(&child, &count) ? count : 0;
     } while (dwarf_siblingof(&child, &child) == 0);
     return 0;
 }
 
 /* ---- Enumerations ---- */
-
-static const char *find_enumerator(Dwarf_Die *die, uint64_t wanted, uint64_t mask)
-{
-    Dwarf_Die child;
-    if (dwarf_child(die, &child) != 0)
-        return NULL;
-    do {
-        Dwarf_Attribute attribute;
-        Dwarf_Sword value;
-        if (dwarf_tag(&child) == DW_TAG_enumerator &&
-            dwarf_attr(&child, DW_AT_const_value, &attribute) &&
-            dwarf_formsdata(&attribute, &value) == 0 && ((uint64_t)value & mask) == (wanted & mask))
-            return dwarf_diename(&child);
-    } while (dwarf_siblingof(&child, &child) == 0);
-    return NULL;
-}
-
-const char *type_enumerator(const struct type *type, uint64_t value)
-{
-    Dwarf_Die die;
-    uint64_t size = type_size(type);
-    if (!peel(type, &die) || size == 0)
-        return NULL;
-    return find_enumerator(&die, value, size < 8 ? (1ull << (8 * size)) - 1 : UINT64_MAX);
-}
 
 static bool enumerator_of(Dwarf_Die *type, const char *name, uint64_t *value)
 {
@@ -244,7 +229,8 @@ static bool enumerator_of(Dwarf_Die *type, const char *name, uint64_t *value)
         const char *own = dwarf_diename(&child);
         Dwarf_Attribute attribute;
         Dwarf_Sword number;
-        if (own && strcmp(own, name) == 0 && dwarf_attr(&child, DW_AT_const_value, &attribute) &&
+        if (own && strcmp(own, names_last_part(name)) == 0 &&
+            dwarf_attr(&child, DW_AT_const_value, &attribute) &&
             dwarf_formsdata(&attribute, &number) == 0) {
             *value = (uint64_t)number;
             return true;
@@ -276,11 +262,16 @@ static uint64_t number_of(Dwarf_Die *die, unsigned name, bool *present)
     return *present ? value : 0;
 }
 
-static void describe_member(Dwarf_Die *die, struct member *member)
+void type_read_member(Dwarf_Die *die, struct member *member)
 {
-    bool has_bits, has_data_bit, has_old_bit, has_size, present;
-    *member = (struct member){.name = dwarf_diename(die), .type = type_of(die)};
-    member->offset = number_of(die, DW_AT_data_member_location, &present);
+    bool has_bits, has_data_bit, has_old_bit, has_size, has_place;
+    *member = (struct member){.name = dwarf_diename(die),
+        .type = type_of(die),
+        .is_base = dwarf_tag(die) == DW_TAG_inheritance,
+        .is_artificial = dwarf_hasattr(die, DW_AT_artificial)};
+    member->access = (unsigned)number_of(die, DW_AT_accessibility, &has_place);
+    member->offset = number_of(die, DW_AT_data_member_location, &has_place);
+    member->is_virtual = !has_place && dwarf_hasattr(die, DW_AT_data_member_location);
     member->bits = (unsigned)number_of(die, DW_AT_bit_size, &has_bits);
     if (!has_bits)
         return;
@@ -296,17 +287,25 @@ static void describe_member(Dwarf_Die *die, struct member *member)
     member->shift = bit % 8;
 }
 
+/* A static member is a declaration of a variable elsewhere. */
+static bool is_member(Dwarf_Die *die)
+{
+    int tag = dwarf_tag(die);
+    return tag == DW_TAG_inheritance ||
+           (tag == DW_TAG_member && !dwarf_hasattr(die, DW_AT_declaration));
+}
+
 bool type_each_member(
     const struct type *type, bool (*visit)(void *context, const struct member *), void *context)
 {
     Dwarf_Die die, child;
-    if (type->pointers || type->repeat || !peel(type, &die) || dwarf_child(&die, &child) != 0)
+    if (type->pointers || type->repeat || !type_peel(type, &die) || dwarf_child(&die, &child) != 0)
         return false;
     do {
         struct member member;
-        if (dwarf_tag(&child) != DW_TAG_member)
+        if (!is_member(&child))
             continue;
-        describe_member(&child, &member);
+        type_read_member(&child, &member);
         if (visit(context, &member))
             return true;
     } while (dwarf_siblingof(&child, &child) == 0);
@@ -322,7 +321,7 @@ static bool matches(void *context, const struct member *member)
 {
     struct member_search *search = context;
     if (!member->name) {
-        if (!type_find_member(&member->type, search->name, search->found))
+        if (member->is_virtual || !type_find_member(&member->type, search->name, search->found))
             return false;
         search->found->offset += member->offset;
         return true;
@@ -339,113 +338,6 @@ bool type_find_member(const struct type *type, const char *name, struct member *
     return type_each_member(type, matches, &search);
 }
 
-/* ---- Describing ---- */
-
-static void describe_builtin(const struct type *type, struct buffer *out)
-{
-    static const char *const integers[] = {[1] = "char", [2] = "short", [4] = "int", [8] = "long"};
-    const char *name = type->size <= 8 ? integers[type->size] : NULL;
-    switch (type->builtin) {
-    case TYPE_VOID:
-        return buffer_printf(out, "void");
-    case TYPE_BOOL:
-        return buffer_printf(out, "_Bool");
-    case TYPE_FLOAT:
-        return buffer_printf(out, "%s", type->size == 4 ? "float" : "double");
-    case TYPE_FUNCTION:
-        return buffer_printf(out, "<function>");
-    case TYPE_UNKNOWN:
-        return buffer_printf(out, "<data>");
-    default:
-        break;
-    }
-    bool is_unsigned =
-        type->builtin == TYPE_UNSIGNED || (type->builtin == TYPE_CHAR && type->is_unsigned_char);
-    buffer_printf(out, "%s%s", is_unsigned ? "unsigned " : "", name ? name : "int");
-}
-
-static void describe_die(Dwarf_Die die, struct buffer *out)
-{
-    struct type inner = type_of(&die);
-    const char *name = dwarf_diename(&die);
-    switch (dwarf_tag(&die)) {
-    case DW_TAG_const_type:
-    case DW_TAG_volatile_type:
-        buffer_printf(out, "%s ", dwarf_tag(&die) == DW_TAG_const_type ? "const" : "volatile");
-        return type_describe(&inner, out);
-    case DW_TAG_restrict_type:
-    case DW_TAG_atomic_type:
-        return type_describe(&inner, out);
-    case DW_TAG_pointer_type:
-        type_describe(&inner, out);
-        if (out->size && out->data[out->size - 1] != '*')
-            buffer_put_u8(out, ' ');
-        return buffer_put_u8(out, '*');
-    case DW_TAG_structure_type:
-    case DW_TAG_class_type:
-        return buffer_printf(out, "struct %s", name ? name : "{...}");
-    case DW_TAG_union_type:
-        return buffer_printf(out, "union %s", name ? name : "{...}");
-    case DW_TAG_enumeration_type:
-        return buffer_printf(out, "enum %s", name ? name : "{...}");
-    case DW_TAG_array_type: {
-        struct type array = type_from_die(&die);
-        struct type element = type_target(&array);
-        type_describe(&element, out);
-        return buffer_printf(out, " [%" PRIu64 "]", type_elements(&array));
-    }
-    case DW_TAG_subroutine_type:
-    case DW_TAG_subprogram:
-        type_describe(&inner, out);
-        return buffer_printf(out, " ()");
-    default:
-        buffer_printf(out, "%s", name ? name : "<data>");
-    }
-}
-
-void type_describe(const struct type *type, struct buffer *out)
-{
-    if (type->has_die)
-        describe_die(type->die, out);
-    else
-        describe_builtin(type, out);
-    if (type->pointers && out->size && out->data[out->size - 1] != '*')
-        buffer_put_u8(out, ' ');
-    for (unsigned i = 0; i < type->pointers; i++)
-        buffer_put_u8(out, '*');
-    if (type->repeat)
-        buffer_printf(out, " [%" PRIu64 "]", type->repeat);
-}
-
-static bool define_member(void *context, const struct member *member)
-{
-    struct buffer *out = context, text = {0};
-    type_describe(&member->type, &text);
-    bool is_pointer = text.size && text.data[text.size - 1] == '*';
-    buffer_printf(out, "    ");
-    buffer_put(out, text.data, text.size);
-    out->failed |= text.failed;
-    buffer_printf(out, "%s%s", is_pointer ? "" : " ", member->name ? member->name : "");
-    if (member->bits)
-        buffer_printf(out, " : %u", member->bits);
-    buffer_printf(out, "; /* offset %" PRIu64 " */\n", member->offset);
-    buffer_free(&text);
-    return false;
-}
-
-void type_define(const struct type *type, struct buffer *out)
-{
-    Dwarf_Die die;
-    struct type bare = *type;
-    if (type_kind(type) != TYPE_STRUCT || !peel(type, &die))
-        return type_describe(type, out);
-    bare = type_from_die(&die);
-    type_describe(&bare, out);
-    buffer_printf(out, " {\n");
-    type_each_member(&bare, define_member, out);
-    buffer_printf(out, "} /* %" PRIu64 " bytes */", type_size(&bare));
-}
-
 /* ---- Parsing ---- */
 
 static const char *skip_space(const char *text)
@@ -453,6 +345,32 @@ static const char *skip_space(const char *text)
     while (isspace((unsigned char)*text))
         text++;
     return text;
+}
+
+/* Past the arguments of a template that begin at '<'; where it was when they do not end. */
+static const char *skip_arguments(const char *text)
+{
+    unsigned depth = 0;
+    for (const char *at = text; *at; at++) {
+        depth += *at == '<';
+        if (*at == '>' && --depth == 0)
+            return at + 1;
+    }
+    return text;
+}
+
+/* The end of "geo::Box<int, 4>", as far as it goes. */
+static const char *end_of_path(const char *text)
+{
+    for (;;) {
+        while (isalnum((unsigned char)*text) || *text == '_')
+            text++;
+        if (*text == '<')
+            text = skip_arguments(text);
+        if (text[0] != ':' || text[1] != ':')
+            return text;
+        text += 2;
+    }
 }
 
 /* Reads an identifier; returns what follows it and the space after. */
@@ -563,6 +481,29 @@ static bool named_type(
     return true;
 }
 
+/* A type of C++ or Rust: a path, or a name with arguments. */
+static bool named_path(
+    const struct symbols *symbols, const char *at, const char **text, struct type *type)
+{
+    static const int tags[] = {DW_TAG_structure_type, DW_TAG_class_type, DW_TAG_union_type,
+        DW_TAG_enumeration_type, DW_TAG_typedef, DW_TAG_base_type};
+    char name[512];
+    const struct module *module;
+    Dwarf_Die die;
+    at = skip_space(at);
+    const char *end = end_of_path(at);
+    if (end == at || isdigit((unsigned char)*at) || (size_t)(end - at) >= sizeof name)
+        return false;
+    memcpy(name, at, (size_t)(end - at));
+    name[end - at] = '\0';
+    if (!symbols_find_die(symbols, name, tags, sizeof tags / sizeof tags[0], &module, &die) ||
+        names_language(&die) == LANGUAGE_C)
+        return false;
+    *type = type_from_die(&die);
+    *text = skip_space(end);
+    return true;
+}
+
 static bool parse_base(const struct symbols *symbols, const char **text, struct type *type)
 {
     char word[128], name[128];
@@ -581,10 +522,11 @@ static bool parse_base(const struct symbols *symbols, const char **text, struct 
     }
     if (strcmp(word, "struct") == 0 || strcmp(word, "union") == 0 || strcmp(word, "enum") == 0) {
         *text = read_word(next, name, sizeof name);
-        return named_type(symbols, word, name, type);
+        return named_path(symbols, next, text, type) || named_type(symbols, word, name, type);
     }
     *text = next;
-    return named_type(symbols, "", word, type) || fixed_width(word, type);
+    return named_path(symbols, at, text, type) || named_type(symbols, "", word, type) ||
+           fixed_width(word, type);
 }
 
 bool type_parse(const struct symbols *symbols, const char **text, struct type *type)

@@ -15,10 +15,12 @@ enum type_kind {
     TYPE_BOOL,
     TYPE_FLOAT,
     TYPE_POINTER,
-    TYPE_STRUCT, /* and union */
+    TYPE_REFERENCE, /* C++: prints what it refers to, which it is in expressions */
+    TYPE_STRUCT,    /* and union */
     TYPE_ARRAY,
     TYPE_ENUM,
     TYPE_FUNCTION,
+    TYPE_VECTOR, /* an SSE register (vector.h) */
     TYPE_UNKNOWN,
 };
 
@@ -37,6 +39,9 @@ struct type type_from_die(const Dwarf_Die *type);
 /* What DW_AT_type of a variable, member or function says; void when it has none. */
 struct type type_of(Dwarf_Die *die);
 
+/* The DIE under typedefs and qualifiers; false for a type without one. */
+bool type_peel(const struct type *type, Dwarf_Die *die);
+
 enum type_kind type_kind(const struct type *type);
 bool type_is_signed(const struct type *type);
 bool type_is_integer(const struct type *type); /* signed, unsigned, char, bool, enum */
@@ -52,10 +57,13 @@ void type_complete(const struct symbols *symbols, struct type *type);
 struct type type_pointer_to(const struct type *type);
 /* What a pointer points to or an array is made of. */
 struct type type_target(const struct type *type);
+/* The elements of one dimension, from its DW_TAG_subrange_type; false when they are not told. */
+bool type_subrange(Dwarf_Die *die, uint64_t *count);
 /* Elements of an array; 0 when it is not told. */
 uint64_t type_elements(const struct type *type);
-/* The name of an enum's value, or NULL. */
-const char *type_enumerator(const struct type *type, uint64_t value);
+/* Appends an enum's value as it is called in the program: "RED", "geo::Color::Red",
+ * "(BOLD | WIDE)" of one whose enumerators are bits; its number where it has no name. */
+void type_put_enumerator(const struct type *type, uint64_t value, struct buffer *out);
 /* The value of the enumerator with that name anywhere in the symbols. */
 bool type_find_enumerator(
     const struct symbols *symbols, const char *name, uint64_t *value, struct type *type);
@@ -63,15 +71,22 @@ bool type_find_enumerator(
 struct member {
     const char *name; /* NULL: an anonymous struct or union */
     struct type type;
-    uint64_t offset; /* bytes */
-    unsigned bits;   /* of a bit field; 0: not one */
-    unsigned shift;  /* of a bit field: its lowest bit, from `offset` on */
+    uint64_t offset;    /* bytes */
+    unsigned bits;      /* of a bit field; 0: not one */
+    unsigned shift;     /* of a bit field: its lowest bit, from `offset` on */
+    bool is_base;       /* a base class; it has no name of its own */
+    bool is_virtual;    /* ... whose place only the object itself tells: `offset` is not known */
+    bool is_artificial; /* the compiler's */
+    unsigned access;    /* DW_ACCESS_public, ...; 0: as usual in its kind of class */
 };
+
+/* From the DIE of a member or of an inheritance. */
+void type_read_member(Dwarf_Die *die, struct member *member);
 
 /* Calls `visit` for each member of a struct or union; stops when it returns true. */
 bool type_each_member(
     const struct type *type, bool (*visit)(void *context, const struct member *), void *context);
-/* By name, also inside anonymous members. */
+/* By name, also inside anonymous members and base classes. */
 bool type_find_member(const struct type *type, const char *name, struct member *member);
 
 /*

@@ -15,7 +15,7 @@
 
 /* DWARF numbers of the registers that frames carry. */
 enum { DWARF_RAX, DWARF_RDX, DWARF_RCX, DWARF_RBX, DWARF_RSI, DWARF_RDI, DWARF_RBP, DWARF_RSP };
-enum { DWARF_PC = 16, FRAME_REGISTERS };
+enum { DWARF_PC = 16, FRAME_REGISTERS, DWARF_XMM0 = 17 };
 
 enum frame_how {
     FRAME_CURRENT,   /* the vCPU's own registers */

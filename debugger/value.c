@@ -3,6 +3,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "debugger/floats.h"
+#include "debugger/names.h"
+#include "debugger/printer.h"
+#include "debugger/rust.h"
+
 enum { MAX_ELEMENTS = 200, MAX_STRING = 200, MAX_DEPTH = 12, MIN_REPEATS = 10 };
 
 struct value value_number(uint64_t bits, const struct type *type)
@@ -23,6 +28,20 @@ static uint64_t extend(uint64_t bits, unsigned width, bool is_signed)
     return is_signed && bits >> (width - 1) ? bits | ~0ull << width : bits;
 }
 
+int value_refer(const struct view *view, const struct value *reference, struct value *target,
+    struct error *error)
+{
+    uint64_t address = reference->bits;
+    struct type type = type_target(&reference->type);
+    if (reference->in_memory && !view_read_number(view, reference->address, 8, &address))
+        return error_set(
+            error, "cannot read memory at 0x%" PRIx64 ": not mapped", reference->address);
+    if (type_kind(&type) == TYPE_REFERENCE)
+        return error_set(error, "a reference to a reference");
+    *target = value_at(address, &type);
+    return 0;
+}
+
 int value_scalar(
     const struct view *view, const struct value *value, uint64_t *bits, struct error *error)
 {
@@ -34,6 +53,12 @@ int value_scalar(
             return error_set(error, "the value is not in memory");
         *bits = value->address;
         return 0;
+    }
+    if (kind == TYPE_REFERENCE) {
+        struct value target;
+        return value_refer(view, value, &target, error) < 0
+                   ? -1
+                   : value_scalar(view, &target, bits, error);
     }
     if (kind == TYPE_STRUCT)
         return error_set(error, "a struct is not a number: name one of its members");
@@ -89,12 +114,12 @@ static void put_binary(struct buffer *out, uint64_t bits)
 
 static void put_float(struct buffer *out, uint64_t bits, unsigned size)
 {
-    float single;
-    double number;
-    uint32_t low = (uint32_t)bits;
-    memcpy(&single, &low, sizeof single);
-    memcpy(&number, &bits, sizeof number);
-    buffer_printf(out, "%.*g", size == 4 ? 9 : 17, size == 4 ? (double)single : number);
+    struct type type = type_builtin(TYPE_FLOAT, size == 4 ? 4 : 8);
+    struct value value = value_number(bits, &type);
+    long double number;
+    struct error ignored;
+    if (floats_read(NULL, &value, &number, &ignored) == 0)
+        floats_put(number, size == 4 ? 4 : 8, out);
 }
 
 void value_format_number(
@@ -129,19 +154,40 @@ void value_format_number(
     }
 }
 
-struct printer {
-    const struct view *view;
-    const struct symbols *symbols;
-    struct buffer *out;
-    struct error *error;
-    char format;
-    unsigned depth;
-    bool first;             /* of the members */
-    const struct value *of; /* whose members are printed */
-    bool failed;
-};
+void printer_put(struct printer *printer, const char *text)
+{
+    buffer_put(printer->out, text, strlen(text));
+}
 
-static int print_value(struct printer *printer, const struct value *value);
+static void start_line(struct printer *printer, unsigned depth)
+{
+    buffer_put_u8(printer->out, '\n');
+    for (unsigned i = 0; i < depth; i++)
+        printer_put(printer, "  ");
+}
+
+void printer_separate(struct printer *printer)
+{
+    if (!printer->first)
+        printer_put(printer, printer->pretty ? "," : ", ");
+    if (printer->pretty)
+        start_line(printer, printer->depth);
+}
+
+void printer_close(struct printer *printer, const char *bracket)
+{
+    if (printer->pretty)
+        start_line(printer, printer->depth - 1);
+    printer_put(printer, bracket);
+}
+
+struct value printer_member(const struct value *of, const struct member *member)
+{
+    struct value value = value_at(of->address + member->offset, &member->type);
+    value.field_bits = member->bits;
+    value.field_shift = member->shift;
+    return value;
+}
 
 static void print_string_at(struct printer *printer, uint64_t address)
 {
@@ -171,10 +217,32 @@ static void print_pointer(struct printer *printer, const struct value *value, ui
     value_format_number(printer->symbols, bits, 8, 'a', printer->out);
 }
 
+static int print_float(struct printer *printer, const struct value *value)
+{
+    long double number;
+    if (floats_read(printer->view, value, &number, printer->error) < 0)
+        return -1;
+    floats_put(number, (unsigned)type_size(&value->type), printer->out);
+    return 0;
+}
+
+static bool is_rust_type(const struct type *type)
+{
+    Dwarf_Die die;
+    return type_peel(type, &die) && names_language(&die) == LANGUAGE_RUST;
+}
+
+static bool is_character(const struct value *value, enum type_kind kind, unsigned size)
+{
+    return kind == TYPE_CHAR && (size == 1 || is_rust_type(&value->type));
+}
+
 static int print_scalar(struct printer *printer, const struct value *value, enum type_kind kind)
 {
     uint64_t bits;
     unsigned size = (unsigned)type_size(&value->type);
+    if (kind == TYPE_FLOAT && (!printer->format || printer->format == 'f'))
+        return print_float(printer, value);
     if (value_scalar(printer->view, value, &bits, printer->error) < 0)
         return -1;
     if (printer->format == 's' && kind == TYPE_POINTER) {
@@ -185,17 +253,13 @@ static int print_scalar(struct printer *printer, const struct value *value, enum
     } else if (kind == TYPE_POINTER) {
         print_pointer(printer, value, bits);
     } else if (kind == TYPE_ENUM) {
-        const char *name = type_enumerator(&value->type, bits);
-        if (name)
-            buffer_printf(printer->out, "%s", name);
-        else
-            buffer_printf(printer->out, "%" PRId64, (int64_t)bits);
+        type_put_enumerator(&value->type, bits, printer->out);
     } else if (kind == TYPE_BOOL) {
         buffer_printf(printer->out, "%s",
             bits == 0   ? "false"
             : bits == 1 ? "true"
                         : "(not a bool)");
-    } else if (kind == TYPE_CHAR && size == 1) {
+    } else if (is_character(value, kind, size)) {
         buffer_printf(printer->out, "%" PRId64 " '", (int64_t)bits);
         put_character(printer->out, (unsigned char)bits, '\'');
         buffer_put_u8(printer->out, '\'');
@@ -209,18 +273,38 @@ static int print_scalar(struct printer *printer, const struct value *value, enum
     return 0;
 }
 
+/* "<Base> = "; lines tell where the members begin that are the class's own. */
+static void put_member_name(struct printer *printer, const struct member *member)
+{
+    if (member->is_base) {
+        buffer_put_u8(printer->out, '<');
+        type_describe(&member->type, printer->out);
+        printer_put(printer, "> = ");
+    } else if (member->name) {
+        printer_put(printer, member->name);
+        printer_put(printer, " = ");
+    }
+}
+
 static bool print_member(void *context, const struct member *member)
 {
     struct printer *printer = context;
     const struct value *of = printer->of;
-    struct value value = value_at(of->address + member->offset, &member->type);
-    value.field_bits = member->bits;
-    value.field_shift = member->shift;
-    if (!printer->first)
-        buffer_printf(printer->out, ", ");
-    if (member->name)
-        buffer_printf(printer->out, "%s = ", member->name);
-    printer->failed = print_value(printer, &value) < 0;
+    struct value value = printer_member(of, member);
+    printer_separate(printer);
+    if (printer->pretty && printer->past_base && !member->is_base) {
+        printer_put(printer, "members of ");
+        type_describe(&of->type, printer->out);
+        buffer_put_u8(printer->out, ':');
+        start_line(printer, printer->depth);
+    }
+    put_member_name(printer, member);
+    printer->past_base = false;
+    if (member->is_virtual)
+        printer_put(printer, "<virtual base>");
+    else
+        printer->failed = printer_value(printer, &value) < 0;
+    printer->past_base = member->is_base;
     printer->of = of;
     printer->first = false;
     return printer->failed;
@@ -228,12 +312,18 @@ static bool print_member(void *context, const struct member *member)
 
 static int print_struct(struct printer *printer, const struct value *value)
 {
+    if (is_rust_type(&value->type))
+        return rust_print_struct(printer, value);
     buffer_put_u8(printer->out, '{');
     printer->of = value;
     printer->first = true;
+    printer->past_base = false;
     if (type_each_member(&value->type, print_member, printer))
         return -1;
-    buffer_put_u8(printer->out, '}');
+    if (printer->first)
+        buffer_put_u8(printer->out, '}'); /* of none */
+    else
+        printer_close(printer, "}");
     return 0;
 }
 
@@ -262,12 +352,13 @@ static int print_elements(
     struct buffer *out = printer->out, text = {0}, last = {0};
     uint64_t size = type_size(element), repeats = 0, shown = 0;
     int result = 0;
-    buffer_put_u8(out, '{');
+    bool is_rust = is_rust_type(element);
+    buffer_put_u8(out, is_rust ? '[' : '{');
     for (uint64_t i = 0; i < count && result == 0; i++) {
         struct value one = value_at(value->address + i * size, element);
         buffer_clear(&text);
         printer->out = &text;
-        result = print_value(printer, &one);
+        result = printer_value(printer, &one);
         printer->out = out;
         out->failed |= text.failed;
         bool same = i > 0 && text.size == last.size && memcmp(text.data, last.data, text.size) == 0;
@@ -286,7 +377,7 @@ static int print_elements(
         text = last;
         last = swap;
     }
-    buffer_put_u8(out, '}');
+    buffer_put_u8(out, is_rust ? ']' : '}');
     buffer_free(&text);
     buffer_free(&last);
     return result;
@@ -296,16 +387,39 @@ static int print_array(struct printer *printer, const struct value *value)
 {
     struct type element = type_target(&value->type);
     uint64_t count = type_elements(&value->type);
+    if (vector_is_array(value)) {
+        vector_put(printer->symbols, value, printer->format, printer->out);
+        return 0;
+    }
     if (!value->in_memory)
         return error_set(printer->error, "an array that is not in memory");
     if (type_size(&element) == 0)
         return error_set(printer->error, "an array of elements of unknown size");
-    if (type_kind(&element) == TYPE_CHAR && (!printer->format || printer->format == 's'))
+    if (type_kind(&element) == TYPE_CHAR && type_size(&element) == 1 &&
+        (!printer->format || printer->format == 's'))
         return print_characters(printer, value, count);
     return print_elements(printer, value, &element, count);
 }
 
-static int print_value(struct printer *printer, const struct value *value)
+/* "(geo::Shape &) @0x7ffe1234: {...}"; further in the place alone, as gdb. */
+static int print_reference(struct printer *printer, const struct value *value)
+{
+    struct value target;
+    if (value_refer(printer->view, value, &target, printer->error) < 0)
+        return -1;
+    if (printer->depth == 0) {
+        buffer_put_u8(printer->out, '(');
+        type_describe(&value->type, printer->out);
+        printer_put(printer, ") ");
+    }
+    buffer_printf(printer->out, "@0x%" PRIx64, target.address);
+    if (printer->depth)
+        return 0;
+    printer_put(printer, ": ");
+    return printer_value(printer, &target);
+}
+
+int printer_value(struct printer *printer, const struct value *value)
 {
     enum type_kind kind = type_kind(&value->type);
     int result;
@@ -318,6 +432,12 @@ static int print_value(struct printer *printer, const struct value *value)
         type_describe(&value->type, printer->out);
         buffer_printf(printer->out, "} ");
         value_format_number(printer->symbols, value->address, 8, 'a', printer->out);
+        return 0;
+    }
+    if (kind == TYPE_REFERENCE)
+        return print_reference(printer, value);
+    if (kind == TYPE_VECTOR) {
+        vector_put(printer->symbols, value, printer->format, printer->out);
         return 0;
     }
     printer->depth++;
@@ -339,5 +459,17 @@ int value_format(const struct view *view, const struct symbols *symbols, const s
 {
     struct printer printer = {
         .view = view, .symbols = symbols, .out = out, .error = error, .format = format};
-    return print_value(&printer, value);
+    return printer_value(&printer, value);
+}
+
+int value_format_pretty(const struct view *view, const struct symbols *symbols,
+    const struct value *value, char format, struct buffer *out, struct error *error)
+{
+    struct printer printer = {.view = view,
+        .symbols = symbols,
+        .out = out,
+        .error = error,
+        .format = format,
+        .pretty = true};
+    return printer_value(&printer, value);
 }

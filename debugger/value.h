@@ -13,6 +13,7 @@ struct value {
     bool in_memory;                   /* at `address`; else `bits` */
     uint64_t address;                 /* linear */
     uint64_t bits;                    /* zero-extended; floats as their bits */
+    uint64_t high;                    /* the rest of what has more than 8 bytes (floats.h) */
     unsigned field_bits, field_shift; /* in memory: a bit field */
 };
 
@@ -22,6 +23,9 @@ struct value value_at(uint64_t address, const struct type *type);
 /* The scalar: sign- or zero-extended to 64 bits. A pointer for arrays and functions. */
 int value_scalar(
     const struct view *view, const struct value *value, uint64_t *bits, struct error *error);
+/* What a reference refers to. */
+int value_refer(const struct view *view, const struct value *reference, struct value *target,
+    struct error *error);
 
 /*
  * Appends the value. `format` is 0 for the type's own, or one of gdb's letters: x hexadecimal, d
@@ -29,6 +33,9 @@ int value_scalar(
  */
 int value_format(const struct view *view, const struct symbols *symbols, const struct value *value,
     char format, struct buffer *out, struct error *error);
+/* The same with a line for each member, as gdb's "set print pretty". */
+int value_format_pretty(const struct view *view, const struct symbols *symbols,
+    const struct value *value, char format, struct buffer *out, struct error *error);
 /* One number of `size` bytes in a format letter. */
 void value_format_number(
     const struct symbols *symbols, uint64_t bits, unsigned size, char format, struct buffer *out);

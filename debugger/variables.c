@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "debugger/index.h"
+#include "debugger/names.h"
 #include "debugger/scopes.h"
 
 /* Where a variable is looked up from. */
@@ -43,6 +45,19 @@ static void find_frame_base(struct scope *scope, Dwarf_Die *function)
     scope->base = location.value;
 }
 
+/* Functions need not preserve these: only the innermost one's are known. */
+static bool read_vector_register(
+    const struct scope *scope, uint64_t number, const struct type *type, struct value *value)
+{
+    if (!scope->frame || scope->frame->how != FRAME_CURRENT || number < DWARF_XMM0 ||
+        number >= DWARF_XMM0 + 16 || type_size(type) > 16)
+        return false;
+    const void *bytes = &scope->view->state.fpu.xmm[number - DWARF_XMM0];
+    *value = value_number(0, type);
+    memcpy(&value->bits, bytes, type_size(type) < 8 ? type_size(type) : 8);
+    return true;
+}
+
 static enum variable_result read_variable(
     const struct scope *scope, Dwarf_Die *die, struct value *value)
 {
@@ -63,6 +78,8 @@ static enum variable_result read_variable(
         *value = value_at(location.value, &type);
         return VARIABLE_FOUND;
     case LOCATION_REGISTER:
+        if (read_vector_register(scope, location.value, &type, value))
+            return VARIABLE_FOUND;
         if (!scope->frame || location.value >= FRAME_REGISTERS ||
             !(scope->frame->known & (1u << location.value)))
             return VARIABLE_NOWHERE;
@@ -114,6 +131,112 @@ static enum variable_result find_local(struct scope *scope, const char *name, st
     return result;
 }
 
+enum variable_result variables_local(const struct symbols *symbols, const struct view *view,
+    const struct frame *frame, const char *name, struct value *value)
+{
+    struct scope scope = {.symbols = symbols, .view = view, .frame = frame};
+    return find_local(&scope, name, value);
+}
+
+/* ---- Of a function, of a file ---- */
+
+static void take_first(void *context, const struct symbol *symbol)
+{
+    const struct symbol **first = context;
+    if (!*first)
+        *first = symbol;
+}
+
+static enum variable_result find_inside(
+    const struct scope *scope, Dwarf_Die *parent, const char *name, struct value *value)
+{
+    Dwarf_Die child;
+    enum variable_result result = VARIABLE_NONE;
+    if (dwarf_child(parent, &child) != 0)
+        return VARIABLE_NONE;
+    do {
+        if (is_variable(&child, name) && !dwarf_hasattr(&child, DW_AT_declaration))
+            result = read_variable(scope, &child, value);
+        else if (dwarf_tag(&child) == DW_TAG_lexical_block)
+            result = find_inside(scope, &child, name, value);
+    } while (result == VARIABLE_NONE && dwarf_siblingof(&child, &child) == 0);
+    return result;
+}
+
+enum variable_result variables_static(const struct symbols *symbols, const struct view *view,
+    const char *function, const char *name, struct value *value)
+{
+    struct scope scope = {.symbols = symbols, .view = view};
+    const struct symbol *symbol = NULL;
+    Dwarf_Die die;
+    symbols_each_function(symbols, function, take_first, &symbol);
+    if (!symbol || !symbols_function(symbols, symbol->address, &scope.module, &die))
+        return VARIABLE_NONE;
+    return find_inside(&scope, &die, name, value);
+}
+
+struct file_search {
+    struct scope scope;
+    const char *file;
+    struct value *value;
+    enum variable_result result;
+};
+
+static bool is_of_file(Dwarf_Die *die, const char *file)
+{
+    Dwarf_Die unit;
+    const char *name = dwarf_diecu(die, &unit, NULL, NULL) ? dwarf_diename(&unit) : NULL;
+    size_t length = name ? strlen(name) : 0, tail = strlen(file);
+    return length >= tail && strcmp(name + length - tail, file) == 0 &&
+           (length == tail || name[length - tail - 1] == '/');
+}
+
+static bool look_in_file(void *context, Dwarf_Die *die)
+{
+    struct file_search *search = context;
+    if (!is_of_file(die, search->file))
+        return false;
+    search->result = read_variable(&search->scope, die, search->value);
+    return search->result == VARIABLE_FOUND;
+}
+
+enum variable_result variables_in_file(const struct symbols *symbols, const struct view *view,
+    const char *file, const char *name, struct value *value)
+{
+    struct file_search search = {.scope = {.symbols = symbols, .view = view},
+        .file = file,
+        .value = value,
+        .result = VARIABLE_NONE};
+    for (unsigned i = 0; i < symbols->module_count; i++) {
+        struct module *module = symbols->modules[i];
+        search.scope.module = module;
+        const char *last = names_last_part(name);
+        if (!module->away && module->dwarf &&
+            (index_each(module, name, DW_TAG_variable, look_in_file, &search) ||
+                (last != name && index_each(module, last, DW_TAG_variable, look_in_file, &search))))
+            break;
+    }
+    return search.result;
+}
+
+/* ---- By name ---- */
+
+/* A function of C++ or Rust, by the end of its name. */
+static bool find_function(const struct symbols *symbols, const char *name, struct value *value)
+{
+    const struct symbol *symbol = NULL;
+    const struct module *module;
+    Dwarf_Die die;
+    symbols_each_function(symbols, name, take_first, &symbol);
+    if (!symbol || !symbol->linkage)
+        return false;
+    struct type type = symbols_function(symbols, symbol->address, &module, &die)
+                           ? type_from_die(&die)
+                           : type_builtin(TYPE_FUNCTION, 0);
+    *value = value_at(symbol->address, &type);
+    return true;
+}
+
 static uint64_t symbol_address(const struct view *view, const struct symbol *symbol)
 {
     return symbol->address + (symbol->is_percpu ? view_percpu_base(view) : 0);
@@ -131,9 +254,14 @@ enum variable_result variables_find(const struct symbols *symbols, const struct 
             return result;
     }
     const struct symbol *symbol = symbols_find(symbols, name);
+    if (symbol && symbol->kind == SYMBOL_FUNCTION && symbol->linkage &&
+        find_function(symbols, name, value))
+        return VARIABLE_FOUND;
     if (symbols_find_die(symbols, name, tags, 2, &scope.module, &die)) {
         if (dwarf_tag(&die) == DW_TAG_subprogram) {
             struct type type = type_from_die(&die);
+            if (!symbol && find_function(symbols, name, value))
+                return VARIABLE_FOUND;
             *value = value_at(symbol ? symbol->address : 0, &type);
             return symbol ? VARIABLE_FOUND : VARIABLE_NOWHERE;
         }
@@ -146,7 +274,7 @@ enum variable_result variables_find(const struct symbols *symbols, const struct 
         return VARIABLE_FOUND;
     }
     if (!symbol)
-        return VARIABLE_NONE;
+        return find_function(symbols, name, value) ? VARIABLE_FOUND : VARIABLE_NONE;
     /* A symbol without a type: its size decides. */
     bool scalar = symbol->size == 1 || symbol->size == 2 || symbol->size == 4 || symbol->size == 8;
     struct type type = symbol->is_code ? type_builtin(TYPE_FUNCTION, 0)

@@ -15,6 +15,16 @@ enum variable_result {
 enum variable_result variables_find(const struct symbols *symbols, const struct view *view,
     const struct frame *frame, const char *name, struct value *value);
 
+/* Of the frame's own, its blocks' and its parameters. */
+enum variable_result variables_local(const struct symbols *symbols, const struct view *view,
+    const struct frame *frame, const char *name, struct value *value);
+/* A static variable inside a function. */
+enum variable_result variables_static(const struct symbols *symbols, const struct view *view,
+    const char *function, const char *name, struct value *value);
+/* One of a file's own; `file` is the end of the path of what was compiled. */
+enum variable_result variables_in_file(const struct symbols *symbols, const struct view *view,
+    const char *file, const char *name, struct value *value);
+
 /* Calls `visit` for each parameter (parameters true) or local variable of the frame's function,
  * innermost scopes first. `value` is NULL for one that is optimized out. */
 void variables_each(const struct symbols *symbols, const struct view *view,

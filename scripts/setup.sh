@@ -5,8 +5,8 @@ set -euo pipefail
 packages=(
     build-essential cmake ninja-build pkg-config git
     clang clang-format libclang-rt-14-dev
-    libcapstone-dev liblz4-dev libxxhash-dev libreadline-dev libdw-dev libelf-dev libcmocka-dev
-    gdb e2fsprogs python3 tmux
+    libcapstone-dev liblz4-dev libxxhash-dev libreadline-dev libdw-dev libelf-dev libiberty-dev libcmocka-dev
+    gdb e2fsprogs python3 tmux rustc
 )
 
 missing=()
