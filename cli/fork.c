@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/parse.h"
+#include "cli/inject.h"
 #include "cli/position.h"
 #include "fork/fork.h"
 
@@ -22,6 +23,10 @@ static const char help[] =
     "  --max-size SIZE        as for record\n"
     "  --serial BACKEND       as for record; stdio by default\n"
     "  --pace real|fast       as for record\n"
+    "  --inject WHAT          nmi[:VCPU], break, or sysrq:KEY (a break and a key on the serial\n"
+    "                         line), first of all; may be given more than once\n"
+    "  --set REGISTER=VALUE   first another value in a register: rax to r15, rip, rflags\n"
+    "  --poke ADDRESS=BYTES   other bytes in memory, in hexadecimal; phys:ADDRESS is physical\n"
     "  --no-checks            inputs alone\n"
     "  --show                 show what had been printed before the position as well\n"
     "  --memory-limit SIZE    RAM that the trace may ask for; three quarters of the host's by\n"
@@ -34,13 +39,17 @@ enum {
     OPTION_SHOW,
     OPTION_ANY_VERSION,
     OPTION_MAX_SIZE,
-    OPTION_MEMORY_LIMIT
+    OPTION_MEMORY_LIMIT,
+    OPTION_INJECT,
+    OPTION_SET,
+    OPTION_POKE
 };
 
 struct request {
     const char *trace, *output, *at;
     uint64_t memory_limit;
     bool include_checks, show, any_version;
+    struct injections injections;
 };
 
 /* The serial port's output, held back until the machine is live. */
@@ -139,12 +148,26 @@ static int run_fork(struct cli_machine *setup, const struct request *request)
         .any_version = request->any_version,
         .console = {.put = put_console, .target = &gate},
         .pace = setup->config.pace,
+        .injections = request->injections.list,
+        .injection_count = request->injections.count,
     };
     struct fork *fork = fork_open(&options, &damaged, &error);
     if (!fork)
         return fail_open(request, damaged, &error);
     cli_machine_confine(setup);
     return go(setup, fork, request, &gate);
+}
+
+static int take_injection(struct injections *injections, int option, const char *text)
+{
+    struct error error;
+    int result = option == OPTION_INJECT ? injections_add_event(injections, text, &error)
+                 : option == OPTION_SET  ? injections_add_register(injections, text, &error)
+                                         : injections_add_memory(injections, text, &error);
+    const char *name = option == OPTION_INJECT ? "--inject"
+                       : option == OPTION_SET  ? "--set"
+                                               : "--poke";
+    return result < 0 ? cli_usage("fork", "%s %s: %s", name, text, error.text) : STATUS_OK;
 }
 
 int cli_fork(int argc, char **argv)
@@ -159,6 +182,9 @@ int cli_fork(int argc, char **argv)
         {"any-version", no_argument, NULL, OPTION_ANY_VERSION},
         {"memory-limit", required_argument, NULL, OPTION_MEMORY_LIMIT},
         {"max-size", required_argument, NULL, OPTION_MAX_SIZE},
+        {"inject", required_argument, NULL, OPTION_INJECT},
+        {"set", required_argument, NULL, OPTION_SET},
+        {"poke", required_argument, NULL, OPTION_POKE},
         {0},
     };
     struct cli_machine setup;
@@ -189,6 +215,8 @@ int cli_fork(int argc, char **argv)
             status = cli_usage("fork", "--max-size: %s", error.text);
         else if (option == OPTION_MAX_SIZE)
             continue;
+        else if (option == OPTION_INJECT || option == OPTION_SET || option == OPTION_POKE)
+            status = take_injection(&request.injections, option, optarg);
         else if (option == '?')
             status = STATUS_USAGE;
         else if (cli_machine_option(&setup, option, optarg, &error) < 0)

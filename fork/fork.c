@@ -1,8 +1,11 @@
 #include "fork/fork.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
+#include "devices/uart.h"
 #include "replay/source.h"
+#include "vmm/arch/translate.h"
 
 struct fork {
     struct input_source source; /* first: asks `current` */
@@ -11,7 +14,114 @@ struct fork {
     struct recorder *recorder;
     const struct fork_options *options; /* while opening */
     struct input_source *live;
+    const struct fork_injection *injections; /* the next one first */
+    unsigned injection_count;
+    uint64_t key_time; /* of the last key; UINT64_MAX: none yet */
 };
+
+/* Between a key and the next break, ns: Linux keeps one SysRq key until its interrupt is done. */
+#define KEY_PAUSE 1000000ull
+
+/* ---- Injections ---- */
+
+static bool has_injection(const struct fork *fork)
+{
+    return fork->current == fork->live && fork->injection_count > 0;
+}
+
+/* The line is looked at by nobody, or the port is full: later. */
+static bool has_to_wait(const struct fork *fork, const struct machine *machine)
+{
+    const struct fork_injection *injection = fork->injections;
+    if (injection->kind != FORK_BREAK && injection->kind != FORK_KEY)
+        return false;
+    if (injection->kind == FORK_BREAK && fork->key_time != UINT64_MAX &&
+        machine_time(machine) - fork->key_time < KEY_PAUSE)
+        return true;
+    return !uart_listens(machine->uart) || uart_receive_room(machine->uart) == 0;
+}
+
+static bool is_due(const struct fork *fork, const struct machine *machine)
+{
+    return has_injection(fork) && !has_to_wait(fork, machine);
+}
+
+static int find_memory(struct machine *machine, const struct vcpu_state *state,
+    const struct fork_injection *injection, uint64_t *gpa, struct error *error)
+{
+    struct translation translation;
+    uint64_t address = injection->address, offset = address & (PAGE_SIZE - 1);
+    *gpa = address;
+    if (!injection->physical) {
+        if (!translate(&machine->memory, state, address, &translation))
+            return error_set(error, "0x%" PRIx64 " is not mapped at this position", address);
+        *gpa = translation.gpa;
+        if (offset + injection->size > PAGE_SIZE)
+            return error_set(error, "the bytes at 0x%" PRIx64 " are in two pages", address);
+    }
+    if (!memory_at(&machine->memory, *gpa, injection->size))
+        return error_set(error, "there is no memory at 0x%" PRIx64, address);
+    return 0;
+}
+
+static int take_injection(
+    struct fork *fork, struct machine *machine, struct delivery *delivery, struct error *error)
+{
+    const struct fork_injection *injection = fork->injections;
+    struct vcpu_state state;
+    uint64_t gpa;
+    switch (injection->kind) {
+    case FORK_NMI:
+        inject_nmi(delivery, injection->number);
+        break;
+    case FORK_BREAK:
+        inject_break(delivery);
+        break;
+    case FORK_KEY:
+        delivery->kind = INPUT_CONSOLE;
+        delivery->device = 0;
+        delivery->data[0] = injection->key;
+        delivery->size = 1;
+        fork->key_time = machine_time(machine);
+        break;
+    case FORK_REGISTER:
+        inject_register(delivery, injection->number, injection->value);
+        break;
+    case FORK_MEMORY:
+        if (engine_export_state(machine->engine, &state, error) < 0 ||
+            find_memory(machine, &state, injection, &gpa, error) < 0)
+            return -1;
+        inject_memory(delivery, gpa, injection->bytes, injection->size);
+        break;
+    }
+    fork->injections++;
+    fork->injection_count--;
+    return 1;
+}
+
+/* Before anything is done: what cannot be. */
+static int check_injections(const struct fork *fork, struct machine *machine, struct error *error)
+{
+    struct vcpu_state state;
+    uint64_t gpa;
+    if (fork->injection_count == 0)
+        return 0;
+    if (engine_export_state(machine->engine, &state, error) < 0)
+        return -1;
+    for (unsigned i = 0; i < fork->injection_count; i++) {
+        const struct fork_injection *injection = &fork->injections[i];
+        if (injection->kind == FORK_NMI && injection->number >= machine->config->cpus)
+            return error_set(error, "there is no vCPU %u for an NMI", injection->number);
+        if ((injection->kind == FORK_REGISTER &&
+                inject_check_register(&state, injection->number, injection->value, error) < 0) ||
+            (injection->kind == FORK_MEMORY &&
+                find_memory(machine, &state, injection, &gpa, error) < 0))
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- The source ---- */
 
 static uint64_t fork_clock(struct input_source *source, struct machine *machine)
 {
@@ -27,8 +137,10 @@ static uint64_t fork_time_stamp(struct input_source *source, struct machine *mac
 static int fork_poll(struct input_source *source, struct machine *machine,
     struct delivery *delivery, struct error *error)
 {
-    struct input_source *current = ((struct fork *)source)->current;
-    return current->ops->poll(current, machine, delivery, error);
+    struct fork *fork = (struct fork *)source;
+    if (is_due(fork, machine))
+        return take_injection(fork, machine, delivery, error);
+    return fork->current->ops->poll(fork->current, machine, delivery, error);
 }
 
 static int fork_wait(struct input_source *source, struct machine *machine,
@@ -41,15 +153,22 @@ static int fork_wait(struct input_source *source, struct machine *machine,
 static int fork_plan(struct input_source *source, struct machine *machine, struct run_plan *plan,
     struct error *error)
 {
-    struct input_source *current = ((struct fork *)source)->current;
-    return current->ops->plan(current, machine, plan, error);
+    struct fork *fork = (struct fork *)source;
+    if (fork->current->ops->plan(fork->current, machine, plan, error) < 0)
+        return -1;
+    /* In the middle of a stretch it lands first. */
+    if (is_due(fork, machine))
+        plan->budget = 0;
+    return 0;
 }
 
 static int fork_landing(struct input_source *source, struct machine *machine,
     const struct vcpu_exit *exit, struct error *error)
 {
-    struct input_source *current = ((struct fork *)source)->current;
-    return current->ops->landing(current, machine, exit, error);
+    struct fork *fork = (struct fork *)source;
+    if (is_due(fork, machine))
+        return 1;
+    return fork->current->ops->landing(fork->current, machine, exit, error);
 }
 
 static int fork_landed(struct input_source *source, struct machine *machine,
@@ -130,6 +249,9 @@ struct fork *fork_open(const struct fork_options *options, bool *damaged, struct
     fork->source.ops = &fork_ops;
     fork->options = options;
     fork->live = options->live;
+    fork->key_time = UINT64_MAX;
+    fork->injections = options->injections;
+    fork->injection_count = options->injection_count;
     const struct replay_options replay = {
         .engine = "soft",
         .memory_limit = options->memory_limit,
@@ -173,6 +295,8 @@ int fork_go_live(struct fork *fork, struct position position, bool *damaged, str
     if (machine_stopped(machine) != STOP_UNTIL)
         return error_set(
             error, "the recorded run ends at this position: there is nothing to go on from");
+    if (check_injections(fork, machine, error) < 0)
+        return -1;
     fork->current = fork->live;
     machine_go_live(machine);
     recorder_publish(fork->recorder);

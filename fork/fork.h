@@ -3,6 +3,9 @@
  * The new trace begins with the old one's inputs, so it replays alone, from power-on; the old one
  * is only read.
  *
+ * Before the guest goes on it can be given an NMI, a break or a key on the serial line, another
+ * value in a register or in memory: inputs of the new trace as any other.
+ *
  * The machine runs on the software CPU. Sectors that the old run never read are not to be had: a
  * guest that reads one ends the fork with an error.
  */
@@ -11,8 +14,23 @@
 
 #include "recorder/recorder.h"
 #include "replay/replay.h"
+#include "vmm/machine/inject.h"
 
 struct fork;
+
+/* What is done to the machine once it is live, in order (vmm/machine/inject.h). */
+struct fork_injection {
+    enum { FORK_NMI, FORK_BREAK, FORK_KEY, FORK_REGISTER, FORK_MEMORY } kind;
+    unsigned number;  /* of the vCPU, or of the register */
+    uint8_t key;      /* FORK_KEY: a byte on the serial line */
+    uint64_t value;   /* FORK_REGISTER */
+    uint64_t address; /* FORK_MEMORY: linear, as the vCPU that runs has it, or physical */
+    bool physical;
+    uint8_t bytes[INJECT_BYTES];
+    size_t size;
+};
+
+enum { FORK_INJECTIONS = 64 };
 
 struct fork_options {
     const char *trace, *output;
@@ -27,6 +45,9 @@ struct fork_options {
     void *line_target;
     /* Changes of the machine from then on; the rest is the old trace's. */
     enum pace pace;
+    /* Breaks and keys wait until the guest listens on the port. Borrowed until the fork ends. */
+    const struct fork_injection *injections;
+    unsigned injection_count;
 };
 
 struct fork *fork_open(const struct fork_options *options, bool *damaged, struct error *error);

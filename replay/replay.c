@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "replay/source.h"
+#include "vmm/machine/inject.h"
 #include "vmm/machine/engines.h"
 #include "vmm/machine/landing.h"
 
@@ -494,6 +495,18 @@ void replay_format_event(const struct machine_event *event, struct buffer *out)
         break;
     case EVENT_TURN:
         buffer_printf(out, " to vCPU %" PRIu64, event->value);
+        break;
+    case EVENT_NMI_SENT:
+        buffer_printf(out, " to vCPU %" PRIu64, event->value);
+        break;
+    case EVENT_REGISTER: {
+        const char *name = inject_register_name((unsigned)event->address);
+        buffer_printf(out, " %s = %#" PRIx64, name ? name : "?", event->value);
+        break;
+    }
+    case EVENT_MEMORY:
+        buffer_printf(
+            out, " %#" PRIx64 " %u bytes %#" PRIx64, event->address, event->size, event->value);
         break;
     case EVENT_TIME:
         buffer_printf(out, " t=%" PRIu64 "ns", event->value);

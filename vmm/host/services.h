@@ -34,6 +34,10 @@ enum input_kind {
     INPUT_LINK = 11,      /* sync: the host link that a sent frame left by; which links live */
     INPUT_TURN = 13,      /* async: another vCPU runs; `device` says which */
     INPUT_TSC = 14,       /* sync: virtual time for the time stamp counter, ns */
+    INPUT_NMI = 15,       /* async: for vCPU `device` (vmm/machine/inject.h has these) */
+    INPUT_BREAK = 16,     /* async: on the line of serial port `device` */
+    INPUT_REGISTER = 17,  /* async: register `device` of the vCPU that runs has another value */
+    INPUT_MEMORY = 18,    /* async: a guest-physical address has other bytes */
     INPUT_KIND_COUNT
 };
 

@@ -22,6 +22,10 @@ const char *event_kind_name(enum event_kind kind)
         [EVENT_NMI] = "nmi",
         [EVENT_TSC] = "tsc",
         [EVENT_MSR_WRITE] = "msr-write",
+        [EVENT_NMI_SENT] = "nmi-sent",
+        [EVENT_BREAK] = "break",
+        [EVENT_REGISTER] = "register",
+        [EVENT_MEMORY] = "memory",
     };
     const char *name = kind < EVENT_KIND_COUNT ? names[kind] : 0;
     return name ? name : "?";
@@ -43,6 +47,10 @@ const char *input_kind_name(enum input_kind kind)
         [INPUT_LINK] = "link",
         [INPUT_TURN] = "turn",
         [INPUT_TSC] = "tsc",
+        [INPUT_NMI] = "nmi",
+        [INPUT_BREAK] = "break",
+        [INPUT_REGISTER] = "register",
+        [INPUT_MEMORY] = "memory",
     };
     const char *name = kind < INPUT_KIND_COUNT ? names[kind] : 0;
     return name ? name : "?";

@@ -27,6 +27,10 @@ enum event_kind {
     EVENT_NMI = 15,     /* delivered */
     EVENT_TSC = 16,     /* value = virtual time, ns, that RDTSC or the TSC MSR is to show */
     EVENT_MSR_WRITE = 17, /* address = number, value */
+    EVENT_NMI_SENT = 18,  /* from outside; value = vCPU */
+    EVENT_BREAK = 19,     /* address = port number */
+    EVENT_REGISTER = 20,  /* from outside; address = number (vmm/machine/inject.h), value = new */
+    EVENT_MEMORY = 21,    /* from outside; address = GPA; value = first bytes, size as of CONSOLE */
     EVENT_KIND_COUNT
 };
 

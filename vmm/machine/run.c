@@ -12,6 +12,7 @@
 #include <xxhash.h>
 
 #include "devices/uart.h"
+#include "vmm/machine/inject.h"
 #include "vmm/machine/interrupts.h"
 #include "vmm/machine/landing.h"
 #include "vmm/machine/nic.h"
@@ -188,6 +189,13 @@ static int deliver(struct machine *machine, const struct delivery *delivery, str
         break;
     case INPUT_TURN:
         return deliver_turn(machine, delivery, error);
+    case INPUT_NMI:
+    case INPUT_BREAK:
+    case INPUT_REGISTER:
+    case INPUT_MEMORY:
+        if (inject_deliver(machine, delivery, &event, error) < 0)
+            return -1;
+        break;
     default:
         return error_set(error, "an input of kind %u cannot be delivered to this machine",
             (unsigned)delivery->kind);
@@ -198,7 +206,7 @@ static int deliver(struct machine *machine, const struct delivery *delivery, str
 /* ---- Interrupts ---- */
 
 /* 1: injected, 0: not now, -1: error. */
-static int inject(struct machine *machine, struct error *error)
+static int inject_interrupt(struct machine *machine, struct error *error)
 {
     struct engine *engine = machine->engine;
     if (!interrupts_request(machine) || !engine_interruptible(engine))
@@ -223,8 +231,9 @@ static int inject(struct machine *machine, struct error *error)
     return emit(machine, &event, false, error) < 0 ? -1 : 1;
 }
 
-/* The software CPU delivers every NMI, so that engines need not agree on how. As inject(). */
-static int inject_nmi(struct machine *machine, struct error *error)
+/* The software CPU delivers every NMI, so that engines need not agree on how. As
+ * inject_interrupt(). */
+static int inject_pending_nmi(struct machine *machine, struct error *error)
 {
     struct machine_vcpu *vcpu = &machine->vcpu[machine->current];
     struct vcpu_state state;
@@ -542,9 +551,9 @@ static int step(struct machine *machine, struct position until, struct error *er
             return due <= 0 ? due : deliver(machine, delivery, error);
     }
     if (machine->position.at_boundary && !machine->run.pending_more) {
-        int injected = inject_nmi(machine, error);
+        int injected = inject_pending_nmi(machine, error);
         if (injected == 0)
-            injected = inject(machine, error);
+            injected = inject_interrupt(machine, error);
         if (injected != 0)
             return injected < 0 ? -1 : 0;
     }
