@@ -21,6 +21,7 @@ enum {
 };
 
 int cli_debug(int argc, char **argv);
+int cli_diff(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_dump(int argc, char **argv);
 int cli_gdb(int argc, char **argv);

@@ -21,6 +21,7 @@ static const struct command commands[] = {
     {"gdb", cli_gdb, "let stock gdb attach to a trace"},
     {"fork", cli_fork, "go live from a position of a trace, into a trace of its own"},
     {"hunt", cli_hunt, "record with many seeds, keep what fails"},
+    {"diff", cli_diff, "where two recorded runs part"},
     {"info", cli_info, "what a trace holds"},
     {"dump", cli_dump, "the events and inputs of a trace"},
     {"test", cli_test, "replay kept traces and say which are as recorded"},
