@@ -18,9 +18,9 @@ enum cpu_maker { MAKER_AMD, MAKER_INTEL, MAKER_OTHER };
  * are taken to do; this build follows all of them, so that older traces replay.
  *
  * Revision 1: AMD as family 25 (Zen 4), Intel as family 6 model 207 (Emerald Rapids).
- * Revision 2: AMD has FCS and FDS, and CPUID says so; Intel has SYSCALL and SYSRET in 64-bit code
- * alone, SYSENTER and SYSEXIT also in long mode, and SYSRET faults before it leaves ring 0. On both
- * the image of FXSAVE and FXRSTOR goes around the end of 32-bit addresses.
+ * Revision 2: AMD has FCS and FDS, and CPUID says so; Intel has SYSENTER and SYSEXIT in long mode,
+ * and its SYSRET faults before it leaves ring 0. On both the image of FXSAVE and FXRSTOR goes
+ * around the end of 32-bit addresses.
  */
 struct personality {
     enum cpu_maker maker;

@@ -1,82 +1,119 @@
 /*
- * DPPS: the host's own instruction, but for which of several NaNs comes out, which depends on the
- * order of the additions and so on the maker. Where the sums are no NaNs they are the same on all.
+ * DPPS, DPPD: the host's own instruction, but for which of several NaNs comes out, which depends on
+ * the order of the additions and so on the maker. Where the sums are no NaNs they are the same on
+ * all.
  */
 #include "vmm/cpu/simd.h"
 
-enum { LANES = 4 };
-#define INFINITE   0x7f800000u
-#define QUIET      0x00400000u
-#define SIGN       0x80000000u
-#define INDEFINITE 0xffc00000u
+enum { LANES = 4, ZERO_DENORMALS = 1 << 6 };
+
+/* Numbers of one format in 64 bits. */
+struct format {
+    uint64_t sign, infinite, quiet;
+};
+
+static const struct format single = {1ull << 31, 0x7f800000, 1ull << 22};
+static const struct format wide = {1ull << 63, 0x7ff0000000000000, 1ull << 51};
 
 /* As far as NaNs depend on it: other numbers than infinities are 0. */
-static bool is_nan(uint32_t x)
+static bool is_nan(const struct format *f, uint64_t x)
 {
-    return (x & ~SIGN) > INFINITE;
+    return (x & ~f->sign) > f->infinite;
 }
 
-static bool is_infinite(uint32_t x)
+static bool is_infinite(const struct format *f, uint64_t x)
 {
-    return (x & ~SIGN) == INFINITE;
+    return (x & ~f->sign) == f->infinite;
 }
 
-static bool is_zero(uint32_t x)
+static uint64_t indefinite(const struct format *f)
 {
-    return !(x & ~SIGN);
+    return f->sign | f->infinite | f->quiet;
 }
 
-static uint32_t product(uint32_t a, uint32_t b, bool zero_denormals)
+static uint64_t product(const struct format *f, uint64_t a, uint64_t b, bool zero_denormals)
 {
-    if (is_nan(a) || is_nan(b))
-        return (is_nan(a) ? a : b) | QUIET;
-    if (!is_infinite(a) && !is_infinite(b))
+    if (is_nan(f, a) || is_nan(f, b))
+        return (is_nan(f, a) ? a : b) | f->quiet;
+    if (!is_infinite(f, a) && !is_infinite(f, b))
         return 0;
-    uint32_t other = is_infinite(a) ? b : a;
-    bool denormal = !(other & INFINITE);
-    return is_zero(other) || (denormal && zero_denormals) ? INDEFINITE
-                                                          : INFINITE | ((a ^ b) & SIGN);
+    uint64_t other = is_infinite(f, a) ? b : a;
+    bool is_zero = !(other & ~f->sign), denormal = !(other & f->infinite);
+    return is_zero || (denormal && zero_denormals) ? indefinite(f)
+                                                   : f->infinite | ((a ^ b) & f->sign);
 }
 
-static uint32_t sum(uint32_t a, uint32_t b)
+static uint64_t sum(const struct format *f, uint64_t a, uint64_t b)
 {
-    if (is_nan(a) || is_nan(b))
-        return (is_nan(a) ? a : b) | QUIET;
-    if (is_infinite(a) && is_infinite(b) && a != b)
-        return INDEFINITE;
-    return is_infinite(a) ? a : b;
+    if (is_nan(f, a) || is_nan(f, b))
+        return (is_nan(f, a) ? a : b) | f->quiet;
+    if (is_infinite(f, a) && is_infinite(f, b) && a != b)
+        return indefinite(f);
+    return is_infinite(f, a) ? a : b;
 }
 
 /* Intel adds to each lane those of the others, AMD once for all. */
-static uint32_t lane_sum(bool intel, const uint32_t *terms, unsigned lane)
+static uint32_t single_sum(bool intel, const uint64_t *terms, unsigned lane)
 {
+    const struct format *f = &single;
     if (!intel)
-        return sum(sum(terms[0], terms[1]), sum(terms[2], terms[3]));
+        return (uint32_t)sum(f, sum(f, terms[0], terms[1]), sum(f, terms[2], terms[3]));
     unsigned across = lane ^ 2;
-    return sum(sum(terms[lane ^ 1], terms[lane]), sum(terms[across ^ 1], terms[across]));
+    return (uint32_t)sum(
+        f, sum(f, terms[lane ^ 1], terms[lane]), sum(f, terms[across ^ 1], terms[across]));
+}
+
+static void settle_singles(bool intel, bool zero_denormals, unsigned immediate,
+    const uint32_t *left, const uint32_t *right, uint32_t *result)
+{
+    uint64_t terms[LANES];
+    for (unsigned i = 0; i < LANES; i++)
+        terms[i] =
+            immediate >> (4 + i) & 1 ? product(&single, left[i], right[i], zero_denormals) : 0;
+    for (unsigned i = 0; i < LANES; i++) {
+        uint32_t nan = single_sum(intel, terms, i);
+        if (immediate >> i & 1 && is_nan(&single, result[i]) && is_nan(&single, nan))
+            result[i] = nan;
+    }
+}
+
+/* Both makers add the low product and the high one, in this order. */
+static void settle_doubles(bool zero_denormals, unsigned immediate, const uint64_t *left,
+    const uint64_t *right, uint64_t *result)
+{
+    uint64_t terms[2];
+    for (unsigned i = 0; i < 2; i++)
+        terms[i] = immediate >> (4 + i) & 1 ? product(&wide, left[i], right[i], zero_denormals) : 0;
+    uint64_t nan = sum(&wide, terms[0], terms[1]);
+    for (unsigned i = 0; i < 2; i++) {
+        if (immediate >> i & 1 && is_nan(&wide, result[i]) && is_nan(&wide, nan))
+            result[i] = nan;
+    }
 }
 
 void dot_product(struct cpu *cpu, const struct insn *insn)
 {
     uint8_t buffer[16] __attribute__((aligned(16)));
-    uint32_t left[LANES], right[LANES], terms[LANES], result[LANES];
+    union {
+        uint32_t singles[4];
+        uint64_t doubles[2];
+    } left, right, result;
     uint8_t *destination = cpu->s.fpu.xmm[insn->reg];
     sse_check(cpu);
     const struct simd_entry *entry = &cpu->simd->entry[simd_index(insn)];
     const void *source = cpu->s.fpu.xmm[insn->rm];
     if (insn->flags & INSN_MEMORY)
         source = simd_load(cpu, insn, 16, true, buffer);
-    memcpy(left, destination, sizeof left);
-    memcpy(right, source, sizeof right);
+    memcpy(&left, destination, sizeof left);
+    memcpy(&right, source, sizeof right);
     simd_run_mxcsr(cpu, simd_entry_code(entry, insn), destination, source);
-    memcpy(result, destination, sizeof result);
-    bool zero_denormals = (cpu->mxcsr_live ? host_store_mxcsr() : cpu->s.fpu.mxcsr) & 1u << 6;
-    for (unsigned i = 0; i < LANES; i++)
-        terms[i] = insn->immediate >> (4 + i) & 1 ? product(left[i], right[i], zero_denormals) : 0;
-    for (unsigned i = 0; i < LANES; i++) {
-        uint32_t nan = lane_sum(cpu_is_intel(cpu), terms, i);
-        if (insn->immediate >> i & 1 && is_nan(result[i]) && is_nan(nan))
-            result[i] = nan;
-    }
-    memcpy(destination, result, sizeof result);
+    memcpy(&result, destination, sizeof result);
+    bool zero = (cpu->mxcsr_live ? host_store_mxcsr() : cpu->s.fpu.mxcsr) & ZERO_DENORMALS;
+    unsigned immediate = (uint8_t)insn->immediate;
+    if (insn->opcode == 0x40)
+        settle_singles(
+            cpu_is_intel(cpu), zero, immediate, left.singles, right.singles, result.singles);
+    else
+        settle_doubles(zero, immediate, left.doubles, right.doubles, result.doubles);
+    memcpy(destination, &result, sizeof result);
 }

@@ -178,7 +178,6 @@ struct simd_code *simd_create(struct error *error)
     simd->host_mxcsr = host_store_mxcsr();
     __asm__ volatile("fnstcw %0" : "=m"(simd->host_control));
     simd->cvtpi2ps_touches_mmx = cvtpi2ps_touches_mmx();
-    x87_calibrate(simd);
     return simd;
 }
 

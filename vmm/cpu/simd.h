@@ -46,7 +46,7 @@ enum simd_kind {
     SIMD_BLENDV,  /* xmm <- xmm, xmm/m, XMM0 */
     SIMD_STRING,  /* PCMPxSTRx */
     SIMD_INSERTPS,
-    SIMD_DOT,         /* DPPS: dot_product() */
+    SIMD_DOT,         /* DPPS, DPPD: dot_product() */
     SIMD_APPROXIMATE, /* no thunk: approximate() */
     SIMD_MOVE,        /* no thunk: sse_move_handler() */
 };
@@ -106,9 +106,6 @@ struct simd_code {
      * executes the very instruction on a whole image, `quick` on single operands (x87.h). */
     const uint8_t *full_memory[64], *full_register[512];
     const uint8_t *quick_memory[64], *quick_register[512];
-    /* The condition codes that an x87 instruction leaves alone on this host (manuals differ, or say
-     * "undefined"), by the same indices. The others it clears or computes. */
-    uint16_t kept_memory[64], kept_register[512];
     bool cvtpi2ps_touches_mmx;     /* even with a memory operand; likewise found out */
     const uint8_t *shift[3][2][8]; /* 0F 71 to 73 by prefix and ModRM.reg */
     const uint8_t *recover;        /* where a trapped thunk continues (simd_trap.c) */
@@ -123,7 +120,6 @@ void simd_emit(struct simd_code *simd, const uint8_t *bytes, unsigned count);
 const uint8_t *simd_align(struct simd_code *simd, unsigned alignment);
 void simd_generate(struct simd_code *simd);
 void x87_generate(struct simd_code *simd);
-void x87_calibrate(struct simd_code *simd); /* after the code became executable */
 
 /* Is 0F `opcode` (71 to 73) /reg an instruction? */
 static inline bool simd_shift_exists(unsigned opcode, unsigned prefix, unsigned reg)
@@ -351,7 +347,7 @@ static inline void mmx_written(struct cpu *cpu, unsigned reg)
 
 insn_handler sse_handler(const struct insn *insn, const struct simd_operation *operation);
 /* RCPPS, RCPSS, RSQRTPS, RSQRTSS (approximate.c). */
-void dot_product(struct cpu *cpu, const struct insn *insn); /* DPPS (dot.c) */
+void dot_product(struct cpu *cpu, const struct insn *insn); /* DPPS, DPPD (dot.c) */
 void approximate(struct cpu *cpu, const struct insn *insn);
 insn_handler sse_move_handler(const struct insn *insn);
 insn_handler sse_string_handler(const struct insn *insn);
@@ -463,12 +459,23 @@ static inline unsigned x87_register_index(const struct insn *insn)
 /* Is this register form (opcode & 7) * 64 + (ModRM & 63) no instruction on any CPU? */
 bool x87_register_undefined(unsigned index);
 
+/*
+ * The condition codes that an instruction leaves alone, of those that it does not compute. The
+ * manuals call them undefined; both makers' processors keep C0, C2 and C3, and clear C1 but for
+ * FCMOV and the comparisons that go to EFLAGS.
+ */
+static inline uint16_t x87_kept_condition(const struct insn *insn)
+{
+    bool keeps_c1 =
+        !(insn->flags & INSN_MEMORY) &&
+        ((insn->opcode & 0xfe) == 0xda || (insn->opcode == 0xdf && insn->modrm >= 0xe8));
+    return keeps_c1 ? X87_CONDITION : X87_CONDITION & ~X87_C1;
+}
+
 /* After an instruction that computes no condition codes. */
 static inline void x87_keep_condition(struct cpu *cpu, const struct insn *insn)
 {
-    uint16_t kept = insn->flags & INSN_MEMORY ? cpu->simd->kept_memory[x87_memory_index(insn)]
-                                              : cpu->simd->kept_register[x87_register_index(insn)];
-    cpu->s.fpu.status &= (uint16_t)(~X87_CONDITION | kept);
+    cpu->s.fpu.status &= (uint16_t)(~X87_CONDITION | x87_kept_condition(insn));
 }
 
 /* Copies an 80-bit register in the pieces in which it was stored, so that the host can forward

@@ -216,7 +216,7 @@ const struct simd_operation simd_operations[SIMD_OPERATIONS] = {
     X3A(0x21, SIMD_INSERTPS, 4, I),
     X3A(0x22, SIMD_V_E, 4, I | W),
     X3A(0x40, SIMD_DOT, 16, A | M | I),
-    X3A(0x41, SIMD_V_W, 16, A | M | I),
+    X3A(0x41, SIMD_DOT, 16, A | M | I),
     X3A(0x42, SIMD_V_W, 16, A | I),
     X3A(0x60, SIMD_STRING, 16, I | W),
     X3A(0x61, SIMD_STRING, 16, I | W),

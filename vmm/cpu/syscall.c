@@ -1,7 +1,13 @@
 /*
- * SYSCALL, SYSRET, SYSENTER, SYSEXIT as AMD defines them, the vendor of hs64-v1: SYSCALL also in
- * legacy and compatibility mode, SYSENTER only outside long mode, SYSRET to an address that is not
- * canonical faults at the target.
+ * SYSCALL, SYSRET, SYSENTER, SYSEXIT, by the maker's rules (APM volume 3; SDM volume 2):
+ *
+ *   SYSENTER, SYSEXIT in long mode     AMD: #UD; Intel: enter and leave 64-bit code
+ *   SYSRET to a RIP not canonical      AMD: faults at the target; Intel: #GP before it leaves ring
+ * 0 SYSRET outside 64-bit code         AMD: as defined there; Intel: #UD
+ *
+ * SYSCALL is AMD's under either rules, also in legacy and compatibility mode: CPUID names AMD as
+ * the vendor, so that guests use it there, and KVM executes it for such a guest where Intel's
+ * processors do not.
  */
 #include "vmm/cpu/descriptor.h"
 #include "vmm/cpu/system.h"
@@ -21,6 +27,17 @@ static void require_syscall(struct cpu *cpu)
 {
     if (!(cpu->s.efer & EFER_SCE) || !(cpu->s.cr0 & CR0_PE))
         cpu_raise(cpu, VECTOR_UD);
+}
+
+static bool canonical(uint64_t address)
+{
+    return (uint64_t)((int64_t)(address << 16) >> 16) == address;
+}
+
+/* Since revision 2. */
+static bool is_intel(const struct cpu *cpu)
+{
+    return personality_has(cpu->personality, MAKER_INTEL, 2);
 }
 
 void op_syscall(struct cpu *cpu, const struct insn *insn)
@@ -49,6 +66,8 @@ void op_sysret(struct cpu *cpu, const struct insn *insn)
     if (cpu_is_intel(cpu) && !cpu->code64)
         cpu_raise(cpu, VECTOR_UD);
     require_cpl0(cpu);
+    if (is_intel(cpu) && insn->operand_size == 8 && !canonical(cpu->s.gpr[RCX]))
+        cpu_raise_error(cpu, VECTOR_GP, 0);
     uint16_t selector = (uint16_t)(cpu->s.star >> 48 | 3);
     struct segment stack = segment_flat((uint16_t)(selector + 8), 3, false, false);
     uint64_t target = (uint32_t)cpu->s.gpr[RCX];
@@ -75,7 +94,7 @@ void op_sysret(struct cpu *cpu, const struct insn *insn)
 static uint16_t sysenter_selector(struct cpu *cpu)
 {
     uint16_t selector = (uint16_t)(cpu->s.sysenter_cs & 0xfffc);
-    if (long_mode(cpu))
+    if (long_mode(cpu) && !is_intel(cpu))
         cpu_raise(cpu, VECTOR_UD);
     if (!(cpu->s.cr0 & CR0_PE) || !selector)
         cpu_raise_error(cpu, VECTOR_GP, 0);
@@ -86,19 +105,27 @@ void op_sysenter(struct cpu *cpu, const struct insn *insn)
 {
     (void)insn;
     uint16_t selector = sysenter_selector(cpu);
-    cpu->s.gpr[RSP] = (uint32_t)cpu->s.sysenter_esp;
+    const uint64_t mask = long_mode(cpu) ? UINT64_MAX : UINT32_MAX;
+    cpu->s.gpr[RSP] = cpu->s.sysenter_esp & mask;
     cpu->s.rflags &= ~(FLAG_IF | FLAG_VM | FLAG_RF);
-    enter(cpu, segment_flat(selector, 0, true, false),
-        segment_flat((uint16_t)(selector + 8), 0, false, false), (uint32_t)cpu->s.sysenter_eip);
+    enter(cpu, segment_flat(selector, 0, true, long_mode(cpu)),
+        segment_flat((uint16_t)(selector + 8), 0, false, false), cpu->s.sysenter_eip & mask);
 }
 
 void op_sysexit(struct cpu *cpu, const struct insn *insn)
 {
-    (void)insn;
     uint16_t selector = sysenter_selector(cpu);
     require_cpl0(cpu);
-    uint64_t target = (uint32_t)cpu->s.gpr[RDX];
-    cpu->s.gpr[RSP] = (uint32_t)cpu->s.gpr[RCX];
-    enter(cpu, segment_flat((uint16_t)((selector + 16) | 3), 3, true, false),
-        segment_flat((uint16_t)((selector + 24) | 3), 3, false, false), target);
+    const bool to_64bit = long_mode(cpu) && insn->operand_size == 8;
+    uint64_t target = cpu->s.gpr[RDX], stack = cpu->s.gpr[RCX];
+    if (to_64bit && (!canonical(target) || !canonical(stack)))
+        cpu_raise_error(cpu, VECTOR_GP, 0);
+    if (!to_64bit) {
+        target = (uint32_t)target;
+        stack = (uint32_t)stack;
+    }
+    cpu->s.gpr[RSP] = stack;
+    const unsigned code = selector + (to_64bit ? 32u : 16u);
+    enter(cpu, segment_flat((uint16_t)(code | 3), 3, true, to_64bit),
+        segment_flat((uint16_t)((code + 8) | 3), 3, false, false), target);
 }

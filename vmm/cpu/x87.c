@@ -6,6 +6,7 @@
  * out as on hardware. The frequent instructions in the frequent states (operands present,
  * exceptions masked) are done with less in x87_quick.c and x87_move.c.
  */
+#include "vmm/cpu/extended.h"
 #include "vmm/cpu/simd.h"
 
 #define STORE(size) ((size) | X87_STORES)
@@ -34,6 +35,63 @@ void x87_set_control(struct fpu_state *fpu, uint16_t control)
     fpu->status &= (uint16_t)~X87_SUMMARY;
     if (fpu->status & ~fpu->control & X87_MASKS)
         fpu->status |= X87_SUMMARY;
+}
+
+/* Does it give all four condition codes a meaning? FCOM, FUCOM, FICOM, FTST, FXAM, FPREM, FPREM1.
+ */
+static bool computes_condition(const struct insn *insn)
+{
+    unsigned reg = modrm_mmx_reg(insn);
+    bool memory = insn->flags & INSN_MEMORY;
+    switch (insn->opcode) {
+    case 0xd8:
+    case 0xdc:
+        return reg == 2 || reg == 3;
+    case 0xd9:
+        return !memory && (insn->modrm == 0xe4 || insn->modrm == 0xe5 || insn->modrm == 0xf5 ||
+                              insn->modrm == 0xf8);
+    case 0xda:
+        return memory ? reg == 2 || reg == 3 : insn->modrm == 0xe9;
+    case 0xdd:
+        return !memory && (reg == 4 || reg == 5);
+    case 0xde:
+        return reg == 2 || reg == 3;
+    default:
+        return false;
+    }
+}
+
+static bool is_remainder(const struct insn *insn)
+{
+    return insn->opcode == 0xd9 && (insn->modrm == 0xf5 || insn->modrm == 0xf8) &&
+           !(insn->flags & INSN_MEMORY);
+}
+
+/* Did FPREM or FPREM1 divide? Images before and after it. */
+static bool has_quotient(const struct cpu *cpu, const struct fpu_state *in, uint16_t status)
+{
+    enum extended_class of = extended_classify(extended_load(in->st[0]));
+    enum extended_class by = extended_classify(extended_load(in->st[1]));
+    bool numbers = of != EXTENDED_UNSUPPORTED && by != EXTENDED_UNSUPPORTED &&
+                   of < EXTENDED_INFINITY && by <= EXTENDED_INFINITY && by != EXTENDED_ZERO;
+    const uint16_t first = X87_INVALID | X87_DENORMAL;
+    return numbers && x87_valid(cpu, 0) && x87_valid(cpu, 1) && !(status & ~in->control & first);
+}
+
+/*
+ * The condition codes after an instruction that began with those in `before` and ended on the host
+ * with those in `after`. C1 is defined for what rounds and for stack faults;
+ * `stack_fault` is of ST(0) and the register that is named.
+ */
+static uint16_t condition_after(
+    const struct insn *insn, uint16_t before, uint16_t after, bool stack_fault)
+{
+    if (computes_condition(insn))
+        return after & X87_CONDITION;
+    uint16_t kept = x87_kept_condition(insn);
+    if (!(kept & X87_C1) || stack_fault)
+        return (uint16_t)((before & kept & ~X87_C1) | (after & X87_C1));
+    return before & X87_CONDITION;
 }
 
 void x87_full(struct cpu *cpu, const struct insn *insn)
@@ -67,7 +125,11 @@ void x87_full(struct cpu *cpu, const struct insn *insn)
     else if (kind & X87_STORES && !cpu_is_intel(cpu)) /* Intel's do not look at memory then */
         cpu_probe_write(cpu, simd_linear(cpu, insn, size, ACCESS_WRITE, false), size);
     fpu_from_image(&out);
-    cpu->s.fpu.status = out.status;
+    bool stack_fault = !x87_valid(cpu, 0) || !x87_valid(cpu, insn->modrm & 7);
+    uint16_t condition = condition_after(insn, cpu->s.fpu.status, out.status, stack_fault);
+    if (is_remainder(insn) && !has_quotient(cpu, &in, out.status))
+        condition = cpu->s.fpu.status & (X87_C0 | X87_C3); /* the manuals do not say */
+    cpu->s.fpu.status = (uint16_t)((out.status & ~X87_CONDITION) | condition);
     cpu->s.fpu.tag = out.tag;
     for (unsigned i = 0; i < 8; i++)
         x87_copy(cpu->s.fpu.st[i], out.st[i]);

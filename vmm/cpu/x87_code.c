@@ -132,34 +132,3 @@ void x87_generate(struct simd_code *simd)
     for (unsigned modrm = 0xe8; modrm <= 0xee; modrm++)
         simd->quick_register[1 << 6 | (modrm & 0x3f)] = quick_constant(simd, modrm);
 }
-
-/* Executes one instruction with all condition codes set and says which still are. All registers
- * but ST(7) hold 1, memory holds 0, so that none faults. */
-static uint16_t kept_condition(struct simd_code *simd, const uint8_t *code)
-{
-    static const uint8_t one[10] = {0, 0, 0, 0, 0, 0, 0, 0x80, 0xff, 0x3f};
-    struct fpu_state in = {
-        .control = X87_INITIAL, .status = X87_CONDITION, .tag = 0x7f, .mxcsr = simd->host_mxcsr};
-    struct fpu_state out;
-    uint8_t operand[16] __attribute__((aligned(16))) = {0};
-    for (unsigned i = 0; i < 7; i++)
-        memcpy(in.st[i], one, sizeof one);
-    simd_at(code)(&in, operand, (const void *)(uintptr_t)FLAG_ONE, &out);
-    return out.status & X87_CONDITION;
-}
-
-void x87_calibrate(struct simd_code *simd)
-{
-    for (unsigned i = 0; i < 64; i++) {
-        if (simd->full_memory[i])
-            simd->kept_memory[i] = kept_condition(simd, simd->full_memory[i]);
-    }
-    for (unsigned i = 0; i < 512; i++) {
-        bool names_register = i >> 6 != 1 || (i & 0x3f) < 0x10;
-        unsigned probe = names_register && (i & 7) == 7 ? i - 1 : i; /* ST(7) is empty */
-        if (!x87_register_undefined(probe))
-            simd->kept_register[i] = kept_condition(simd, simd->full_register[probe]);
-    }
-    host_load_mxcsr(simd->host_mxcsr);
-    __asm__ volatile("fldcw %0" : : "m"(simd->host_control));
-}
