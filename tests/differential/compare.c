@@ -11,20 +11,39 @@
 
 void compare_print_exclusions(void)
 {
-    puts("  FOP, FIP, FDP, also where FXSAVE, FNSAVE, FNSTENV store them: lost on AMD at a switch "
-         "of tasks\n"
-         "  MXCSR_MASK, also where FXSAVE stores it; bytes 464-511 of its image: not written\n"
-         "  results with MXCSR bit 17 (MM, misaligned SSE): an AMD extension hs64-v1 lacks\n"
-         "  which byte of the operand CR2 names for FXSAVE, FXRSTOR and x87 environments\n"
-         "  x87 operands of 10 bytes and more and masked stores across the end of the address "
-         "space,\n"
-         "  which AMD accesses in parts: #PF of one part or #GP of another\n"
-         "  memory after a PUSHA, registers after a POPA that faults: AMD has done a part\n"
-         "  FS or GS with a non-canonical offset whose sum with the base is canonical, #GP or #PF\n"
-         "  which operand's fault CMPS raises when neither can be read: it depends on the model\n"
-         "  FSIN, FCOS, FSINCOS, FPTAN, FPATAN, F2XM1, FYL2X, FYL2XP1: the next number and C1\n"
-         "  RFLAGS.TF, and RF after an instruction that completes: by the single step\n"
-         "  the present bit of a page fault's error above the user half: Linux always sets it");
+    static const char *const lines[] = {"AMD: FOP, FIP, FDP, also where FXSAVE, FNSAVE, FNSTENV "
+                                        "store them: lost at a switch of tasks; "
+                                        "see golden vectors, test_x87_pointers",
+        "AMD: MXCSR_MASK, also where FXSAVE stores it; bytes 464-511 of its image: not written; "
+        "see "
+        "test_x87_pointers",
+        "AMD: results with MXCSR bit 17 (MM, misaligned SSE): an extension hs64-v1 lacks; nothing "
+        "looks at it",
+        "both: which byte of the operand CR2 names for FXSAVE, FXRSTOR and x87 environments; "
+        "golden "
+        "vectors: it is within the image",
+        "AMD: x87 operands of 10 bytes and more and masked stores across the end of the address "
+        "space: "
+        "accessed in parts, #PF of one or #GP of another; nothing looks at them",
+        "AMD: memory after a PUSHA, registers after a POPA that faults: a part is done; nothing "
+        "looks at "
+        "them",
+        "AMD: FS or GS with a non-canonical offset whose sum with the base is canonical: #GP; see "
+        "the "
+        "golden vectors canonical of Intel",
+        "AMD: which operand's fault CMPS raises when neither can be read: it depends on the model; "
+        "see "
+        "the golden vectors repeat of Zen 4",
+        "both: FSIN, FCOS, FSINCOS, FPTAN, FPATAN, F2XM1, FYL2X, FYL2XP1: the next number and C1; "
+        "see "
+        "test_transcendental",
+        "both: RFLAGS.TF, and RF after an instruction that completes: by the single step; see "
+        "test_system, test_landing",
+        "both: the present bit of a page fault's error above the user half: Linux always sets it; "
+        "see "
+        "cpu_paging"};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        printf("  %s\n", lines[i]);
 }
 
 static const char *vector_name(unsigned vector, char text[16])

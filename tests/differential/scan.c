@@ -301,25 +301,28 @@ unsigned scan_vector_prefixes(enum scan_map map, uint8_t opcode)
     return opcode == 0x0f ? N | P : P;
 }
 
-static const char newer[] = "an extension that hs64-v1 lacks and hosts have (VEX, EVEX, XOP, AES, "
-                            "PCLMULQDQ, SHA, GFNI, MOVBE, ADX, SSE4a, LZCNT, TZCNT, RDRAND, RDPID, "
-                            "XSAVE, CLWB, FSGSBASE, CET, ...): the host executes it";
-static const char leaves[] =
-    "leaves the sandbox: SYSCALL, SYSENTER, SYSEXIT, INT n, INT1, far transfers";
-static const char segment_load[] =
-    "loads or tests a segment descriptor: the answer depends on the host kernel's GDT";
-static const char varies[] = "the host decides the value: RDTSC, RDTSCP, CPUID, XGETBV";
-static const char umip[] =
-    "SGDT, SIDT, SLDT, STR, SMSW: Linux enables UMIP and emulates them, hs64-v1 has no UMIP";
-static const char branch16[] = "E8, E9 and 0F 80-8F with 66 in 64-bit mode: AMD reads 16 bits of "
-                               "displacement, as the tester's "
-                               "tables have it, Intel 32; the golden vectors branch66 show both";
-static const char vendor[] =
-    "MOV of CR or DR numbers that do not exist or with LOCK, which is CR8 on AMD and #UD on Intel: "
-    "in ring 3, where the tester is, the makers' #UD and #GP differ; cpu_faults looks in ring 0";
-static const char hypercall[] =
-    "0F 01 with register operand: hypercalls and extensions of the vendors, except SWAPGS, LMSW";
-static const char rep_io[] = "INS and OUTS with REP: whether RCX=0 precedes the permission check";
+static const char newer[] =
+    "both: an extension that hs64-v1 lacks and hosts have (VEX, EVEX, XOP, AES, PCLMULQDQ, SHA, "
+    "GFNI, MOVBE, ADX, SSE4a, LZCNT, TZCNT, RDRAND, RDPID, XSAVE, CLWB, FSGSBASE, CET, ...): the "
+    "host executes it; #UD: test_decode";
+static const char leaves[] = "both: leaves the sandbox: SYSCALL, SYSENTER, SYSEXIT, INT n, INT1, "
+                             "far transfers; see cpu_gates, test_calls, test_control";
+static const char segment_load[] = "both: loads or tests a segment descriptor: the answer depends "
+                                   "on the host kernel's GDT; see test_system";
+static const char varies[] =
+    "both: the host decides the value: RDTSC, RDTSCP, CPUID, XGETBV; see test_cpuid, test_control";
+static const char umip[] = "both: SGDT, SIDT, SLDT, STR, SMSW: Linux enables UMIP and emulates "
+                           "them, hs64-v1 has no UMIP; see test_control";
+static const char branch16[] =
+    "Intel: E8, E9 and 0F 80-8F with 66 in 64-bit mode: AMD reads 16 bits of displacement, as the "
+    "tester's tables have it, Intel 32; see the golden vectors branch66";
+static const char vendor[] = "both: MOV of CR or DR numbers that do not exist or with LOCK, which "
+                             "is CR8 on AMD and #UD on Intel: in ring 3, where the tester is, the "
+                             "makers' #UD and #GP differ; see test_control, in ring 0";
+static const char hypercall[] = "both: 0F 01 with register operand: hypercalls and extensions of "
+                                "the vendors, except SWAPGS, LMSW; nothing looks at them";
+static const char rep_io[] =
+    "both: INS and OUTS with REP: whether RCX=0 precedes the permission check; see test_control";
 
 void scan_print_exclusions(void)
 {
