@@ -33,6 +33,20 @@ static int info_registers(struct debugger *debugger, const char *arguments, stru
     return 0;
 }
 
+/* A pointer's type is told by print, but not in a list of variables: as gdb does. */
+static void drop_type(const struct value *value, struct buffer *text)
+{
+    struct buffer type = {0};
+    buffer_put_u8(&type, '(');
+    type_describe(&value->type, &type);
+    buffer_printf(&type, ") ");
+    if (!type.failed && text->size > type.size && memcmp(text->data, type.data, type.size) == 0) {
+        text->size -= type.size;
+        memmove(text->data, text->data + type.size, text->size);
+    }
+    buffer_free(&type);
+}
+
 static void print_variable(void *context, const char *name, const struct value *value)
 {
     struct debugger *debugger = context;
@@ -43,6 +57,7 @@ static void print_variable(void *context, const char *name, const struct value *
     else if (value_format(&debugger->view, &debugger->symbols, value, 0, &text, &error) < 0)
         print(debugger, "%s = <%s>\n", name, error.text);
     else {
+        drop_type(value, &text);
         print(debugger, "%s = ", name);
         print_text(debugger, &text);
         print(debugger, "\n");

@@ -46,6 +46,14 @@ static const char *what_entered(const struct view *view, const struct frame *cal
     return "interrupt or exception taken here";
 }
 
+/* What calls a program's main is the C library's affair: gdb shows none of it either. */
+static bool is_main(const struct debugger *debugger, const struct frame *frame)
+{
+    const struct symbol *symbol = symbols_at(&debugger->symbols, unwind_lookup_address(frame));
+    return frame->inlined == 0 && frame->reg[DWARF_PC] >> 63 == 0 && follow_kernel(debugger) &&
+           symbol && strcmp(symbol->name, "main") == 0;
+}
+
 COMMAND(backtrace)
 {
     struct frame frame, caller;
@@ -58,6 +66,8 @@ COMMAND(backtrace)
         print(debugger, "#%-3u", level);
         print_frame(debugger, &frame, true);
         print(debugger, "\n");
+        if (is_main(debugger, &frame))
+            return 0;
         if (!unwind_next(&debugger->symbols, &debugger->view, &frame, &caller)) {
             print_end(debugger, &frame, caller.end);
             return 0;

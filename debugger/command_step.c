@@ -516,6 +516,13 @@ static int leave_inlined(struct debugger *debugger, enum direction direction, st
     return run_report(debugger, &result, error);
 }
 
+static void print_leaving(struct debugger *debugger, const char *what)
+{
+    print(debugger, "%s #%-3u", what, debugger->level);
+    print_frame(debugger, &debugger->frame, true);
+    print(debugger, "\n");
+}
+
 COMMAND(finish)
 {
     struct frame caller;
@@ -524,18 +531,14 @@ COMMAND(finish)
     if (session_look(debugger, error) < 0)
         return -1;
     if (debugger->level == 0 && debugger->frame.inlined) {
-        print(debugger, "Run till exit from ");
-        print_frame(debugger, &debugger->frame, false);
-        print(debugger, "\n");
+        print_leaving(debugger, "Run till exit from");
         return leave_inlined(debugger, FORWARD, error);
     }
     if (caller_of_selected(debugger, &caller, error) < 0)
         return -1;
     uint64_t function = unwind_lookup_address(&debugger->frame);
     const struct place place = {caller.reg[DWARF_PC], caller.reg[DWARF_RSP]};
-    print(debugger, "Run till exit from ");
-    print_frame(debugger, &debugger->frame, false);
-    print(debugger, "\n");
+    print_leaving(debugger, "Run till exit from");
     if (run_to_place(debugger, &place, &result, error) < 0 ||
         run_report(debugger, &result, error) < 0)
         return -1;
@@ -552,17 +555,13 @@ COMMAND(reverse_finish)
     if (session_look(debugger, error) < 0)
         return -1;
     if (debugger->level == 0 && debugger->frame.inlined) {
-        print(debugger, "Run back to call of ");
-        print_frame(debugger, &debugger->frame, false);
-        print(debugger, "\n");
+        print_leaving(debugger, "Run back to call of");
         return leave_inlined(debugger, BACKWARD, error);
     }
     if (caller_of_selected(debugger, &caller, error) < 0)
         return -1;
     const struct place place = {caller.reg[DWARF_PC], caller.reg[DWARF_RSP]};
-    print(debugger, "Run back to call of ");
-    print_frame(debugger, &debugger->frame, false);
-    print(debugger, "\n");
+    print_leaving(debugger, "Run back to call of");
     int status = caller.how == FRAME_INTERRUPT
                      ? reverse_to_interrupted(debugger, &place, &result, error)
                      : reverse_to_call(debugger, place.pc, place.rsp - 8, &result, error);
