@@ -3,9 +3,9 @@
  * assembled anew and every sector compared with what was acknowledged (or, when members have a
  * volatile cache, flushed). Where the level has redundancy, parity or mirrors must agree.
  *
- * Ways to lose power: all members come back; the array was degraded before; a member goes at the
- * same moment; members have bad sectors; a rebuild or a scrub is at work. docs/raid.md says what is
- * promised in each.
+ * Ways to lose power: all members come back; the array was degraded before, and puts the missing
+ * member's data in the parity's place or keeps parity; a member goes at the same moment; members
+ * have bad sectors; a rebuild or a scrub is at work. docs/raid.md says what is promised in each.
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -23,6 +23,7 @@ enum loss {
     LOSS_WITH_POWER,
     LOSS_REBUILDING,
     LOSS_SECTORS,   /* bad ones, on all members */
+    LOSS_KEPT,      /* before, and the array keeps parity */
     LOSS_SCRUBBING, /* sectors that disagree or read badly are being repaired */
     LOSSES
 };
@@ -105,7 +106,8 @@ static void start(struct run *run, uint64_t seed)
         .level = run->level, .chunk = CHUNK, .region = CHUNK, .strict = run->strict};
     if (raid_create(&create, run->members, MEMBERS, &error))
         fail_msg("%s", error.text);
-    run->array = raid_assemble(run->members, MEMBERS, &(struct raid_options){0}, &error);
+    const struct raid_options options = {.keep_parity = run->loss == LOSS_KEPT};
+    run->array = raid_assemble(run->members, MEMBERS, &options, &error);
     if (!run->array)
         fail_msg("%s", error.text);
     run->disk = raid_block_device(run->array);
@@ -120,7 +122,7 @@ static void start(struct run *run, uint64_t seed)
         run->acknowledged[lba] = run->flushed[lba] = 1;
     }
     assert_int_equal(raid_stop(run->array), BLOCK_OK);
-    if (run->loss == LOSS_BEFORE || run->loss == LOSS_REBUILDING)
+    if (run->loss == LOSS_BEFORE || run->loss == LOSS_KEPT || run->loss == LOSS_REBUILDING)
         assert_true(raid_fail(run->array, 1));
     if (run->loss == LOSS_SECTORS || run->loss == LOSS_SCRUBBING)
         spoil_sectors(run);
@@ -341,7 +343,7 @@ static void nothing_acknowledged_is_lost(void **state)
                 .strict = mode / (LEVELS * LOSSES) & 2};
             if (run.level == RAID_0 && run.loss != LOSS_NONE)
                 continue;
-            if (run.level != RAID_5 && run.strict)
+            if (run.level != RAID_5 && (run.strict || run.loss == LOSS_KEPT))
                 continue;
             /* Power and a member at once, with a cache between: promised by strict only. */
             if (run.level == RAID_5 && run.loss == LOSS_WITH_POWER && run.cached && !run.strict)
@@ -403,14 +405,15 @@ static void two_failures_give_the_right_content_or_an_error(void **state)
 {
     (void)state;
     static struct run run;
-    const enum loss losses[] = {LOSS_NONE, LOSS_BEFORE, LOSS_REBUILDING, LOSS_SECTORS};
+    const enum loss losses[] = {LOSS_NONE, LOSS_BEFORE, LOSS_REBUILDING, LOSS_SECTORS, LOSS_KEPT};
+    enum { WAYS = sizeof losses / sizeof losses[0] };
     uint64_t runs = 0, refused = 0;
     for (uint64_t seed = first_seed; seed < first_seed + seeds; seed++) {
-        for (unsigned mode = 0; mode < 2 * 4 * 2; mode++) {
+        for (unsigned mode = 0; mode < 2 * WAYS * 2; mode++) {
             for (uint64_t cut = 0;; cut += 3) {
                 run = (struct run){.level = mode & 1 ? RAID_5 : RAID_1,
-                    .loss = losses[mode / 2 % 4],
-                    .strict = mode >= 8};
+                    .loss = losses[mode / 2 % WAYS],
+                    .strict = mode >= 2 * WAYS};
                 start(&run, seed);
                 uint64_t before = run.power.writes;
                 unsigned first = (unsigned)random_below(&run.random, MEMBERS);
@@ -519,12 +522,13 @@ static void a_flipped_byte_gives_the_right_content_or_a_refusal(void **state)
     (void)state;
     static struct run run;
     struct snapshot snapshot = {0};
-    const enum loss losses[] = {LOSS_NONE, LOSS_BEFORE, LOSS_SECTORS};
+    const enum loss losses[] = {LOSS_NONE, LOSS_BEFORE, LOSS_SECTORS, LOSS_KEPT};
+    enum { WAYS = sizeof losses / sizeof losses[0] };
     const char *every = getenv("RAID_EVERY_BYTE");
     uint64_t flips = 0, refused = 0;
-    for (unsigned mode = 0; mode < 2 * 3; mode++) {
+    for (unsigned mode = 0; mode < 2 * WAYS - 1; mode++) { /* mirrors have no parity to keep */
         for (uint64_t cut = 0;; cut += every ? 37 : 5) {
-            run = (struct run){.level = mode < 3 ? RAID_5 : RAID_1, .loss = losses[mode % 3]};
+            run = (struct run){.level = mode < WAYS ? RAID_5 : RAID_1, .loss = losses[mode % WAYS]};
             start(&run, first_seed);
             run.power.writes_left = cut;
             work(&run);
