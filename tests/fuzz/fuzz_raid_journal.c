@@ -15,14 +15,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { JOURNAL_SECTORS = 272, SLOT = 136 };
 
-/* Two of three places are in the headers. */
+/* Half of the places are in the headers, the others all over the slots and the map after them. */
 static unsigned place(const uint8_t bytes[2])
 {
     unsigned value = (unsigned)(bytes[0] | bytes[1] << 8);
     unsigned slot = value & 1, rest = value >> 2;
     if (value & 2)
         return slot * SLOT * 512 + rest % 80;
-    return slot * SLOT * 512 + rest % (SLOT * 512);
+    return slot * SLOT * 512 + rest * 5 % (SLOT * 512);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
