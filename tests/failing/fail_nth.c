@@ -9,13 +9,15 @@
  *   FAIL_SAY    set: the one that fails is told with its callers, on standard error
  *
  * Calls from within libdw, libelf, libcapstone and libreadline do not fail: without memory these
- * libraries crash, end the process themselves, or go on with less and say nothing.
+ * libraries crash, end the process themselves, or go on with less and say nothing. regcomp() is one
+ * call that fails as a whole: on its way out of memory it leaks.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <execinfo.h>
 #include <fcntl.h>
 #include <link.h>
+#include <regex.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -175,6 +177,17 @@ void free(void *block)
 static void *next(const char *name)
 {
     return dlsym(RTLD_NEXT, name);
+}
+
+int regcomp(regex_t *regex, const char *pattern, int flags)
+{
+    int (*real)(regex_t *, const char *, int) = next("regcomp");
+    if (fails(MALLOC, ENOMEM))
+        return REG_ESPACE;
+    looking = true;
+    int result = real(regex, pattern, flags);
+    looking = false;
+    return result;
 }
 
 /* Messages are let through: they are what is looked at. */

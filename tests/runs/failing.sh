@@ -23,8 +23,9 @@ fi
 "$HINDSIGHT" record --engine soft --pace fast --serial null --kernel "$GUESTS/hello.elf" \
     -o "$work/hello.hst" 2>/dev/null
 failing replay 1 replay "$work/hello.hst" --console
+failing fork 1 fork "$work/hello.hst" --at 50.0 --pace fast --serial null -o TRACE
 
-# Stops and breakpoints.
+# Stops and breakpoints; then all that looks.
 cat >"$work/stops" <<'END'
 tbreak boot_main
 continue
@@ -45,3 +46,36 @@ reverse-continue
 bookmark here
 END
 failing debug 1 debug "$work/hello.hst" --batch -x "$work/stops"
+cat >"$work/looks" <<'END'
+seek 50%
+break guest_main
+display/i $pc
+display/x $rsp
+seek start
+continue
+ptype struct boot_info
+info line
+info symbol $pc
+info registers
+info locals
+disassemble
+x/2s 0x100000
+x/4xg $rsp
+print *boot
+set $a = 5
+events
+console 2
+idt 3
+pagetable 0x100000
+checkpoint
+info checkpoints
+when
+END
+failing debug 1 debug "$work/hello.hst" --batch -x "$work/looks"
+
+mkdir "$work/raid"
+"$HINDSIGHT" raid create --level 5 --chunk 64K --size 256K "$work/raid/"{a,b,c} >/dev/null
+for command in status scrub assemble; do
+    failing raid 1 raid $command FOLDER/a FOLDER/b FOLDER/c
+done
+failing raid 1 raid rebuild --replace FOLDER/b=FOLDER/new FOLDER/a FOLDER/c
