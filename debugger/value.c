@@ -327,6 +327,28 @@ static int print_struct(struct printer *printer, const struct value *value)
     return 0;
 }
 
+/* "text", '\000' <repeats 40 times>, "more": of more than ten the same in a row one is shown. */
+static void quote_counted(const char *text, size_t size, struct buffer *out)
+{
+    enum { MAX_SHOWN = 10 };
+    size_t start = 0;
+    for (size_t at = 0, end; at < size; at = end) {
+        for (end = at + 1; end < size && text[end] == text[at]; end++)
+            ;
+        if (end - at <= MAX_SHOWN)
+            continue;
+        if (at > start)
+            value_quote(text + start, at - start, out);
+        buffer_printf(out, "%s'", at > start ? ", " : "");
+        put_character(out, (unsigned char)text[at], '\'');
+        buffer_printf(out, "' <repeats %zu times>%s", end - at, end < size ? ", " : "");
+        start = end;
+    }
+    if (start < size || size == 0)
+        value_quote(text + start, size - start, out);
+}
+
+/* As gdb: all of an array but one zero byte at its end. */
 static int print_characters(struct printer *printer, const struct value *value, uint64_t count)
 {
     char text[MAX_STRING + 1];
@@ -339,9 +361,9 @@ static int print_characters(struct printer *printer, const struct value *value, 
     if (!view_read(printer->view, value->address, text, size))
         return error_set(
             printer->error, "cannot read memory at 0x%" PRIx64 ": not mapped", value->address);
-    size_t length = strnlen(text, size);
-    value_quote(text, length, printer->out);
-    if (length == size && count > size)
+    bool is_whole = count == size;
+    quote_counted(text, is_whole && size && text[size - 1] == '\0' ? size - 1 : size, printer->out);
+    if (!is_whole)
         buffer_printf(printer->out, "...");
     return 0;
 }

@@ -194,6 +194,13 @@ static void test_formats(void **state)
     expect_text(fixture, "(int *)&data", 0, "(int *) 0x2000 <data>");
     expect_text(fixture, "*(uint8_t *)&data @ 3", 'x', "{0xff, 0xee, 0xdd}");
     expect_text(fixture, "*(char *)0x3000 @ 4", 0, "\"text\"");
+    /* As gdb 13: all but one zero byte at the end, and more than ten in a row are counted. */
+    expect_text(fixture, "*(char *)0x3000 @ 6", 0, "\"text\\n\"");
+    expect_text(fixture, "*(char *)0x3000 @ 16", 0,
+        "\"text\\n\\000\\000\\000\\000\\000\\000\\000\\000\\000\\000\"");
+    expect_text(fixture, "*(char *)0x3000 @ 48", 0, "\"text\\n\", '\\000' <repeats 42 times>");
+    expect_text(fixture, "*(char *)0x2fe0 @ 36", 0, "'\\000' <repeats 32 times>, \"text\"");
+    expect_text(fixture, "*(char *)0x8000 @ 1", 0, "\"\"");
     expect_text(fixture, "*(long *)0x8000 @ 30", 0,
         "{0, 0, 0, 0, 0, 0, 0, 0, 0, 0 <and more of the same>}");
 }
