@@ -26,6 +26,15 @@ static void look_who_waits(struct accesses_run *run)
         run->waiting[i] = machine->vcpu[i].waiting;
 }
 
+/* Is this the running vCPU's command register, where its APIC is? */
+static bool is_command(const struct machine *machine, uint64_t gpa)
+{
+    enum { ENABLED = 1 << 11 };
+    struct vcpu_state state;
+    return gpa % PAGE_SIZE == APIC_ICR && engine_export_core(machine->engine, &state, NULL) == 0 &&
+           state.apic_base & ENABLED && (state.apic_base & ~(PAGE_SIZE - 1)) == gpa - APIC_ICR;
+}
+
 /* The ICR was written: a message to whoever it names. */
 static void on_message(struct accesses_run *run, uint32_t command)
 {
@@ -46,7 +55,7 @@ void accesses_event(struct timeline *timeline, const struct machine_event *event
     struct accesses_run *run = timeline->accesses;
     const struct accesses_watcher *watcher = run->watcher;
     const unsigned vcpu = timeline->machine->current;
-    if (event->kind == EVENT_MMIO_WRITE && event->address == APIC_BASE + APIC_ICR)
+    if (event->kind == EVENT_MMIO_WRITE && is_command(timeline->machine, event->address))
         on_message(run, (uint32_t)event->value);
     else if (event->kind == EVENT_INTERRUPT && watcher->receive)
         watcher->receive(watcher->context, vcpu, event->value & 0xff);

@@ -85,6 +85,15 @@ wrong smp 'at most 4096 pages' 'races 0,0x100000000'
 wrong smp 'must be after' 'races 60% 40% loose'
 wrong smp 'is not understood' 'races loose and more'
 wrong smp 'at most 16' "races $(printf -- '-exclude f %.0s' {1..17})loose"
+# An interrupt from one to the other orders them, wherever the sender's APIC is.
+for apic in 0xfee00000 0xfed40000; do
+    record message --cpus 2 --append "rounds=20 apic=$apic"
+    [ "$status" -eq 0 ] || fail "messages from $apic: status $status"
+    asked message 'races letter'
+    said '^No races\.'
+done
+echo "messages order"
+
 record hello
 wrong hello 'one vCPU' 'races start end counter'
 echo "what is asked wrongly is refused"
