@@ -88,3 +88,25 @@ grep -q 'counter with a lock 8000' "$work/out" || fail "locks do not hold with s
 identical "$work/t.hst"
 refused 125 'several vCPUs' run "${on[@]}" --store-buffers --kernel "$GUESTS/hello.elf"
 echo "a missing fence shows with store buffers, and never without them or with the fence"
+
+# strays STATUS TEXT ARGUMENT...: the guest that does it wrong ends so, and so does its replay.
+strays()
+{
+    local wanted=$1 text=$2
+    shift 2
+    hindsight record "${on[@]}" --cpus 3 --kernel "$GUESTS/strays.elf" --append "$*" -o "$work/t.hst"
+    [ "$status" -eq "$wanted" ] || fail "$*: status $status, not $wanted"
+    grep -q "$text" "$work/err" || fail "$*: no '$text'"
+    identical "$work/t.hst"
+}
+for page in 0x9f 0xa0 0xff; do
+    strays 35 'debug-exit port' stray=0 page=$page
+done
+strays 0 'halted for good' stray=1
+strays 106 'triple-faulted' stray=2
+strays 0 'halted for good' stray=3
+for cpus in 0 17 -1 two; do
+    refused 2 'cpus' run "${on[@]}" --cpus $cpus --kernel "$GUESTS/smp.elf"
+done
+refused 125 'several vCPUs run on the software CPU only' run --engine kvm --cpus 2 --kernel "$GUESTS/smp.elf"
+echo "wrong starts, messages to nobody, a triple fault of one and all halted end as they should"
