@@ -105,8 +105,4 @@ done
 strays 0 'halted for good' stray=1
 strays 106 'triple-faulted' stray=2
 strays 0 'halted for good' stray=3
-for cpus in 0 17 -1 two; do
-    refused 2 'cpus' run "${on[@]}" --cpus $cpus --kernel "$GUESTS/smp.elf"
-done
-refused 125 'several vCPUs run on the software CPU only' run --engine kvm --cpus 2 --kernel "$GUESTS/smp.elf"
 echo "wrong starts, messages to nobody, a triple fault of one and all halted end as they should"

@@ -50,7 +50,7 @@ enum exit_kind {
     EXIT_MODE,       /* BREAK_MODE: the mode or the privilege level has just changed */
     EXIT_SPACE,      /* BREAK_SPACE: CR3 has just been given another value */
     EXIT_MATCH,      /* request.match: the next boundary where these registers stand */
-    EXIT_PAUSE,      /* request.stop_at_pause: a loop of PAUSEs */
+    EXIT_WAIT,       /* request.stop_at_wait: it waits for another vCPU */
     EXIT_TIME,       /* time_exits: an instruction needs virtual time, in ns; as EXIT_PIO_IN */
     EXIT_MSR_WRITE,  /* msr_exits: APIC_BASE was given `value`; `address` is its number */
     EXIT_UNEMULATED, /* kvm: the software CPU is to execute the instruction at RIP, of which nothing
@@ -82,7 +82,9 @@ struct run_request {
     bool stop_when_interruptible; /* stop at the first boundary with IF=1 and no shadow ... */
     uint8_t stop_below_cr8;       /* ... where CR8 is less than this; 0: whatever it is */
     bool stop_for_nmi;            /* ... at the first boundary where an NMI is taken */
-    bool stop_at_pause;           /* engines that count: stop when one PAUSE is executed again */
+    /* Engines that count: stop when one PAUSE is executed again, or where a loop is found, by looks
+     * now and then, that goes round without changing anything. */
+    bool stop_at_wait;
     /*
      * Engines that count: stop at the first boundary where RIP (its linear address), the general
      * registers and the arithmetic flags (or other_flags()) are these, also between the iterations

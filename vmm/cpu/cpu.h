@@ -170,6 +170,14 @@ struct cpu_match {
     uint64_t reported_retired; /* where EXIT_MATCH was last reported; UINT64_MAX: nowhere */
 };
 
+/* A look for a loop that waits (wait.h). */
+struct cpu_wait {
+    unsigned left;  /* instructions that it may still execute; 0: none is under way */
+    uint64_t next;  /* engine.retired when the next one is due */
+    uint16_t flags; /* the state that it compares with */
+    uint64_t rip, gpr[16];
+};
+
 struct cpu {
     struct engine engine; /* first: a struct engine * is a struct cpu * */
     struct memory *memory;
@@ -233,8 +241,10 @@ struct cpu {
     struct pending_access writes[CPU_MAX_ACCESSES];
     unsigned write_count, write_next;
 
-    bool stop_at_pause;   /* as the run request says */
-    bool paused;          /* the same PAUSE was executed again while `stop_at_pause` */
+    bool stop_at_wait; /* as the run request says */
+    bool paused;       /* it waits for another vCPU, while `stop_at_wait`: the same PAUSE was
+                          executed again, or a loop changed nothing (wait.h) */
+    struct cpu_wait wait;
     uint64_t pause_rip;   /* of the last PAUSE since a state was imported: when a
                              kick came must not matter */
     bool stop_requested;  /* leave the dispatcher at the next instruction boundary */

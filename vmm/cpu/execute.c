@@ -1,6 +1,7 @@
 /* The dispatcher: boundaries between instructions, and how blocks and single steps are run. */
 #include "vmm/cpu/execute.h"
 #include "vmm/cpu/stores.h"
+#include "vmm/cpu/wait.h"
 
 #include <string.h>
 
@@ -252,7 +253,7 @@ static bool boundary(
     } else if (is_window(cpu, request)) {
         exit->kind = EXIT_WINDOW;
     } else if (cpu->paused && has_own_count(cpu)) {
-        exit->kind = EXIT_PAUSE;
+        exit->kind = EXIT_WAIT;
     } else if (cpu->engine.retired >= end) {
         exit->kind = EXIT_BUDGET;
     } else if (cpu->kicked && has_own_count(cpu)) {
@@ -496,6 +497,8 @@ static void advance(struct cpu *cpu, uint64_t end, bool waits)
         return;
     }
     uint64_t left = end - cpu->engine.retired;
+    if (cpu->stop_at_wait && wait_left(cpu) < left)
+        left = wait_left(cpu);
     cpu->countdown = left < SLICE ? (int64_t)left : SLICE;
     cpu->slice_end = cpu->engine.retired + (uint64_t)cpu->countdown;
     if (cpu->native && cpu->native->full)
@@ -516,6 +519,7 @@ static bool escaped(struct cpu *cpu, int reason)
         cpu->countdown += cpu->current->remaining;
     cpu->jumped = false;
     settle(cpu);
+    wait_give_up(cpu);
     cpu->debug_hits = 0;
     cpu->access_hit.hits = 0;
     cpu->write_count = cpu->write_next = 0;
@@ -553,7 +557,7 @@ int cpu_run(
         request->budget > UINT64_MAX - start ? UINT64_MAX : start + request->budget;
 
     match_arm(cpu, request->match);
-    cpu->stop_at_pause = request->stop_at_pause;
+    cpu->stop_at_wait = request->stop_at_wait;
     cpu->paused = false;
     int reason = setjmp(escape);
     cpu->escape = &escape;
@@ -584,6 +588,8 @@ int cpu_run(
             exit->hits = hits;
             return 0;
         }
+        if (cpu->stop_at_wait && wait_look(cpu))
+            continue;
         bool wanted = cpu->kicked || request->stop_when_interruptible;
         advance(cpu, end, wanted && !has_own_count(cpu));
     }

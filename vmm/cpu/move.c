@@ -137,7 +137,7 @@ void op_pause(struct cpu *cpu, const struct insn *insn)
     (void)insn;
     bool is_loop = cpu->pause_rip == cpu->s.rip;
     cpu->pause_rip = cpu->s.rip;
-    if (!cpu->stop_at_pause || !is_loop)
+    if (!cpu->stop_at_wait || !is_loop)
         return;
     cpu->paused = true;
     cpu->stop_requested = true;

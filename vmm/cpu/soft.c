@@ -9,6 +9,7 @@
 #include "vmm/cpu/native/native.h"
 #include "vmm/cpu/soft.h"
 #include "vmm/cpu/stores.h"
+#include "vmm/cpu/wait.h"
 
 static struct cpu *cpu_of(struct engine *engine)
 {
@@ -176,6 +177,7 @@ static int soft_import_state(
     cpu->breakpoint_retired = cpu->match.reported_retired = UINT64_MAX;
     cpu->repeat_retired = UINT64_MAX;
     cpu->pause_rip = UINT64_MAX;
+    wait_restart(cpu);
     cpu->delivery_failed = false;
     cpu->delivery_count = 0;
     return 0;
@@ -264,6 +266,7 @@ static void soft_memory_changed(struct engine *engine, uint64_t gpa, uint64_t si
     struct cpu *cpu = cpu_of(engine);
 
     blocks_memory_written(cpu, gpa, size);
+    wait_give_up(cpu);
     if (cpu->watching)
         watch_change(cpu, gpa, size);
     for (uint64_t page = gpa & ~(PAGE_SIZE - 1); page < gpa + size; page += PAGE_SIZE) {

@@ -77,7 +77,7 @@ struct run_plan {
     bool stop_when_interruptible;
     uint8_t stop_below_cr8;  /* see struct run_request */
     bool stop_for_nmi;       /* likewise */
-    bool stop_at_pause;      /* likewise */
+    bool stop_at_wait;       /* likewise */
     struct landing *landing; /* replay: the run ends there; NULL otherwise */
 };
 

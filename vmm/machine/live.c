@@ -355,7 +355,7 @@ static void plan_turn(struct live *live, const struct machine *machine, struct r
     uint64_t left = schedule_left(&live->schedule, machine);
     if (left == BUDGET_UNLIMITED)
         return;
-    plan->stop_at_pause = true;
+    plan->stop_at_wait = true;
     if (left < plan->budget)
         plan->budget = left;
 }
@@ -400,7 +400,7 @@ static int live_landing(struct input_source *source, struct machine *machine,
         (atomic_load(&live->input_ready) && input_room(machine) > 0) || packet_is_due(machine);
     if (exit->kind == EXIT_WATCHPOINT && !schedule_accessed(&live->schedule, machine))
         return 0;
-    if (exit->kind == EXIT_PAUSE)
+    if (exit->kind == EXIT_WAIT)
         schedule_yield(&live->schedule, machine);
     if (machine->counts_time)
         return exit->kind != EXIT_KICK || input;

@@ -504,7 +504,7 @@ static int run_engine(struct machine *machine, struct position until, struct err
         .stop_when_interruptible = plan.stop_when_interruptible,
         .stop_below_cr8 = plan.stop_below_cr8,
         .stop_for_nmi = plan.stop_for_nmi,
-        .stop_at_pause = plan.stop_at_pause};
+        .stop_at_wait = plan.stop_at_wait};
     if (engine->ops->counts) {
         uint64_t done = engine->retired - machine->position.event_retired;
         uint64_t landing = has_count(plan.landing) ? plan.landing->insns : UINT64_MAX;
