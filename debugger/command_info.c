@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "debugger/variables.h"
+#include "debugger/locals.h"
 
 static int info_registers(struct debugger *debugger, const char *arguments, struct error *error)
 {
@@ -33,60 +33,20 @@ static int info_registers(struct debugger *debugger, const char *arguments, stru
     return 0;
 }
 
-/* A pointer's type is told by print, but not in a list of variables: as gdb does. */
-static void drop_type(const struct value *value, struct buffer *text)
-{
-    struct buffer type = {0};
-    buffer_put_u8(&type, '(');
-    type_describe(&value->type, &type);
-    buffer_printf(&type, ") ");
-    if (!type.failed && text->size > type.size && memcmp(text->data, type.data, type.size) == 0) {
-        text->size -= type.size;
-        memmove(text->data, text->data + type.size, text->size);
-    }
-    buffer_free(&type);
-}
-
-static void print_variable(void *context, const char *name, const struct value *value)
-{
-    struct debugger *debugger = context;
-    struct buffer text = {0};
-    struct error error;
-    if (!value)
-        print(debugger, "%s = <optimized out>\n", name);
-    else if (value_format(&debugger->view, &debugger->symbols, value, 0, &text, &error) < 0)
-        print(debugger, "%s = <%s>\n", name, error.text);
-    else {
-        drop_type(value, &text);
-        print(debugger, "%s = ", name);
-        print_text(debugger, &text);
-        print(debugger, "\n");
-    }
-    buffer_free(&text);
-}
-
-static int info_variables(struct debugger *debugger, bool parameters)
-{
-    size_t before = debugger->out.size;
-    variables_each(&debugger->symbols, &debugger->view, &debugger->frame, parameters,
-        print_variable, debugger);
-    if (debugger->out.size == before)
-        print(debugger, parameters ? "No arguments.\n" : "No locals.\n");
-    return 0;
-}
-
 static int info_args(struct debugger *debugger, const char *arguments, struct error *error)
 {
     (void)arguments;
     (void)error;
-    return info_variables(debugger, true);
+    print_locals(debugger, &debugger->frame, true, "");
+    return 0;
 }
 
 static int info_locals(struct debugger *debugger, const char *arguments, struct error *error)
 {
     (void)arguments;
     (void)error;
-    return info_variables(debugger, false);
+    print_locals(debugger, &debugger->frame, false, "");
+    return 0;
 }
 
 static int info_breakpoints(struct debugger *debugger, const char *arguments, struct error *error)
@@ -311,6 +271,17 @@ static int info_threads(struct debugger *debugger, const char *arguments, struct
     return threads_list(debugger, error);
 }
 
+static int info_history(struct debugger *debugger, const char *arguments, struct error *error)
+{
+    const struct trail *trail = &debugger->trail;
+    (void)arguments;
+    (void)error;
+    for (unsigned i = 0; i <= trail->last; i++)
+        print(debugger, "%s %" PRIu64 ".%" PRIu64 "\n", i == trail->at ? "*" : " ",
+            trail->places[i].event, trail->places[i].insn);
+    return 0;
+}
+
 struct subject {
     const char *name;
     int (*run)(struct debugger *debugger, const char *arguments, struct error *error);
@@ -335,6 +306,7 @@ static const struct subject subjects[] = {
     {"checkpoints", info_checkpoints, "how many, and their memory"},
     {"threads", info_threads, "the vCPUs, and what each is doing"},
     {"trace", info_trace, "the recorded machine"},
+    {"history", info_history, "the places in time where this session was, for seek - and seek +"},
 };
 
 COMMAND(info)
@@ -361,7 +333,7 @@ const struct command info_commands[] = {
     {"Looking", "info", "i", command_info, "[SUBJECT]",
         "Tells about registers, breakpoints, locals, args, frame, display, symbol, line, "
         "functions, "
-        "files, processes, maps, checkpoints, threads, trace.",
+        "files, processes, maps, checkpoints, threads, trace, history.",
         "info registers rip rsp", COMPLETE_NONE, false},
     {0},
 };

@@ -52,6 +52,11 @@ COMMAND(seek)
         if (session_number(debugger, arguments + 5, &number, error) < 0)
             return -1;
         status = timeline_seek_retired(debugger->timeline, number, &result.stop, error);
+    } else if (strcmp(arguments, "-") == 0 || strcmp(arguments, "+") == 0) {
+        if (!trail_step(&debugger->trail, *arguments == '-', &position))
+            return error_set(error, "seek %s: there is no place %s this one (see 'info history')",
+                arguments, *arguments == '-' ? "before" : "after");
+        status = timeline_seek(debugger->timeline, position, &result.stop, error);
     } else if (position_is_share(arguments, &percent)) {
         status = position_seek_share(debugger, percent, &result.stop, error);
     } else {
@@ -234,7 +239,7 @@ const struct command move_commands[] = {
         "last-write free_list.head", COMPLETE_SYMBOL, false},
     {"Places in time", "seek", "goto run-to", command_seek, "POSITION",
         "Goes to a position: EVENT, EVENT.INSN, start, end, 50% (of the instructions), t=2.5s, "
-        "insn=N or a bookmark.",
+        "insn=N or a bookmark; - is the place before the last move, + the one after it.",
         "seek 50%", COMPLETE_NONE, false},
     {"Places in time", "when", "", command_when, "",
         "Tells the position, the instructions executed so far and the virtual time.", "when",

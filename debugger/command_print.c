@@ -46,7 +46,7 @@ COMMAND(print)
         arguments = "$";
     if (session_evaluate(debugger, arguments, &value, error) < 0)
         return -1;
-    if (value_format(&debugger->view, &debugger->symbols, &value, format, &text, error) < 0) {
+    if (session_format(debugger, &value, format, &text, error) < 0) {
         buffer_free(&text);
         return -1;
     }
@@ -213,7 +213,7 @@ static int show(struct debugger *debugger, const struct display *display, struct
     }
     int status = session_evaluate(debugger, at, &value, error);
     if (status == 0)
-        status = value_format(&debugger->view, &debugger->symbols, &value, format, &text, error);
+        status = session_format(debugger, &value, format, &text, error);
     if (status == 0) {
         print(debugger, "%u: %s = ", display->number, at);
         print_text(debugger, &text);

@@ -150,6 +150,10 @@ COMMAND(set)
         debugger->syntax = SYNTAX_ATT;
     else if (strcmp(word, "color") == 0 && (strcmp(rest, "on") == 0 || strcmp(rest, "off") == 0))
         debugger->color = strcmp(rest, "on") == 0;
+    else if (strcmp(word, "print") == 0 && strcmp(rest, "pretty on") == 0)
+        debugger->pretty = true;
+    else if (strcmp(word, "print") == 0 && strcmp(rest, "pretty off") == 0)
+        debugger->pretty = false;
     else if (strcmp(word, "scheduler-locking") == 0 && strcmp(rest, "on") == 0)
         debugger->machine_steps = false;
     else if (strcmp(word, "scheduler-locking") == 0 && strcmp(rest, "off") == 0)
@@ -159,6 +163,7 @@ COMMAND(set)
                                 "the debugger");
     else
         return error_set(error, "set: disassembly-flavor att|intel, color on|off, "
+                                "print pretty on|off, "
                                 "scheduler-locking on|off, or $name = "
                                 "EXPRESSION");
     return 0;
@@ -166,8 +171,9 @@ COMMAND(set)
 
 const struct command script_commands[] = {
     {"Looking", "set", "", command_set, "$NAME = EXPRESSION|SETTING VALUE",
-        "Sets a variable of the debugger, disassembly-flavor att|intel, color on|off, or "
-        "scheduler-locking: with on, as it is at first, steps are those of the thread looked at, "
+        "Sets a variable of the debugger, disassembly-flavor att|intel, color on|off, "
+        "print pretty on|off (a line for each member), or scheduler-locking: with on, as it is at "
+        "first, steps are those of the thread looked at, "
         "with off "
         "those of the machine, whichever vCPU runs. The guest is never written to.",
         "set $n = free_list.head", COMPLETE_SYMBOL, false},

@@ -1,6 +1,7 @@
 /* Frames and code: backtrace, frame, up, down, list, disassemble. */
 #include "debugger/command.h"
 #include "debugger/names.h"
+#include "debugger/locals.h"
 #include "debugger/session.h"
 #include "debugger/scopes.h"
 #include "debugger/source.h"
@@ -54,10 +55,21 @@ static bool is_main(const struct debugger *debugger, const struct frame *frame)
            symbol && strcmp(symbol->name, "main") == 0;
 }
 
+static bool take_word(const char **arguments, const char *word)
+{
+    size_t length = strlen(word);
+    if (strncmp(*arguments, word, length) != 0 ||
+        ((*arguments)[length] && !isspace((unsigned char)(*arguments)[length])))
+        return false;
+    *arguments = skip_spaces(*arguments + length);
+    return true;
+}
+
 COMMAND(backtrace)
 {
     struct frame frame, caller;
     uint64_t limit = MAX_FRAMES;
+    bool full = take_word(&arguments, "full") || take_word(&arguments, "-full");
     if (*arguments && session_number(debugger, arguments, &limit, error) < 0)
         return -1;
     if (session_frame(debugger, 0, &frame, error) < 0)
@@ -66,6 +78,8 @@ COMMAND(backtrace)
         print(debugger, "#%-3u", level);
         print_frame(debugger, &frame, true);
         print(debugger, "\n");
+        if (full)
+            print_locals(debugger, &frame, false, "        ");
         if (is_main(debugger, &frame))
             return 0;
         if (!unwind_next(&debugger->symbols, &debugger->view, &frame, &caller)) {
@@ -266,8 +280,9 @@ COMMAND(disassemble)
 }
 
 const struct command stack_commands[] = {
-    {"Code and stack", "backtrace", "bt where", command_backtrace, "[COUNT]",
-        "The calls that led here, across interrupts.", "backtrace", COMPLETE_NONE, false},
+    {"Code and stack", "backtrace", "bt where", command_backtrace, "[full] [COUNT]",
+        "The calls that led here, across interrupts; with full each frame's local variables, too.",
+        "backtrace", COMPLETE_NONE, false},
     {"Code and stack", "frame", "f", command_frame, "[NUMBER|function NAME]",
         "Selects a frame and shows it.", "frame 2", COMPLETE_NONE, false},
     {"Code and stack", "up", "", command_up, "[COUNT]", "Selects the caller's frame.", "up",

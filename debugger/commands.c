@@ -9,6 +9,7 @@ static const struct command *const families[] = {
     step_commands,
     move_commands,
     print_commands,
+    printf_commands,
     info_commands,
     break_commands,
     stack_commands,

@@ -156,6 +156,14 @@ int session_number(
     return expression_number(&scope, text, number, error);
 }
 
+int session_format(struct debugger *debugger, const struct value *value, char format,
+    struct buffer *out, struct error *error)
+{
+    return debugger->pretty
+               ? value_format_pretty(&debugger->view, &debugger->symbols, value, format, out, error)
+               : value_format(&debugger->view, &debugger->symbols, value, format, out, error);
+}
+
 unsigned session_remember(struct debugger *debugger, const struct value *value)
 {
     if (debugger->history_count == MAX_HISTORY) {
@@ -382,7 +390,11 @@ static int execute(struct debugger *debugger, const char *line, struct error *er
 
 int debugger_execute(struct debugger *debugger, const char *line, struct error *error)
 {
+    /* gdb may have moved meanwhile. */
+    trail_note(&debugger->trail, timeline_position(debugger->timeline));
     int result = execute(debugger, line, error);
+    if (!debugger->in_script)
+        trail_note(&debugger->trail, timeline_position(debugger->timeline));
     note_lost_output(debugger);
     for (unsigned i = 0; i < debugger->symbols.module_count; i++)
         debugger->lost |= index_was_cut(debugger->symbols.modules[i]);

@@ -16,6 +16,7 @@
 #include "debugger/place.h"
 #include "debugger/points.h"
 #include "debugger/symbols.h"
+#include "debugger/trail.h"
 #include "debugger/unwind.h"
 #include "debugger/value.h"
 #include "replay/timeline.h"
@@ -40,6 +41,8 @@ struct debugger {
     bool color, finished;
     atomic_bool interrupted;
 
+    bool pretty; /* "set print pretty" */
+    struct trail trail;
     bool machine_steps; /* steps are the machine's, not those of the thread looked at */
     unsigned thread;    /* the one looked at (threads.h); 0: the one that runs */
     unsigned shown;     /* the one that a stop was last shown of */
@@ -95,6 +98,9 @@ int session_evaluate(
     struct debugger *debugger, const char *text, struct value *value, struct error *error);
 int session_number(
     struct debugger *debugger, const char *text, uint64_t *number, struct error *error);
+/* As value_format(), in the way that is set. */
+int session_format(struct debugger *debugger, const struct value *value, char format,
+    struct buffer *out, struct error *error);
 /* Remembers as $N; returns N. */
 unsigned session_remember(struct debugger *debugger, const struct value *value);
 int session_set_variable(

@@ -108,7 +108,92 @@ static void go_to_handler(void)
     run("delete");
 }
 
+/* ---- Values ---- */
+
+static void printf_has_the_conversions_of_c(void **state)
+{
+    (void)state;
+    go_to_handler();
+    prints("printf \"%d|%-4x|%c|%%|%.2f|%03u\\n\", 42, 255, 'A', 1.5, 7", "42|ff  |A|%|1.50|007\n");
+    prints("printf \"%s at %p\\n\", free_list.name, 0x10", "free at 0x10\n");
+    prints("printf \"no end of line\"", "no end of line");
+    refuses("printf \"%d\"", "too few arguments");
+    refuses("printf \"%d\", 1, 2", "more arguments");
+    refuses("printf \"%n\", 1", "no conversion");
+    refuses("printf \"%s\", 0x700000000000", "no string");
+    refuses("printf 1", "as in printf");
+}
+
+static void members_have_lines_when_pretty(void **state)
+{
+    (void)state;
+    go_to_handler();
+    run("set print pretty on");
+    prints("print nodes[0]@2",
+        " = {{\n    next = 0x0,\n    owner = FREE,\n    value = 0\n  }, {\n    next = ");
+    prints("print nodes[0]", " = {\n  next = 0x0,\n  owner = FREE,\n  value = 0\n}\n");
+    run("set print pretty off");
+    prints("print nodes[0]", " = {next = 0x0, owner = FREE, value = 0}\n");
+    refuses("set print pretty", "set: ");
+}
+
+static void expressions_know_floats_vectors_and_structs_around_members(void **state)
+{
+    (void)state;
+    go_to_handler();
+    prints("print 1.5 * 3 + 1", " = 5.5\n");
+    prints("print (int)(7.9)", " = 7\n");
+    prints("print 1.5 < 2", " = 1\n");
+    prints("print -2.5e2", " = -250\n");
+    refuses("print 1.5 % 2", "not for floating point");
+    prints("print $xmm0", "v4_float = {");
+    prints("print sizeof($xmm0.v16_int8)", " = 16\n");
+    prints("print $xmm0.v2_int64[0] == $xmm0.v2_int64[0]", " = 1\n");
+    refuses("print $xmm0.v2_int64[2]", "no element");
+    prints("print container_of(&nodes[3].owner, struct node, owner) == &nodes[3]", " = 1\n");
+    refuses("print container_of(&nodes[3].owner, struct node, nothing)", "no member");
+    prints("print &'crash.c'::free_list == &free_list", " = 1\n");
+    refuses("print 'timers.c'::free_list", "no variable");
+}
+
+/* ---- Places in time ---- */
+
+static void moves_are_undone_and_done_again(void **state)
+{
+    (void)state;
+    struct position start = here();
+    go_to_handler();
+    struct position first = here();
+    run("seek 50%");
+    struct position second = here();
+    run("seek -");
+    is_at(first);
+    run("seek -");
+    is_at(start);
+    refuses("seek -", "no place before");
+    prints("info history", "* 0.0");
+    run("seek +");
+    is_at(first);
+    run("seek +");
+    is_at(second);
+    refuses("seek +", "no place after");
+    run("seek -");
+    run("stepi");
+    refuses("seek +", "no place after");
+}
+
 /* ---- Frames ---- */
+
+static void a_full_backtrace_has_the_locals(void **state)
+{
+    (void)state;
+    go_to_handler();
+    const char *text = run("backtrace full");
+    const char *frame = strstr(text, "sample (");
+    if (!frame || !strstr(frame, "\n        sum = ") || !strstr(text, "        No locals.\n"))
+        fail_msg("no locals of the frame in: %s", text);
+    assert_null(strstr(run("backtrace full 1"), "#1"));
+}
 
 static void a_backtrace_leads_across_the_interrupt(void **state)
 {
@@ -609,6 +694,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_backtrace_leads_across_the_interrupt),
+        TEST(printf_has_the_conversions_of_c),
+        TEST(members_have_lines_when_pretty),
+        TEST(expressions_know_floats_vectors_and_structs_around_members),
+        TEST(moves_are_undone_and_done_again),
+        TEST(a_full_backtrace_has_the_locals),
         TEST(frames_are_walked_up_and_down),
         TEST(finish_and_reverse_finish_leave_the_frame),
         TEST(an_instruction_forward_and_back_is_where_it_was),
