@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "debugger/info_symbols.h"
 #include "debugger/locals.h"
 
 static int info_registers(struct debugger *debugger, const char *arguments, struct error *error)
@@ -223,25 +224,6 @@ static int info_files(struct debugger *debugger, const char *arguments, struct e
     return 0;
 }
 
-static int info_functions(struct debugger *debugger, const char *arguments, struct error *error)
-{
-    unsigned shown = 0;
-    (void)error;
-    for (unsigned i = 0; i < debugger->symbols.module_count; i++) {
-        const struct module *module = debugger->symbols.modules[i];
-        for (size_t j = 0; j < module->count && !module->away && shown < 500; j++) {
-            const struct symbol *symbol = &module->list[j];
-            if (symbol->kind != SYMBOL_FUNCTION || !strstr(symbol->name, arguments))
-                continue;
-            print(debugger, "0x%016" PRIx64 "  %s\n", symbol->address, symbol->name);
-            shown++;
-        }
-    }
-    if (shown == 0)
-        print(debugger, "No function has '%s' in its name.\n", arguments);
-    return 0;
-}
-
 static int info_checkpoints(struct debugger *debugger, const char *arguments, struct error *error)
 {
     unsigned count;
@@ -298,7 +280,10 @@ static const struct subject subjects[] = {
     {"display", info_display, "what is displayed at each stop"},
     {"symbol", info_symbol, "ADDRESS: the symbol that covers it"},
     {"line", info_line, "PLACE: the addresses of a source line"},
-    {"functions", info_functions, "[TEXT] functions with that in their names"},
+    {"functions", info_functions, "[REGEX] functions whose names match"},
+    {"types", info_types, "[REGEX] types whose names match"},
+    {"variables", info_variables, "[REGEX] variables whose names match"},
+    {"scope", info_scope, "PLACE: the variables that can be named there"},
     {"files", info_files,
         "[PROCESS] symbol files, and whether they fit memory; of a process, or '.', open files"},
     {"processes", info_processes, "the programs at this position, as ps"},
@@ -332,7 +317,7 @@ COMMAND(info)
 const struct command info_commands[] = {
     {"Looking", "info", "i", command_info, "[SUBJECT]",
         "Tells about registers, breakpoints, locals, args, frame, display, symbol, line, "
-        "functions, "
+        "functions, types, variables, scope, "
         "files, processes, maps, checkpoints, threads, trace, history.",
         "info registers rip rsp", COMPLETE_NONE, false},
     {0},

@@ -37,8 +37,8 @@ static void offer_registers(const struct sink *sink)
 static void offer_info(const struct sink *sink)
 {
     static const char *const subjects[] = {"registers", "breakpoints", "watchpoints", "locals",
-        "args", "frame", "display", "symbol", "line", "functions", "files", "processes", "maps",
-        "checkpoints", "trace"};
+        "args", "frame", "display", "symbol", "line", "functions", "types", "variables", "scope",
+        "history", "files", "processes", "maps", "checkpoints", "trace"};
     for (size_t i = 0; i < sizeof subjects / sizeof subjects[0]; i++)
         offer(sink, subjects[i]);
 }

@@ -454,6 +454,21 @@ bool index_each(struct module *module, const char *name, int tag,
     return false;
 }
 
+bool index_names(struct module *module,
+    bool (*visit)(void *context, const char *name, int tag, Dwarf_Die *die), void *context)
+{
+    const struct index *index = names_of(module);
+    Dwarf_Die die;
+    for (size_t i = 0; index && i < index->count; i++) {
+        const struct entry *entry = &index->entries[i];
+        if (entry->tag != DW_TAG_inlined_subroutine && !entry->is_weak &&
+            dwarf_offdie(module->dwarf, entry->place, &die) &&
+            visit(context, entry->name, entry->tag, &die))
+            return true;
+    }
+    return false;
+}
+
 static int by_number(const void *a, const void *b)
 {
     const uint64_t *left = a, *right = b;

@@ -29,6 +29,9 @@ bool index_find(
 /* All of them, until `visit` returns true. */
 bool index_each(struct module *module, const char *name, int tag,
     bool (*visit)(void *context, Dwarf_Die *die), void *context);
+/* All names that there are, of whatever is top-level, until `visit` returns true. */
+bool index_names(struct module *module,
+    bool (*visit)(void *context, const char *name, int tag, Dwarf_Die *die), void *context);
 /* Addresses (of the file) where a function's code begins that was inlined; how many there are. */
 unsigned index_inlined(struct module *module, const char *name, uint64_t *addresses, unsigned max);
 

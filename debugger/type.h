@@ -49,6 +49,8 @@ bool type_is_integer(const struct type *type); /* signed, unsigned, char, bool, 
 uint64_t type_size(const struct type *type);
 /* "struct node *" */
 void type_describe(const struct type *type, struct buffer *out);
+/* With the name that is declared: "int (*visit)(struct node *)". */
+void type_declare(const struct type *type, const char *name, struct buffer *out);
 /* As declared in C, members and all: for ptype. */
 void type_define(const struct type *type, struct buffer *out);
 

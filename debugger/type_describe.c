@@ -319,14 +319,14 @@ void type_describe(const struct type *type, struct buffer *out)
 /* ---- Definitions ---- */
 
 /* "    int (*visit)(struct node *)": the name stands inside. */
-static void put_member_type(const struct member *member, struct buffer *out)
+void type_declare(const struct type *type, const char *name, struct buffer *out)
 {
-    const struct declarator name = {.text = member->name ? member->name : ""};
-    if (member->type.has_die && !member->type.pointers && !member->type.repeat)
-        return put_type(member->type.die, &name, 0, out);
-    type_describe(&member->type, out);
+    const struct declarator declared = {.text = name};
+    if (type->has_die && !type->pointers && !type->repeat)
+        return put_type(type->die, &declared, 0, out);
+    type_describe(type, out);
     buffer_put_u8(out, ' ');
-    put(out, name.text);
+    put(out, name);
 }
 
 static bool define_member(void *context, const struct member *member)
@@ -335,7 +335,7 @@ static bool define_member(void *context, const struct member *member)
     if (member->is_base)
         return false;
     put(out, "    ");
-    put_member_type(member, out);
+    type_declare(&member->type, member->name ? member->name : "", out);
     if (member->bits)
         buffer_printf(out, " : %u", member->bits);
     buffer_printf(out, "; /* offset %" PRIu64 " */\n", member->offset);

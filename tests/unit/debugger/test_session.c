@@ -156,6 +156,20 @@ static void expressions_know_floats_vectors_and_structs_around_members(void **st
     refuses("print 'timers.c'::free_list", "no variable");
 }
 
+static void names_are_listed_by_expressions(void **state)
+{
+    (void)state;
+    go_to_handler();
+    prints("info types ^node$", "crash.c:\n26:\tstruct node;\n");
+    prints("info types owner|list$", "enum owner;\n");
+    prints("info variables ^free_", ":\tstatic struct list free_list;\n");
+    prints("info functions ^handle_p.t$", "handle_pit");
+    prints("info scope list_push", "Symbol node is an argument of type struct node *, length 8.\n");
+    refuses("info types (", "'(': ");
+    refuses("info scope", "give a place");
+    refuses("info scope nowhere_at_all", "no function");
+}
+
 /* ---- Places in time ---- */
 
 static void moves_are_undone_and_done_again(void **state)
@@ -696,6 +710,7 @@ int main(void)
         TEST(a_backtrace_leads_across_the_interrupt),
         TEST(printf_has_the_conversions_of_c),
         TEST(members_have_lines_when_pretty),
+        TEST(names_are_listed_by_expressions),
         TEST(expressions_know_floats_vectors_and_structs_around_members),
         TEST(moves_are_undone_and_done_again),
         TEST(a_full_backtrace_has_the_locals),
