@@ -142,9 +142,10 @@ static int create_apics(const struct plan *plan)
     return apic_bus_attach(machine->apic_bus, &machine->mmio, plan->error);
 }
 
-static bool send_to_apics(void *bus, const struct apic_message *message)
+static bool send_to_apics(void *context, const struct apic_message *message)
 {
-    return apic_bus_send(bus, message, NULL, APIC_TO_DESTINATION);
+    const struct machine *machine = context;
+    return apic_bus_send(machine->apic_bus, message, NULL, APIC_TO_DESTINATION);
 }
 
 static int create_hang_watch(const struct plan *plan)
