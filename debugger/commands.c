@@ -21,6 +21,7 @@ static const struct command *const families[] = {
     linux_commands,
     symbols_commands,
     modules_commands,
+    files_commands,
     script_commands,
     save_commands,
 };

@@ -6,7 +6,7 @@ packages=(
     build-essential cmake ninja-build pkg-config git
     clang clang-format libclang-rt-14-dev
     libcapstone-dev liblz4-dev libxxhash-dev libreadline-dev libdw-dev libelf-dev libiberty-dev libcmocka-dev
-    gdb e2fsprogs python3 tmux rustc
+    gdb e2fsprogs python3 tmux rustc crash python3-drgn
 )
 
 missing=()

@@ -27,6 +27,8 @@ static int remove_recording(void **state)
     unlink("crash.hst");
     unlink("session.hs");
     unlink("lines.hs");
+    unlink("vmcore");
+    unlink("vmlinuz");
     return rmdir(folder);
 }
 
