@@ -1,3 +1,4 @@
+/* Confines the process by seccomp and Landlock. */
 #include "vmm/host/confine.h"
 
 #include <errno.h>
@@ -20,15 +21,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
+/* Sanitizers and coverage counters need calls that a confined process has no use for. */
+#if defined(__SANITIZE_ADDRESS__) || defined(HINDSIGHT_COVERAGE)
+#define INSTRUMENTED 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
-#define SANITIZED 1
+#define INSTRUMENTED 1
 #endif
 #endif
-#ifndef SANITIZED
-#define SANITIZED 0
+#ifndef INSTRUMENTED
+#define INSTRUMENTED 0
 #endif
 
 /* ---- seccomp ---- */
@@ -266,7 +268,7 @@ int confine_process(const struct confine *confine, struct error *error)
 {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return error_set_errno(error, "no_new_privs cannot be set");
-    if (SANITIZED)
+    if (INSTRUMENTED)
         return 0;
     if (landlock_version() > 0)
         restrict_files(confine);

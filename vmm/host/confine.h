@@ -35,7 +35,8 @@ void confine_describe(char text[64]);
 /*
  * Once and for good. The filter of system calls holds for all threads; capabilities and paths for
  * this one and those it starts from now on. -1: the kernel lets no filter be set; then only the
- * rest holds. Under the sanitizers, which need more, only no_new_privs is set.
+ * rest holds. Under the sanitizers and in a coverage build, which need more, only no_new_privs is
+ * set.
  */
 int confine_process(const struct confine *confine, struct error *error);
 
