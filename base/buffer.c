@@ -1,3 +1,4 @@
+/* Growable byte buffers, and readers that check every bound. */
 #include "base/buffer.h"
 
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* Error messages: set, with errno's text, and with what was being done put before them. */
 #include "base/error.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Makes control characters in text that others made visible. */
 #include "base/visible.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* What the subcommands share: messages, exit statuses, confinement, names of folders. */
 #include "cli/cli.h"
 
 #include <libgen.h>

@@ -1,3 +1,4 @@
+/* The options that describe a machine, and the machine made from them with its host side. */
 #include "cli/cli.h"
 #include "cli/machine.h"
 

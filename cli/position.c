@@ -1,3 +1,4 @@
+/* Reads a position as people write it: an event, a time, a percentage. */
 #include "cli/position.h"
 
 #include <ctype.h>

@@ -1,3 +1,4 @@
+/* The progress bar on standard error. */
 #include "cli/progress.h"
 
 #include <stdio.h>

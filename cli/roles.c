@@ -1,3 +1,4 @@
+/* Refuses a command line on which one file has two roles. */
 #include "cli/roles.h"
 
 #include <libgen.h>

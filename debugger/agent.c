@@ -1,3 +1,4 @@
+/* Evaluates gdb's agent expressions. */
 #include "debugger/agent.h"
 
 #include "debugger/target_xml.h"

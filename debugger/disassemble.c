@@ -1,3 +1,4 @@
+/* Disassembles guest memory with capstone. */
 #include "debugger/disassemble.h"
 
 #include <capstone/capstone.h>

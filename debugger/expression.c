@@ -1,3 +1,4 @@
+/* Parses and evaluates C expressions over the guest. */
 #include "debugger/expression.h"
 
 #include <ctype.h>

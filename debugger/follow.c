@@ -1,3 +1,4 @@
+/* Finds out which symbol files are in the guest's memory, and where. */
 #include "debugger/follow.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* The breakpoints and watchpoints that gdb asked for. */
 #include "debugger/gdbpoints.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* Serves gdb: answers its packets from the timeline. */
 #include "debugger/gdbstub.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Opens files of the host for the debugger. */
 #include "debugger/hostfile.h"
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+/* The index over a module's debugging information. */
 #include "debugger/index.h"
 
 #include <dwarf.h>

@@ -1,3 +1,4 @@
+/* Reads a Linux kernel's structures by the types of its debugging information. */
 #include "debugger/kernel.h"
 
 #include <dwarf.h>

@@ -1,3 +1,4 @@
+/* Unwinds by the Linux kernel's ORC tables. */
 #include "debugger/orc.h"
 
 #include <dwarf.h>

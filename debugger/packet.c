@@ -1,3 +1,4 @@
+/* Frames and unframes packets of gdb's remote serial protocol. */
 #include "debugger/packet.h"
 
 #include <string.h>

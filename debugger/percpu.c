@@ -1,3 +1,4 @@
+/* Finds a Linux kernel's per-CPU variables. */
 #include "debugger/percpu.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* Applies the relocations of a kernel module's file. */
 #include "debugger/relocate.h"
 
 #include <elf.h>

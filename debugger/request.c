@@ -1,3 +1,4 @@
+/* Takes gdb's packets apart. */
 #include "debugger/request.h"
 
 #include <string.h>

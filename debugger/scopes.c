@@ -1,3 +1,4 @@
+/* Finds the functions and blocks around an address, inlined ones among them. */
 #include "debugger/scopes.h"
 
 #include <dwarf.h>

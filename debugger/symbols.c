@@ -1,3 +1,4 @@
+/* The symbol files, and names for addresses from their tables. */
 #include "debugger/symbols.h"
 #include "debugger/hostfile.h"
 

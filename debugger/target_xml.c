@@ -1,3 +1,4 @@
+/* The target description for gdb, and registers in its order. */
 #include "debugger/target_xml.h"
 
 #include <stddef.h>

@@ -1,3 +1,4 @@
+/* Lists the tasks of a Linux guest, and the registers of those that wait. */
 #include "debugger/tasks.h"
 
 #include "debugger/kernel.h"

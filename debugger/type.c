@@ -1,3 +1,4 @@
+/* Types of C and of DWARF: looked up, resolved, printed. */
 #include "debugger/type.h"
 
 #include <ctype.h>

@@ -1,3 +1,4 @@
+/* Unwinds call frames by CFI, ORC or frame pointers. */
 #include "debugger/unwind.h"
 
 #include <stdlib.h>

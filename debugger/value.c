@@ -1,3 +1,4 @@
+/* Makes values of expressions, and prints them. */
 #include "debugger/value.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* Finds variables by name, and those that are in scope. */
 #include "debugger/variables.h"
 
 #include <dwarf.h>

@@ -1,3 +1,4 @@
+/* The debugger's view of the guest's registers and memory. */
 #include "debugger/view.h"
 
 #include <ctype.h>

@@ -1,3 +1,4 @@
+/* The fixed hardware of ACPI: events, control and the power management timer. */
 #include "devices/acpi_pm.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* The local APIC of one processor. */
 #include "devices/apic.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* A block device over one member alone, without redundancy. */
 #include "devices/block.h"
 
 #include <stddef.h>

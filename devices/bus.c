@@ -1,3 +1,4 @@
+/* The bus: which device serves a port or an address. */
 #include "devices/device.h"
 
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* Virtual time, and the timers of the devices in the order in which they fire. */
 #include "devices/device.h"
 
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* The debug console at port E9h. */
 #include "devices/debug_console.h"
 
 #include <stdlib.h>

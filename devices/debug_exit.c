@@ -1,3 +1,4 @@
+/* The debug-exit port. */
 #include "devices/debug_exit.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* QEMU's firmware configuration device. */
 #include "devices/fw_cfg.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* The i8042 keyboard controller and its keyboard. */
 #include "devices/i8042.h"
 
 #include <stdlib.h>

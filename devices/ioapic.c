@@ -1,3 +1,4 @@
+/* The I/O APIC. */
 #include "devices/ioapic.h"
 
 #include <stdlib.h>

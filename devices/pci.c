@@ -1,3 +1,4 @@
+/* The PCI bus: configuration space, BARs and interrupt routing. */
 #include "devices/pci.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* MSI-X: the table of a PCI function, and its messages. */
 #include "devices/pci_msix.h"
 
 #include "devices/pci.h"

@@ -1,3 +1,4 @@
+/* The two 8259A interrupt controllers. */
 #include "devices/pic.h"
 
 #include <stdlib.h>

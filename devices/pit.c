@@ -1,3 +1,4 @@
+/* The 8254 interval timer and system control port B. */
 #include "devices/pit.h"
 
 #include <stdlib.h>

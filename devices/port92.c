@@ -1,3 +1,4 @@
+/* System control port A: gate A20 and the fast reset. */
 #include "devices/port92.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* The POST code latch at port 80h. */
 #include "devices/post.h"
 
 #include <stdlib.h>

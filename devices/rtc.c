@@ -1,3 +1,4 @@
+/* The MC146818 real-time clock and CMOS RAM. */
 #include "devices/rtc.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* The device that test suites of others expect. */
 #include "devices/test_device.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* The 16550A UART. */
 #include "devices/uart.h"
 
 #include <stdlib.h>

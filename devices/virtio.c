@@ -1,3 +1,4 @@
+/* The virtio transport over PCI. */
 #include "devices/virtio.h"
 
 #include <string.h>

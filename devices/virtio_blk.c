@@ -1,3 +1,4 @@
+/* The virtio block device. */
 #include "devices/virtio_blk.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* The virtio network device. */
 #include "devices/virtio_net.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* The virtio entropy device. */
 #include "devices/virtio_rng.h"
 
 #include <stdlib.h>

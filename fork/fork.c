@@ -1,3 +1,4 @@
+/* Replays a trace up to a position, goes live there, and records what follows. */
 #include "fork/fork.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* The recorder: an input source and an observer that write a trace. */
 #include "recorder/recorder.h"
 
 #include <stdio.h>

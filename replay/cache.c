@@ -1,3 +1,4 @@
+/* Keeps checkpoints in a file, and reads them back with suspicion. */
 #include "replay/cache.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Checkpoints of a replaying machine. */
 #include "replay/checkpoint.h"
 
 #include <lz4.h>
@@ -306,7 +307,7 @@ static void thin_out(struct checkpoints *checkpoints)
 
 /* ---- Public ---- */
 
-/* Numbers the pages of the disk images' stores behind RAM; returns how many pages there are. */
+/* Numbers the pages of the disk images' stores after RAM; returns how many pages there are. */
 static uint64_t add_spaces(struct checkpoints *checkpoints, struct machine *machine)
 {
     uint64_t pages = checkpoints->ram_pages;

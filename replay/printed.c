@@ -1,3 +1,4 @@
+/* What the guest had printed by each event. */
 #include "replay/printed.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* Replays a machine and compares it with the trace. */
 #include "replay/replay.h"
 
 #include <ctype.h>

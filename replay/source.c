@@ -1,3 +1,4 @@
+/* The input source that answers from a trace. */
 #include "replay/source.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* Walks along a trace in both directions. */
 #include "replay/timeline.h"
 
 #include <stdlib.h>
@@ -179,7 +180,7 @@ static bool has_delivered(void *context, struct timeline *timeline)
     return timeline_delivered(timeline) == *wanted;
 }
 
-/* To a place behind faults that were delivered at its position. */
+/* To a place after faults that were delivered at its position. */
 static int seek_place(
     struct timeline *timeline, struct place place, enum advance *how, struct error *error)
 {

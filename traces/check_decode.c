@@ -1,3 +1,4 @@
+/* Decodes the checks of a trace. */
 #include "traces/check_codec.h"
 
 #include <string.h>

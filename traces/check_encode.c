@@ -1,3 +1,4 @@
+/* Encodes the checks of a trace. */
 #include "traces/check_codec.h"
 
 #include <stdlib.h>

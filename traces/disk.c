@@ -1,3 +1,4 @@
+/* The queue and thread by which a trace is compressed and written. */
 #include "traces/disk.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* The fixed parts of a trace file. */
 #include "traces/format.h"
 
 #include <lz4.h>

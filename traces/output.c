@@ -1,3 +1,4 @@
+/* The file that a trace is written to. */
 #include "traces/output.h"
 
 #include <errno.h>

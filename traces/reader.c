@@ -1,3 +1,4 @@
+/* Opens a trace: its chunks, settings and stored files. */
 #include "traces/reader.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Writes a trace. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* Accesses of an array handed to its level, and its state saved, restored and described. */
 #include "devices/raid/array.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* Assembles an array from members by what their superblocks say. */
 #include "devices/raid/array.h"
 
 #include <inttypes.h>

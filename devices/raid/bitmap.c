@@ -1,3 +1,4 @@
+/* The bitmap of regions whose rows may differ between members. */
 #include "devices/raid/array.h"
 
 #include <string.h>

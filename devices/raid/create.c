@@ -1,3 +1,4 @@
+/* Creates an array: writes the members' first metadata. */
 #include "devices/raid/array.h"
 
 #include <inttypes.h>

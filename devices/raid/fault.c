@@ -1,3 +1,4 @@
+/* Faults put into members on purpose. */
 #include "devices/raid/fault.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* The journal that closes RAID 5's write hole: entries written, cleared and found again. */
 #include "devices/raid/array.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* The layout: which member and sector an address of the array is. */
 #include "devices/raid/raid.h"
 
 #include <inttypes.h>
@@ -65,7 +66,7 @@ unsigned raid_data_member(const struct raid_geometry *geometry, uint64_t stripe,
 {
     if (geometry->level != RAID_5)
         return index;
-    /* Left-symmetric: data starts behind the parity and wraps around. */
+    /* Left-symmetric: data starts after the parity and wraps around. */
     return (raid_parity_member(geometry, stripe) + 1 + index) % geometry->members;
 }
 

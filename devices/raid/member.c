@@ -1,3 +1,4 @@
+/* Access to one member, with faults, failures and observers. */
 #include "devices/raid/array.h"
 
 #include <stddef.h>

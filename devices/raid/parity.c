@@ -1,3 +1,4 @@
+/* XOR of sectors. */
 #include "devices/raid/parity.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* RAID 0: striping. */
 #include "devices/raid/array.h"
 
 /*

@@ -1,3 +1,4 @@
+/* RAID 1: mirrors. */
 #include "devices/raid/array.h"
 
 #include <string.h>

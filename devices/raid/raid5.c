@@ -1,3 +1,4 @@
+/* RAID 5: reads, writes and restored sectors with rotating parity. */
 #include "devices/raid/array.h"
 #include "devices/raid/parity.h"
 

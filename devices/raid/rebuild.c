@@ -1,3 +1,4 @@
+/* Replaces a member and rebuilds its contents. */
 #include "devices/raid/array.h"
 
 #include <inttypes.h>

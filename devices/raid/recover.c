@@ -1,3 +1,4 @@
+/* Recovery after a crash: the journal's entries, then the rows under way. */
 #include "devices/raid/array.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* Scrubbing: compares redundant data, and repairs it. */
 #include "devices/raid/array.h"
 
 #include <inttypes.h>

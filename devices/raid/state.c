@@ -1,3 +1,4 @@
+/* The state of an array in its superblocks: event counts, failures, closing. */
 #include "devices/raid/array.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* Superblocks: encoded, decoded and checked. */
 #include "devices/raid/array.h"
 
 #include <inttypes.h>

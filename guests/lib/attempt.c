@@ -1,3 +1,4 @@
+/* Calls code that may raise an exception. */
 #include "lib/attempt.h"
 
 #include "lib/console.h"

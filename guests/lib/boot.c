@@ -1,3 +1,4 @@
+/* Reads what the loader passed, and options of the command line. */
 #include "lib/boot.h"
 
 #include <stddef.h>

@@ -1,3 +1,4 @@
+/* Output to COM1. */
 #include "lib/console.h"
 
 #include <stdbool.h>

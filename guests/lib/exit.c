@@ -1,3 +1,4 @@
+/* Ends a guest with a status. */
 #include "lib/exit.h"
 
 #include <stdarg.h>

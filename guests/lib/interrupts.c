@@ -1,3 +1,4 @@
+/* The IDT and interrupt handlers. */
 #include "lib/interrupts.h"
 
 #include <stddef.h>

@@ -1,3 +1,4 @@
+/* PCI configuration space by mechanism 1. */
 #include "lib/pci.h"
 
 #include "lib/port.h"

@@ -1,3 +1,4 @@
+/* The two 8259As. */
 #include "lib/pic.h"
 
 #include <stdint.h>

@@ -1,3 +1,4 @@
+/* Starts secondary processors, and drives the local APIC. */
 #include "lib/processors.h"
 
 #include "lib/boot.h"

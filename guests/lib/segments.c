@@ -1,3 +1,4 @@
+/* The GDT and the task-state segment. */
 #include "lib/segments.h"
 
 #include <stdint.h>

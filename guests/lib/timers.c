@@ -1,3 +1,4 @@
+/* The 8254 and the real-time clock. */
 #include "lib/timers.h"
 
 #include "lib/port.h"

@@ -1,3 +1,4 @@
+/* Runs a function in ring 3. */
 #include "lib/user.h"
 
 #include "lib/exit.h"

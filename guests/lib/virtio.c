@@ -1,3 +1,4 @@
+/* What drivers for virtio functions share. */
 #include "lib/virtio.h"
 
 #include "lib/exit.h"
@@ -182,7 +183,7 @@ bool virtio_take(struct virtio *virtio, unsigned queue, unsigned *slot, uint32_t
     if (*slot >= VIRTIO_QUEUE)
         guest_panic(VIRTIO_BROKEN, "queue %u gave back descriptor %u", queue, *slot);
     ring->taken++;
-    /* Not asking: the event index stays just behind what was taken, where it is not passed. */
+    /* Not asking: the event index stays just before what was taken, where it is not passed. */
     ring->available.used_event = ring->asks ? ring->taken : (uint16_t)(ring->taken - 1);
     return true;
 }

@@ -1,3 +1,4 @@
+/* A driver for one virtio disk. */
 #include "lib/virtio_blk.h"
 
 #include "lib/exit.h"

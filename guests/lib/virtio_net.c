@@ -1,3 +1,4 @@
+/* A driver for one virtio NIC. */
 #include "lib/virtio_net.h"
 
 #include "lib/exit.h"

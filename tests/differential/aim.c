@@ -1,3 +1,4 @@
+/* Aims memory operands of random instructions at the test memory. */
 #include <string.h>
 
 #include "tests/differential/generate.h"

@@ -1,3 +1,4 @@
+/* Compares the reciprocal approximations with the host's. */
 #include "tests/differential/approximations.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* Compares and prints what both sides made of a case. */
 #include "tests/differential/compare.h"
 
 #include <capstone/capstone.h>

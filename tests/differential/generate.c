@@ -1,3 +1,4 @@
+/* Makes cases from a seed and an index. */
 #include "tests/differential/generate.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* Runs cases on the host's CPU, in a child process. */
 #include "tests/differential/native.h"
 
 #include <asm/prctl.h>

@@ -1,3 +1,4 @@
+/* Random numbers that favour the values where arithmetic goes wrong. */
 #include <string.h>
 
 #include "tests/differential/case.h"

@@ -1,3 +1,4 @@
+/* Finds the parts of an instruction. */
 #include "tests/differential/scan.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* Runs cases on the software CPU. */
 #include "tests/differential/soft_side.h"
 
 #include <stdlib.h>

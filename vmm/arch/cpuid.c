@@ -1,3 +1,4 @@
+/* What CPUID answers: the model hs64-v1. */
 #include "vmm/arch/cpuid.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* Digests of guest RAM. */
 #include "vmm/arch/digest.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* Guest physical memory. */
 #include "vmm/arch/memory.h"
 
 #include <errno.h>

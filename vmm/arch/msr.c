@@ -1,3 +1,4 @@
+/* The model-specific registers that only keep what is written to them. */
 #include "vmm/arch/msr.h"
 
 #include <stddef.h>

@@ -1,3 +1,4 @@
+/* Personalities by name and number, and the processor of the host. */
 #include "vmm/arch/personality.h"
 
 #include <cpuid.h>

@@ -1,3 +1,4 @@
+/* Recognises repeated string instructions. */
 #include "vmm/arch/repeat.h"
 
 #include "vmm/arch/translate.h"

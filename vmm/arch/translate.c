@@ -1,3 +1,4 @@
+/* Translates guest-virtual addresses. */
 #include "vmm/arch/translate.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* The vCPU's state: at power-on, canonical, saved, restored, compared and digested. */
 #include "vmm/arch/vcpu.h"
 
 #include <stddef.h>

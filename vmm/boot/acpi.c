@@ -1,3 +1,4 @@
+/* Writes the ACPI tables. */
 #include "vmm/boot/acpi.h"
 
 #include <string.h>

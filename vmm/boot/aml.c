@@ -1,3 +1,4 @@
+/* Writes ACPI machine language. */
 #include "vmm/boot/aml.h"
 
 #include <ctype.h>

@@ -1,3 +1,4 @@
+/* Writes what a BIOS leaves in the first mebibyte. */
 #include "vmm/boot/bios.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* Boot loaders, and the vCPU's first state. */
 #include "vmm/boot/internal.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* The map of physical memory. */
 #include "vmm/boot/map.h"
 
 #include "vmm/boot/bios.h"

@@ -1,3 +1,4 @@
+/* Writes the MultiProcessor configuration table. */
 #include "vmm/boot/mptable.h"
 
 #include <string.h>

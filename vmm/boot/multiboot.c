@@ -1,3 +1,4 @@
+/* Writes Multiboot's information for a kernel. */
 #include "vmm/boot/internal.h"
 #include "vmm/boot/map.h"
 

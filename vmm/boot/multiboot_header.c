@@ -1,3 +1,4 @@
+/* Finds and reads the Multiboot headers of a kernel. */
 #include "vmm/boot/multiboot_header.h"
 
 #include <string.h>

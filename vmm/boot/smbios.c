@@ -1,3 +1,4 @@
+/* Writes the SMBIOS tables. */
 #include "vmm/boot/smbios.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* Addition to comparison, INC, DEC, NOT, NEG, and the flags that have instructions of their own. */
 #include <stdlib.h>
 
 #include "vmm/cpu/flags.h"

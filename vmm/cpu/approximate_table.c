@@ -1,3 +1,4 @@
+/* The values of RCPPS and RSQRTPS on one maker's processors. */
 #include "vmm/cpu/approximate.h"
 
 /* Reduced from the results of AMD family 25 model 17 for all inputs; see approximate.h. */

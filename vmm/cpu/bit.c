@@ -1,3 +1,4 @@
+/* Instructions on bits and bytes: BT and its kin, BSF, BSR, POPCNT, BSWAP, CRC32. */
 #include "vmm/cpu/integer.h"
 #include "vmm/cpu/operand.h"
 #include "vmm/cpu/vendor.h"

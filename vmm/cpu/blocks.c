@@ -1,3 +1,4 @@
+/* The cache of decoded blocks. */
 #include "vmm/cpu/blocks.h"
 
 #include <errno.h>

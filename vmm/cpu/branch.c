@@ -1,3 +1,4 @@
+/* Jumps, calls, returns and loops. */
 #include "vmm/cpu/flags.h"
 #include "vmm/cpu/integer.h"
 #include "vmm/cpu/operand.h"

@@ -1,3 +1,4 @@
+/* Control and debug registers, RFLAGS, HLT, and the state that follows from them. */
 #include "vmm/cpu/descriptor.h"
 #include "vmm/cpu/operand.h"
 #include "vmm/cpu/paging.h"

@@ -1,3 +1,4 @@
+/* The rows of the opcode tables. */
 #include "vmm/cpu/decode_table.h"
 
 #include "vmm/cpu/forms.h"

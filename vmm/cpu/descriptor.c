@@ -1,3 +1,4 @@
+/* Reads descriptors, and checks the stacks and code that they lead to. */
 #include "vmm/cpu/descriptor.h"
 
 #include "vmm/cpu/system.h"

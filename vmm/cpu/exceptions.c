@@ -1,3 +1,4 @@
+/* Raises exceptions and delivers them, and interrupts, through the IDT. */
 #include <stdio.h>
 
 #include "vmm/cpu/descriptor.h"

@@ -1,3 +1,4 @@
+/* XADD, CMPXCHG and its wide forms. */
 #include "vmm/cpu/flags.h"
 #include "vmm/cpu/integer.h"
 #include "vmm/cpu/operand.h"

@@ -1,3 +1,4 @@
+/* Fast forms of the ALU's instructions. */
 #include "vmm/cpu/execute.h"
 #include "vmm/cpu/flags.h"
 #include "vmm/cpu/vendor.h"

@@ -1,3 +1,4 @@
+/* Fast forms of branches, and the way from block to block. */
 #include "vmm/cpu/execute.h"
 #include "vmm/cpu/flags.h"
 

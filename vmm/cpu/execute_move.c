@@ -1,3 +1,4 @@
+/* Fast forms of moves. */
 #include "vmm/cpu/execute.h"
 #include "vmm/cpu/flags.h"
 

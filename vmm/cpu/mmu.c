@@ -1,3 +1,4 @@
+/* Memory accesses of the software CPU, through its TLB. */
 #include <string.h>
 
 #include "vmm/cpu/access.h"

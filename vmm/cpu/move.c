@@ -1,3 +1,4 @@
+/* Moves, extensions and exchanges, LEA, CMOV and SETcc, and what does nothing. */
 #include "vmm/cpu/flags.h"
 #include "vmm/cpu/integer.h"
 #include "vmm/cpu/operand.h"

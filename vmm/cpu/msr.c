@@ -1,3 +1,4 @@
+/* RDMSR, WRMSR, RDTSC, RDPMC and CPUID. */
 #include "vmm/cpu/descriptor.h"
 #include "vmm/cpu/operand.h"
 #include "vmm/cpu/system.h"

@@ -1,3 +1,4 @@
+/* Multiplication and division. */
 #include "vmm/cpu/integer.h"
 #include "vmm/cpu/operand.h"
 #include "vmm/cpu/vendor.h"

@@ -1,3 +1,4 @@
+/* Walks the page tables. */
 #include "vmm/cpu/paging.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* Loads and stores segment registers and those of the descriptor tables; LAR, LSL, VERR, VERW. */
 #include "vmm/cpu/descriptor.h"
 #include "vmm/cpu/operand.h"
 #include "vmm/cpu/system.h"

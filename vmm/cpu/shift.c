@@ -1,3 +1,4 @@
+/* Shifts and rotations. */
 #include "vmm/cpu/integer.h"
 #include "vmm/cpu/operand.h"
 #include "vmm/cpu/vendor.h"

@@ -1,3 +1,4 @@
+/* What the floating-point and SIMD files share. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>

@@ -1,3 +1,4 @@
+/* Generates the host code by which SIMD instructions are executed. */
 #include "vmm/cpu/simd.h"
 
 /* The generated code first runs through with memory == NULL to learn its size. */

@@ -1,3 +1,4 @@
+/* PUSH and POP, ENTER and LEAVE. */
 #include "vmm/cpu/integer.h"
 #include "vmm/cpu/operand.h"
 

@@ -1,3 +1,4 @@
+/* Hardware task switches. */
 #include "vmm/cpu/task.h"
 
 #include "vmm/cpu/descriptor.h"
@@ -12,7 +13,7 @@ struct layout {
     uint8_t gpr;     /* ... the general registers in their own order, ... */
     uint8_t segment; /* ... the segments */
     uint8_t segments;
-    uint8_t ldt; /* behind what is saved */
+    uint8_t ldt; /* after what is saved */
 };
 
 static const struct layout layout16 = {2, 0x2b, 0x0e, 0x12, 0x22, 4, 0x2a};

@@ -1,3 +1,4 @@
+/* Far jumps, calls and returns, IRET and software interrupts. */
 #include "vmm/cpu/descriptor.h"
 #include "vmm/cpu/operand.h"
 #include "vmm/cpu/system.h"

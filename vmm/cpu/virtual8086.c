@@ -1,3 +1,4 @@
+/* Virtual-8086 mode. */
 #include "vmm/cpu/virtual8086.h"
 
 #include "vmm/cpu/descriptor.h"

@@ -1,3 +1,4 @@
+/* Names of events and inputs. */
 #include "vmm/machine/event.h"
 
 #include "vmm/machine/inputs.h"

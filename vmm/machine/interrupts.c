@@ -1,3 +1,4 @@
+/* The interrupt controllers as the processor sees them. */
 #include "vmm/machine/interrupts.h"
 
 #include "devices/apic.h"

@@ -1,3 +1,4 @@
+/* Landings that only the guest's state can name. */
 #include "vmm/machine/landing.h"
 
 #include <inttypes.h>

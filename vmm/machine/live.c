@@ -1,3 +1,4 @@
+/* The input source that asks the host. */
 #include "vmm/machine/live.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* The machine's NICs. */
 #include "vmm/machine/nic.h"
 
 #include <inttypes.h>

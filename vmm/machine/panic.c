@@ -1,3 +1,4 @@
+/* Watches the console for a kernel's panic. */
 #include "vmm/machine/panic.h"
 
 #include <stdlib.h>

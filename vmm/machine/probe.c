@@ -1,3 +1,4 @@
+/* Finds out what the host's KVM does. */
 #include "vmm/machine/probe.h"
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+/* The machine's disks. */
 #include "vmm/storage/disk.h"
 
 #include <stdio.h>
@@ -20,7 +21,7 @@ enum { REBUILD_STRIPES = 16 };
 struct slot {
     struct disk *disk;
     struct fault_layer faults;
-    struct raid_member faulty; /* the file behind `faults` */
+    struct raid_member faulty; /* the file under `faults` */
     bool replaced;
 };
 

@@ -1,3 +1,4 @@
+/* What is known of one disk image. */
 #include "vmm/storage/disk_store.h"
 
 #include <stdlib.h>

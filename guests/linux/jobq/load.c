@@ -1,3 +1,4 @@
+/* Submits jobs to the jobq module from user space. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>

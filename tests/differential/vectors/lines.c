@@ -1,3 +1,4 @@
+/* Reads a file, or what an LZ4 frame holds, line by line. */
 #include "tests/differential/vectors/lines.h"
 
 #include <string.h>

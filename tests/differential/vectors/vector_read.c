@@ -1,3 +1,4 @@
+/* Reads test vectors. */
 #include "tests/differential/vectors/vector.h"
 
 #include <ctype.h>

@@ -1,3 +1,4 @@
+/* Writes test vectors. */
 #include "tests/differential/vectors/vector.h"
 
 #include <inttypes.h>

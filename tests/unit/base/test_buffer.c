@@ -1,3 +1,4 @@
+/* Buffers and readers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,3 +1,4 @@
+/* The bus. */
 #include "board.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* Virtual time and its timers. */
 #include "board.h"
 
 struct firing {

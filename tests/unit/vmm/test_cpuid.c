@@ -1,3 +1,4 @@
+/* What CPUID tells guests. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

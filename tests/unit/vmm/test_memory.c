@@ -1,3 +1,4 @@
+/* Guest memory and its backends. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

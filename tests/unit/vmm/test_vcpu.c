@@ -1,3 +1,4 @@
+/* The vCPU's state: at power-on, canonical, saved, restored and compared. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

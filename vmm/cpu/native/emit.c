@@ -1,3 +1,4 @@
+/* Writes host instructions. */
 #include "vmm/cpu/native/emit.h"
 
 static void emit_opcode(struct emitter *e, uint32_t opcode)

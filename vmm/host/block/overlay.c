@@ -1,3 +1,4 @@
+/* Sectors kept in memory over an image that must not change. */
 #include "vmm/host/block/overlay.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* Raw image files. */
 #include "vmm/host/block/raw.h"
 
 #include <errno.h>
@@ -83,7 +84,7 @@ static bool is_hole(const struct raw_file *file, uint64_t at, uint64_t bytes)
     return data < 0 ? errno == ENXIO : (uint64_t)data >= at + bytes;
 }
 
-/* A write behind the end would silently grow a file that was cut short. */
+/* A write after the end would silently grow a file that was cut short. */
 static int check_writable(struct raw_file *file, uint64_t end)
 {
     struct stat status;

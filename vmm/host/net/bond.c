@@ -1,3 +1,4 @@
+/* Several host links as one. */
 #include "vmm/host/net/bond.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* Faults of host links on purpose. */
 #include "vmm/host/net/fault.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* Opens host links of each kind, and carries frames over them. */
 #include "vmm/host/net/link.h"
 
 #include <arpa/inet.h>

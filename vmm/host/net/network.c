@@ -1,3 +1,4 @@
+/* The host side of a NIC, with the thread that listens. */
 #include "vmm/host/net/network.h"
 
 #include <poll.h>

@@ -1,3 +1,4 @@
+/* Notes about networks in the trace. */
 #include "vmm/host/net/note.h"
 
 #include <inttypes.h>
