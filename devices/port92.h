@@ -1,7 +1,7 @@
 /*
  * System control port A, 0x92 (IBM PS/2 Hardware Interface Technical Reference): bit 1 is the
  * alternate gate A20, bit 0 the alternate hot reset, which acts when it changes from 0 to 1. The
- * other bits have no hardware behind them here and read as zero. After create and after reset the
+ * other bits have no hardware here and read as zero. After create and after reset the
  * gate is open (A20 passes), as firmware leaves it.
  *
  * The gate as the processor sees it is open when this port or the keyboard controller opens it:

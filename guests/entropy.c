@@ -33,7 +33,7 @@ static uint32_t get_bytes(uint32_t wanted)
         guest_panic(VIRTIO_BROKEN, "%u bytes of entropy for %u", length, wanted);
     for (unsigned i = length; i < MOST; i++) {
         if (bytes[i])
-            guest_panic(VIRTIO_BROKEN, "a byte was written behind the %u given", length);
+            guest_panic(VIRTIO_BROKEN, "a byte was written after the %u given", length);
     }
     return length;
 }

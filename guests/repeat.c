@@ -144,6 +144,6 @@ void guest_main(const struct boot_info *boot)
     if (errors)
         guest_panic(WRONG_RESULT, "%lu results are wrong", errors);
     if (wrong_rf)
-        guest_panic(WRONG_RESULT, "%lu interrupts pushed RF behind an instruction", wrong_rf);
+        guest_panic(WRONG_RESULT, "%lu interrupts pushed RF after an instruction", wrong_rf);
     console_printf("repeat: done, fold %016lx\n", fold);
 }

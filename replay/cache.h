@@ -6,7 +6,7 @@
  * each with its size and XXH3-64: what was printed, the checkpoint at the start, the further ones
  * in order of position, an empty one. The identity covers the checksums of all of the trace's
  * chunks. The file is a copy of what a replay can make again: one that does not fit, or the part
- * behind a damaged block, is left out.
+ * after a damaged block, is left out.
  */
 #ifndef REPLAY_CACHE_H
 #define REPLAY_CACHE_H

@@ -41,7 +41,7 @@ uint64_t checkpoints_bytes(const struct checkpoints *checkpoints);
 
 /* Checkpoint `number` as bytes; they hold for this trace on a machine of the same build. */
 void checkpoints_encode(const struct checkpoints *checkpoints, unsigned number, struct buffer *out);
-/* Adds one behind the last, from bytes that may be anything; on an error nothing is added. Pages
+/* Adds one after the last, from bytes that may be anything; on an error nothing is added. Pages
  * that it needs lie in those added before it, in order. */
 int checkpoints_decode(
     struct checkpoints *checkpoints, const uint8_t *data, size_t size, struct error *error);

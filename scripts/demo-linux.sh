@@ -68,7 +68,7 @@ rm -f "$folder"/member?
 "$hindsight" replay "$trace"
 
 say "Back from the crash to the write that did it"
-# The name in book[3] ran over into the balance behind it: who wrote the end of the name, and what
+# The name in book[3] ran over into the balance after it: who wrote the end of the name, and what
 # does the same loop write next?
 book=$(nm "$folder/ledger" | sed -n 's/^0*\([0-9a-f]*\) [bBdD] book$/\1/p')
 address=$((0x$book + 3 * 16 + 12))

@@ -266,7 +266,7 @@ void trace_writer_publish(struct trace_writer *writer);
 /* What the file would have at most, were the trace ended now: for who limits its size. */
 uint64_t trace_writer_bound(struct trace_writer *writer);
 
-/* Bytes that reached the file so far, for progress; lags behind the queue. */
+/* Bytes that reached the file so far, for progress: fewer than were queued. */
 uint64_t trace_writer_written(const struct trace_writer *writer);
 
 /*

@@ -2,7 +2,7 @@
  * RAID 0, 1 and 5 over members, as one block device.
  *
  * Data sits where Linux md puts it with version 1.0 metadata: at offset 0 of each member, RAID 5
- * left-symmetric. What this code adds stands behind the data: see docs/raid.md for the bytes and
+ * left-symmetric. What this code adds stands after the data: see docs/raid.md for the bytes and
  * for what is promised after a crash.
  *
  * An array is a pure function of the calls made on it and of its members' answers. It does no host
@@ -32,7 +32,7 @@ enum {
     RAID_NO_MEMBER = 255, /* "none" where a member number is expected */
     RAID_CHUNK_MINIMUM = 4096,
     RAID_CHUNK_MAXIMUM = 1 << 20,
-    RAID_METADATA_SECTORS = 296, /* behind the data of each member: journal, bitmap, superblock */
+    RAID_METADATA_SECTORS = 296, /* after the data of each member: journal, bitmap, superblock */
 };
 
 /* ---- Geometry: where a sector lives --------------------------------------------------------- */

@@ -3,7 +3,7 @@
  *
  * It books transfers between accounts and writes each account's line to the file. The name of an
  * account is copied without a look at its length: one of the names is a letter longer than its
- * field, and its last letter and terminator fall into the balance behind it. The file then holds a
+ * field, and its last letter and terminator fall into the balance after it. The file then holds a
  * wrong balance; some transfers later the books no longer add up, and the program aborts.
  */
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /*
  * Hostile files of checkpoints: a good one with bytes of its blocks changed, cut or added, whose
- * checksums are then made right, so that what is behind them is reached. A timeline opens with it
+ * checksums are then made right, so that what comes after them is reached. A timeline opens with it
  * and goes to places for which it needs them. Whatever the file says, there is a machine or a
  * message. (Damage that checksums find is in test_cache.)
  */

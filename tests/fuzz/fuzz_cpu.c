@@ -77,7 +77,7 @@ static void make_idt(struct memory *memory, bool wide, unsigned selector, uint8_
     }
 }
 
-/* Another task behind every third gate, with registers of the input and segments that may load. */
+/* Another task at every third gate, with registers of the input and segments that may load. */
 static void make_task(struct memory *memory, struct input *input)
 {
     unsigned kind = (unsigned)take(input, 1);

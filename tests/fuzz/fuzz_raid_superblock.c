@@ -1,7 +1,7 @@
 /*
  * Members whose metadata is arbitrary bytes: assembling must end in an array that can be read or
  * in an error, whatever they say. The input is laid over the metadata of three members; with its
- * first bit set, checksums are made right so that what is behind them is reached.
+ * first bit set, checksums are made right so that what comes after them is reached.
  */
 #include <xxhash.h>
 

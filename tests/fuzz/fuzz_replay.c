@@ -28,7 +28,7 @@ struct record {
 
 static struct record records[RECORDS];
 static size_t record_count;
-static char *settings[SETTINGS]; /* "key", value behind the terminator */
+static char *settings[SETTINGS]; /* "key", value after the terminator */
 static size_t setting_count;
 static struct trace_end end;
 static uint8_t *kernel;

@@ -1,7 +1,7 @@
 /*
  * Hostile trace files. Some inputs are the file itself or what follows the first chunks of a good
  * trace; half of them are instructions to change the uncompressed content and the header fields of
- * a good trace's chunks, whose checksums are then made right, so that the code behind the checksums
+ * a good trace's chunks, whose checksums are then made right, so that the code after the checksums
  * is reached.
  */
 #include "tests/unit/traces/sample.h"

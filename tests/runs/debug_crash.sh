@@ -140,7 +140,7 @@ s.want("seek start", r"_start64|start_multiboot|start_pvh")
 s.send("continue\n")
 time.sleep(0.3)
 s.send("\x03")
-# On a fast machine the run has ended before, and the key is echoed behind the prompt.
+# On a fast machine the run has ended before, and the key is echoed after the prompt.
 answer = s.read_until(r"\(hindsight [0-9.]+( end)?\) (\^C)?$")
 if "Interrupted." not in answer and "The end of the trace" not in answer:
     s.fail("Ctrl-C: " + answer)

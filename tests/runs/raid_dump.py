@@ -25,7 +25,7 @@ def places(sector):
         return [(number % members, number // members * chunk + offset)]
     stripe, index = divmod(number, members - 1)
     row = [member for member in range(members) if member != parity_of(stripe)]
-    # Data starts behind the parity and wraps around.
+    # Data starts after the parity and wraps around.
     row = [m for m in row if m > parity_of(stripe)] + [m for m in row if m < parity_of(stripe)]
     return [(row[index], stripe * chunk + offset)]
 

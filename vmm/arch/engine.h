@@ -55,7 +55,7 @@ enum exit_kind {
     EXIT_MSR_WRITE,  /* msr_exits: APIC_BASE was given `value`; `address` is its number */
     EXIT_UNEMULATED, /* kvm: the software CPU is to execute the instruction at RIP, of which nothing
                         is done: the host could not, or left the state uncertain at a kick, which
-                        comes again behind it */
+                        comes again after it */
     EXIT_ERROR,      /* cannot go on: engine_run() returned -1 and the error names why */
     EXIT_KIND_COUNT
 };

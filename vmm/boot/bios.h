@@ -1,7 +1,7 @@
 /*
  * What a BIOS leaves in the first mebibyte for a kernel that looks there itself: the interrupt
  * vectors, the BIOS data area (BDA), the extended one (EBDA), the last bytes of the ROM. There is
- * no BIOS behind them: an interrupt service returns with CF set and AH 86h, "function not
+ * no BIOS in it: an interrupt service returns with CF set and AH 86h, "function not
  * supported", a hardware interrupt is acknowledged and forgotten, and a jump to the reset vector
  * resets.
  */

@@ -54,7 +54,7 @@ struct block {
     bool dropped;
     bool may_break; /* a breakpoint may be set on its first instruction */
     struct block *hash_next, *page_next;
-    /* Host code, when there is any (native/native.h): its entry, the entry behind the charge to
+    /* Host code, when there is any (native/native.h): its entry, the entry after the charge to
      * `countdown`, the way out of those refused, displacements of the jumps to other blocks, and
      * the comparison for match.c. */
     uint8_t *native, *native_body, *native_refuse, *native_links[2], *native_match;

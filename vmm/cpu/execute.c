@@ -219,7 +219,7 @@ static uint64_t at_breakpoint(struct cpu *cpu)
     return hits;
 }
 
-/* Behind a fault's delivery the count of instructions is still that of the place before it, and a
+/* After a fault's delivery the count of instructions is still that of the place before it, and a
  * stop here could not be found again by count. */
 static bool has_own_count(const struct cpu *cpu)
 {

@@ -78,7 +78,7 @@ const struct op *exec_leave(struct cpu *cpu, const struct op *op);
 
 /* match.c: stops in front of the instruction if the wanted registers stand there. */
 void exec_match_prepare(const struct cpu *cpu, struct op *op);
-/* The telling register has the wanted value in front of the instruction behind `op`, with
+/* The telling register has the wanted value in front of the instruction after `op`, with
  * `block_rip` and `countdown` as in the dispatcher's forms. True: all have; the block is left. Else
  * another register tells, unless this place was reported before. */
 bool match_stops(struct cpu *cpu, const struct op *op);

@@ -106,11 +106,11 @@ static int soft_export_core(struct engine *engine, struct vcpu_state *state, str
 {
     const struct cpu *cpu = cpu_of(engine);
     const struct vcpu_state *from = &cpu->s;
-    const size_t behind = offsetof(struct vcpu_state, fpu) + sizeof from->fpu;
+    const size_t after = offsetof(struct vcpu_state, fpu) + sizeof from->fpu;
     (void)error;
     memcpy(state, from, offsetof(struct vcpu_state, dr));
     state->apic_base = from->apic_base;
-    memcpy((char *)state + behind, (const char *)from + behind, sizeof *state - behind);
+    memcpy((char *)state + after, (const char *)from + after, sizeof *state - after);
     state->rflags = cpu_get_rflags(cpu);
     vcpu_canonicalize_core(state);
     return 0;

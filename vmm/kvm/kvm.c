@@ -100,7 +100,7 @@ static int clear_rf(struct kvm_engine *kvm, unsigned length, struct error *error
 }
 
 /*
- * RF is set behind an IRET that took it from the stack, until the next instruction is complete, and
+ * RF is set after an IRET that took it from the stack, until the next instruction is complete, and
  * between the iterations of a repeated string instruction (SDM volume 3, 17.3.1.1). KVM's differs:
  *  - After the last iteration of one that it emulated it leaves RIP on it, with RCX 0 and RF set,
  *    and moves on at the next entry. The architecture has no such boundary: it is finished here.
@@ -109,7 +109,7 @@ static int clear_rf(struct kvm_engine *kvm, unsigned length, struct error *error
  *  - A fault that the host handles, as for a page not mapped yet, leaves RF set in the interrupted
  *    guest (SDM volume 3, "Saving RIP, RSP, RFLAGS, and SSP", for EPT violations; a host that runs
  *    the guest in its own ring 3 finds it so in the frame). On a kick it then cannot be told from
- *    one that IRET set: the software CPU executes the instruction, and the kick comes behind it,
+ *    one that IRET set: the software CPU executes the instruction, and the kick comes after it,
  *    where RF is certain. At a repeated string instruction it is cleared: whether an iteration is
  *    done cannot be told either, and clear is what AMD's processors have at both places.
  */

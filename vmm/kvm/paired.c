@@ -272,7 +272,7 @@ static int leave_user(struct paired_engine *pair, struct error *error)
     } else if (vector == VECTOR_DEBUG && !stepped && pair->int1_is_trap) {
         state.rip -= INT1_LENGTH; /* nothing else raises #DB: no breakpoint is enabled */
     } else if (stepped) {
-        /* POPF or IRET set TF, and the instruction behind it is complete. */
+        /* POPF or IRET set TF, and the instruction after it is complete. */
         state.dr6 = (state.dr6 & ~DR6_BREAKPOINTS) | DR6_BS;
         state.exception_pending = true;
         state.exception_vector = VECTOR_DEBUG;
@@ -307,7 +307,7 @@ static int run_soft(struct paired_engine *pair, const struct run_request *reques
 }
 
 /*
- * One instruction that KVM leaves to the software CPU. A kick reaches both and comes behind it:
+ * One instruction that KVM leaves to the software CPU. A kick reaches both and comes after it:
  * before it RF is not certain; RCX and R11 are those of a SYSCALL already, CR2 that of a fault.
  */
 static int run_one(struct paired_engine *pair, const struct run_request *request,

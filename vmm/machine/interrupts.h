@@ -1,6 +1,6 @@
 /*
  * The machine's interrupt controllers as the processor sees them: the local APIC, and the 8259A
- * pair behind its LINT0 input.
+ * pair at its LINT0 input.
  */
 #ifndef VMM_INTERRUPTS_H
 #define VMM_INTERRUPTS_H

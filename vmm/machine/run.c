@@ -379,7 +379,7 @@ static int land_by_state(struct machine *machine, struct landing *landing, struc
         return landing->found
                    ? error_set(error, "a landing found before has another state this time")
                    : 0;
-    /* Behind a fault's delivery a budget of as many instructions would end too early. */
+    /* After a fault's delivery a budget of as many instructions would end too early. */
     uint64_t insns =
         engine_delivered(engine) ? 0 : engine->retired - machine->position.event_retired;
     /* Equal but perhaps for RF (landing.h), which an interrupt would push. */

@@ -1,6 +1,6 @@
 /*
- * Who of several vCPUs runs next and for how long, when a machine runs live: the choices behind the
- * turns that a trace holds. All of it follows from the seed and the run itself.
+ * Who of several vCPUs runs next and for how long, when a machine runs live: the choices that make
+ * the turns that a trace holds. All of it follows from the seed and the run itself.
  *
  * - random: turns of random length, the next vCPU any that can run.
  * - pct:DEPTH[,LENGTH]: priorities and DEPTH - 1 points, drawn from the first LENGTH instructions,

@@ -68,7 +68,7 @@ static int parse_item(
     return error_set(error, "'%s' is not one of raid, chunk, file, spare, snapshot, force", key);
 }
 
-/* The first spare goes behind the members, where the arrays of the struct have its place. */
+/* The first spare goes after the members, where the arrays of the struct have its place. */
 static void place_spare(struct disk_config *config)
 {
     if (!config->has_spare || config->members == RAID_MAX_MEMBERS)
@@ -155,7 +155,7 @@ static int restore_sectors(struct disk_config *config, char *value, struct error
     return 0;
 }
 
-/* The sizes that were read are those of the members and of the spare behind them. */
+/* The sizes that were read are those of the members and of the spare after them. */
 static int check_restored(struct disk_config *config, struct error *error)
 {
     if (config->members <= config->has_spare)

@@ -201,7 +201,7 @@ static inline struct vcpu_exit guest_run(struct guest *guest)
     return exit;
 }
 
-/* After a halt: goes on with the instruction behind the HLT. */
+/* After a halt: goes on with the instruction after the HLT. */
 static inline struct vcpu_exit guest_continue(struct guest *guest)
 {
     engine_complete(guest->engine, 0, &guest->error);

@@ -364,7 +364,7 @@ static void *keep_kicking(void *context)
     return NULL;
 }
 
-/* The place behind a fault's delivery has the count of the place before it. */
+/* The place after a fault's delivery has the count of the place before it. */
 static void test_kick_stops_where_the_count_leads(void **context)
 {
     enum { KICKS = 20000 };

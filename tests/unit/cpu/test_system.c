@@ -319,7 +319,7 @@ static void software_interrupts(void **state)
         uint8_t code[] = {0xcd, cases[i].vector};
         expect("INT", code, sizeof code, cases[i].cpl, cases[i].taken, cases[i].error);
         unsigned skip = cases[i].taken == GP || cases[i].taken == NP ? 4 : 0;
-        /* A fault points at the INT, the interrupt behind it. */
+        /* A fault points at the INT, the interrupt after it. */
         assert_int_equal(guest_stack(&guest, skip), GUEST_CODE + (skip ? 0 : 2));
     }
 }
@@ -487,7 +487,8 @@ static void iret_and_flags(void **state)
     }
 }
 
-/* PUSH flags, CS, GUEST_CODE + 15; IRET; NOP, NOP: four instructions up to behind the IRET. */
+/* PUSH flags, CS, GUEST_CODE + 15; IRET; NOP, NOP: four instructions up to the place after the
+ * IRET. */
 static void start_iret_with_rf(bool guest_breakpoint)
 {
     static const uint8_t code[] = {0x68, 0x02, 0x02, 0x01, 0x00, 0x6a, CODE0, 0x68,

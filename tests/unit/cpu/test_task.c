@@ -149,7 +149,7 @@ static void a_call_nests_and_iret_returns(void **state)
     assert_int_equal(guest.state.tr.selector, TSS_SELECTOR);
     assert_int_equal(busy(TSS2), 0);
     assert_int_equal(busy(TSS_SELECTOR), 1);
-    /* The second task goes on behind its IRET, without NT. */
+    /* The second task goes on after its IRET, without NT. */
     assert_int_equal(guest_get32(&guest, TSS2_AT + EIP), TASK2_CODE + 2);
     assert_int_equal(guest_get32(&guest, TSS2_AT + EFLAGS), 0x202);
 }

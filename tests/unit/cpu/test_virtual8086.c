@@ -108,7 +108,7 @@ static void iopl_decides_over_interrupt_flag_and_int(void **state)
     static const struct {
         const char *name;
         uint8_t code[3];
-        int with_iopl; /* then, behind it, INT 30h */
+        int with_iopl; /* then, after it, INT 30h */
     } cases[] = {
         {"CLI", {0xfa, 0x90, 0x90}, ARRIVED},
         {"STI", {0xfb, 0x90, 0x90}, ARRIVED},

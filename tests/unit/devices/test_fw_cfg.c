@@ -82,7 +82,7 @@ static void what_is_not_there_reads_as_zeroes(void **state)
     struct fw_cfg *device = begin(&board);
     assert_int_equal(number(&board, 2, 8), 0);      /* no UUID */
     assert_int_equal(number(&board, 0x8000, 8), 0); /* no ACPI tables */
-    assert_int_equal(number(&board, 5, 4), 3);      /* zeroes behind the end */
+    assert_int_equal(number(&board, 5, 4), 3);      /* zeroes after the end */
     select_item(&board, 0);
     bus_write(&board.ports, 0x510, 1, 5); /* the selector is written as a whole */
     bus_write(&board.ports, 0x511, 1, 5); /* data is not written */

@@ -1,6 +1,6 @@
 /*
  * Placement against tables written down from md's description of left-symmetric RAID 5 (parity
- * starts on the last member and moves left; data starts behind the parity and wraps), and contents
+ * starts on the last member and moves left; data starts after the parity and wraps), and contents
  * of members against a second calculation that knows nothing of devices/raid/layout.c.
  */
 #include <stdarg.h>

@@ -242,7 +242,7 @@ static void an_interrupt_may_be_the_last_event(void **state)
     unsetenv("HINDSIGHT_KVM");
 }
 
-/* What the software CPU recorded, on KVM: it moves to the software CPU at each landing, also behind
+/* What the software CPU recorded, on KVM: it moves to the software CPU at each landing, also after
  * an interrupt. */
 static void landings_of_the_software_cpu_on_kvm(void **state)
 {

@@ -295,7 +295,7 @@ static void between_iterations_rf_may_be_the_recording_cpus(void **state)
         assert_false(finds(position, FLAG_NT));
     }
     assert_true(inside > 10);
-    /* In front of a first iteration, behind a last one, in front of something else. */
+    /* In front of a first iteration, after a last one, in front of something else. */
     static const int around[] = {-1, 0, 1, 2};
     uint64_t first = 1;
     struct vcpu_state here;

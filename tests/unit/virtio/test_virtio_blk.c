@@ -308,7 +308,7 @@ static void hostile_chains_break_the_device(void **state)
         notify(d);
         expect_broken(d);
     }
-    /* Readable behind writable. */
+    /* Readable after writable. */
     header(d, 0, VIRTIO_BLK_FLUSH, 0);
     descriptor(d, RING_DESC, 0, STATUS, 1, 3, 1);
     descriptor(d, RING_DESC, 1, HEADERS, 16, 0, 0);

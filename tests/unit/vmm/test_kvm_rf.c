@@ -1,5 +1,5 @@
 /*
- * RFLAGS.RF as the KVM engine shows it (docs/determinism.md): at a kick, behind a completed port
+ * RFLAGS.RF as the KVM engine shows it (docs/determinism.md): at a kick, after a completed port
  * access, in HLT.
  */
 #include <setjmp.h>
@@ -182,7 +182,7 @@ static void behind_an_exit_rf_is_clear(void **state)
     assert_false(vcpu.rflags & FLAG_RF);
     assert_int_equal(run_to_exit(&vcpu).kind, EXIT_HLT);
     assert_false(vcpu.rflags & FLAG_RF);
-    /* The same with the HLT behind the IRETQ. */
+    /* The same with the HLT after the IRETQ. */
     uint8_t halts[sizeof code];
     for (size_t i = 0; i < sizeof code; i++)
         halts[i] = i == 0x19 ? 0xf4 : code[i];

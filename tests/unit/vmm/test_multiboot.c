@@ -252,7 +252,7 @@ static void the_loader_moves_out_of_the_kernels_way(void **state)
     } cases[] = {
         {0x100000, 0x1000, 0},
         {0x0, 0x500, 0},     /* over the vectors and the BIOS's data */
-        {0xf000, 0x1000, 0}, /* behind all of it */
+        {0xf000, 0x1000, 0}, /* after all of it */
         {0x8000, 0x1000, 0x10000},
         {0x0, 0x10600, 0x20000},
         {0x4000, 0x7c000, 0x80000},

@@ -107,7 +107,7 @@ static void fill_state(struct vcpu_state *state)
     state->gpr[RSP] = STACK;
 }
 
-/* The state behind the first OUT of ring 0, and what is on both stacks. */
+/* The state after the first OUT of ring 0, and what is on both stacks. */
 static void run_on(struct engine *(*create)(struct memory *memory, struct error *error),
     const uint8_t *code, size_t size, const uint8_t *handler, size_t handler_size,
     struct vcpu_state *state, uint64_t stacks[32])

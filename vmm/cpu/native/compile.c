@@ -532,7 +532,7 @@ void native_drop(struct block *block)
 /* ---- Memory for code ---------------------------------------------------------------------------
  */
 
-/* One memory object, mapped twice: to be executed, and behind that to be written. */
+/* One memory object, mapped twice: to be executed, and after that to be written. */
 static void *map_code(void)
 {
     int fd = memfd_create("hindsight-code", MFD_CLOEXEC);

@@ -1,5 +1,5 @@
 /*
- * Host code for blocks that run often: the back end behind the decoded form (blocks.h).
+ * Host code for blocks that run often: the back end of the decoded form (blocks.h).
  *
  * A block that was entered NATIVE_WARMTH times by the dispatcher is translated. What it does is
  * what the dispatcher's forms do, exactly: same TLB, same counting, same stops. Code is made for

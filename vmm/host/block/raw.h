@@ -24,7 +24,7 @@ struct raw_options {
     bool read_only; /* writes fail; for looking only, so the file is not locked */
 };
 
-/* An existing regular file or block device of at least one sector. Bytes behind the last whole
+/* An existing regular file or block device of at least one sector. Bytes after the last whole
  * sector are not part of it. */
 struct raw_file *raw_open(const char *path, const struct raw_options *options, struct error *error);
 /* Makes a new file of `sectors` sectors without allocating them, or, with `replace`, empties and

@@ -49,7 +49,7 @@ int serial_stdio_open(struct serial_backend *backend, const char *argument, stru
     (void)argument;
     backend->ops = &ops;
     snprintf(backend->description, sizeof backend->description, "stdio");
-    /* The descriptions behind 0 and 1 are shared with the shell: their flags stay as they are. */
+    /* The descriptions of 0 and 1 are shared with the shell: their flags stay as they are. */
     backend->blocking = true;
     int in_fd = fcntl(STDIN_FILENO, F_GETFD) < 0 ? -1 : STDIN_FILENO;
     int out_flags = fcntl(STDOUT_FILENO, F_GETFL);
