@@ -55,7 +55,8 @@ static size_t change(uint8_t *data, size_t size, uint64_t *seed)
     for (uint64_t n = 1 + next_random(seed) % CHANGES; size && n > 0; n--) {
         uint8_t *at = &data[next_random(seed) % size];
         uint64_t kind = next_random(seed);
-        *at = kind & 1 ? (uint8_t)(*at ^ 1u << (kind >> 1 & 7)) : (uint8_t)(kind >> 8);
+        unsigned flipped = *at ^ 1u << (kind >> 1 & 7);
+        *at = (uint8_t)(kind & 1 ? flipped : kind >> 8);
     }
     return next_random(seed) % 8 ? size : next_random(seed) % (size + 1);
 }
