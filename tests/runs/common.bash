@@ -97,6 +97,23 @@ wait_for()
     fail "waited in vain for: $*"
 }
 
+# caught SIGNAL PID: whether the process has a handler for it by now.
+caught()
+{
+    local mask
+    mask=$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$2/status" 2>/dev/null) || return 1
+    ((0x${mask:-0} >> ($(kill -l "$1") - 1) & 1))
+}
+
+# computed PID TICKS: whether the process has had so many hundredths of a second of processor time.
+computed()
+{
+    local fields
+    fields=$(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null) || return 1
+    set -- "$2" $fields
+    [ $((${13:-0} + ${14:-0})) -ge "$1" ]
+}
+
 new_seed()
 {
     SEED=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}

@@ -17,7 +17,7 @@ timeout 300 "$HINDSIGHT" record --engine soft --pace fast --kernel "$GUESTS/cras
 [ "$status" -eq 85 ] || { echo "FAIL: recording: status $status" >&2; cat "$work/out" >&2; exit 1; }
 
 HOME=$work TERM=dumb timeout 600 python3 - "$HINDSIGHT" "$work/crash.hst" <<'PYTHON'
-import os, pty, re, select, sys, time
+import os, pty, re, select, sys
 
 class Session:
     def __init__(self, *argv):
@@ -50,6 +50,21 @@ class Session:
 
     def send(self, keys):
         os.write(self.fd, keys.encode())
+
+    def processor_time(self):
+        """What the session has had so far, in hundredths of a second."""
+        with open("/proc/%d/stat" % self.pid) as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+        return int(fields[11]) + int(fields[12])
+
+    def compute(self, ticks, end):
+        """Waits until it has had so many more, or nothing more is computed at `end`."""
+        wanted = self.processor_time() + ticks
+        text = ""
+        while self.processor_time() < wanted and not re.search(end, text):
+            if select.select([self.fd], [], [], 0.01)[0]:
+                text += os.read(self.fd, 65536).decode(errors="replace")
+        return text
 
     def do(self, line):
         self.send(line + "\n")
@@ -138,10 +153,10 @@ if not re.search(r"owner = FREE, name = 0x[0-9a-f]+ (<.*> )?\"free\"", s.read_pr
 # Ctrl-C stops a long run where it is, and the session goes on.
 s.want("seek start", r"_start64|start_multiboot|start_pvh")
 s.send("continue\n")
-time.sleep(0.3)
+so_far = s.compute(10, r"\(hindsight [0-9.]+( end)?\) $")
 s.send("\x03")
 # On a fast machine the run has ended before, and the key is echoed after the prompt.
-answer = s.read_until(r"\(hindsight [0-9.]+( end)?\) (\^C)?$")
+answer = so_far + s.read_until(r"\(hindsight [0-9.]+( end)?\) (\^C)?$")
 if "Interrupted." not in answer and "The end of the trace" not in answer:
     s.fail("Ctrl-C: " + answer)
 s.want("when", r"position \d+")

@@ -57,7 +57,8 @@ done
 for signal in INT TERM HUP; do
     HINDSIGHT_NATIVE=off "$HINDSIGHT" replay "$work/long.hst" >"$work/out" 2>"$work/err" </dev/null &
     children=($!)
-    sleep 0.3
+    wait_for caught "$signal" "${children[0]}"
+    wait_for computed "${children[0]}" 10
     kill -$signal "${children[0]}"
     status=0
     wait "${children[0]}" || status=$?

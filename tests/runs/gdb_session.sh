@@ -239,7 +239,6 @@ check("after a bad checksum", ask(s, b"qC") == b"QC1")
 # To the start, then an interrupt in a run through everything.
 check("backward", b"replaylog:begin" in ask(s, b"bc"))
 s.sendall(frame(b"c"))
-time.sleep(0.05)
 s.sendall(b"\x03")
 reply = answer(s)
 check("interrupt: %r" % reply, reply.startswith((b"T02", b"T05replaylog:end")))

@@ -12,7 +12,8 @@ start()
     child=$!
     children=("$child")
     if [ "$3" = spin ]; then
-        sleep 0.3
+        wait_for caught TERM "$child"
+        wait_for computed "$child" 10
     else
         wait_for has_events "$5"
     fi

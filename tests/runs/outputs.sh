@@ -48,12 +48,12 @@ fi
 cp "$work/kept" "$trace"
 echo "what does not come about replaces nothing"
 
-# A killed one neither, before its guest has run: this one waits for a FIFO nobody opens.
+# A killed one neither, before its guest has run: this one reads a FIFO to which nobody writes.
 mkfifo "$work/never"
 "$HINDSIGHT" record "${hello[@]}" --initrd "$work/never" -o "$trace" 2>"$work/err" &
 children=($!)
-sleep 0.1
-kill -9 "${children[0]}"
+timeout 60 bash -c 'exec 3>"$1" && kill -9 "$2"' - "$work/never" "${children[0]}" ||
+    fail "the recorder does not read its initrd"
 wait "${children[0]}" 2>/dev/null || true
 children=()
 kept "a killed recorder"

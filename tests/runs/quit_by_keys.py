@@ -4,6 +4,7 @@ Usage: quit_by_keys.py COMMAND...   Exit status: the command's.
 """
 import os
 import pty
+import select
 import subprocess
 import sys
 import time
@@ -13,15 +14,16 @@ process = subprocess.Popen(sys.argv[1:], stdin=slave, stdout=slave, stderr=slave
 os.close(slave)
 os.read(master, 1)  # the guest prints: it runs, and the terminal is raw
 for keys in (b"\x03", b"nobody reads this\r", b"\x01x"):
-    time.sleep(0.05)
     os.write(master, keys)
 end = time.monotonic() + 60
-while process.poll() is None:
-    if time.monotonic() > end:
-        process.kill()
-        sys.exit("Ctrl-A x is not seen")
+while select.select([master], [], [], max(0, end - time.monotonic()))[0]:
     try:
-        os.read(master, 4096)
-    except OSError:
-        time.sleep(0.05)
-sys.exit(process.returncode)
+        if not os.read(master, 4096):
+            break
+    except OSError:  # nobody has the terminal open any more
+        break
+try:
+    sys.exit(process.wait(max(0.1, end - time.monotonic())))
+except subprocess.TimeoutExpired:
+    process.kill()
+    sys.exit("Ctrl-A x is not seen")
