@@ -12,6 +12,9 @@ enum { MAX_DEPTH = 32 };
 enum language names_language(Dwarf_Die *die)
 {
     Dwarf_Die unit;
+    /* dwarf_get_units() clears what it gives for a unit that has no entry of its own. */
+    if (!die->cu)
+        return LANGUAGE_C;
     int language = dwarf_diecu(die, &unit, NULL, NULL) ? dwarf_srclang(&unit) : -1;
     switch (language) {
     case DW_LANG_C_plus_plus:

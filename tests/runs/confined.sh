@@ -9,7 +9,9 @@ preload=$(dirname "$HINDSIGHT")/try_calls.so
 "$HINDSIGHT" doctor | grep -q 'confinement  *seccomp, Landlock' || exit 77
 cd "$work"
 mkdir traces
-outside=$(dirname "$HINDSIGHT") # no folder of a trace, and not under /tmp
+# No folder of a trace, and not under /tmp, where the debugger may write; wherever this was built.
+outside=$(mktemp -d /var/tmp/hindsight-XXXXXX)
+trap 'rm -rf "$outside"; clean_up' EXIT
 
 # confined WHO ALLOWED ARGUMENT...: runs it; WHO (main, or main and thread) is refused all but ALLOWED.
 confined()
