@@ -30,7 +30,7 @@ logged()
 }
 
 say "Packages"
-scripts/setup.sh
+scripts/setup.sh --build
 echo "all there"
 
 say "Building"

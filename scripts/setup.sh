@@ -1,13 +1,19 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that building, testing and running hindsight needs. Root or sudo.
+# setup.sh [--build]: installs the Debian packages that building, testing and running hindsight
+# needs; with --build without those that only the tests need. Root or sudo.
 set -euo pipefail
 
 packages=(
     build-essential cmake ninja-build pkg-config git
-    clang clang-format libclang-rt-14-dev
     libcapstone-dev liblz4-dev libxxhash-dev libreadline-dev libdw-dev libelf-dev libiberty-dev libcmocka-dev
-    gdb e2fsprogs python3 tmux rustc crash python3-drgn
+    e2fsprogs python3
 )
+if [ "${1:-}" != --build ]; then
+    packages+=(
+        clang clang-format libclang-rt-14-dev
+        gdb tmux rustc crash python3-drgn
+    )
+fi
 
 missing=()
 for package in "${packages[@]}"; do
