@@ -20,14 +20,36 @@ struct scope {
     uint64_t base; /* DW_AT_frame_base */
 };
 
+/* DWARF 5 (2.5.1.1) has addresses and constants by their numbers in a table of the unit, as clang
+ * writes them: they take the place of the numbers. False when the table does not have one. */
+static bool resolve_numbers(
+    Dwarf_Attribute *attribute, const Dwarf_Op *ops, size_t count, Dwarf_Op *resolved)
+{
+    for (size_t i = 0; i < count; i++) {
+        Dwarf_Attribute entry;
+        Dwarf_Addr address;
+        resolved[i] = ops[i];
+        if (ops[i].atom != DW_OP_addrx && ops[i].atom != DW_OP_constx)
+            continue;
+        if (dwarf_getlocation_attr(attribute, &ops[i], &entry) != 0 ||
+            dwarf_formaddr(&entry, &address) != 0)
+            return false;
+        resolved[i].atom = ops[i].atom == DW_OP_addrx ? DW_OP_addr : DW_OP_const8u;
+        resolved[i].number = address;
+    }
+    return true;
+}
+
 static bool evaluate_attribute(
     const struct scope *scope, Dwarf_Attribute *attribute, struct location *location)
 {
-    Dwarf_Op *ops;
+    enum { MOST_OPERATIONS = 128 };
+    Dwarf_Op *ops, resolved[MOST_OPERATIONS];
     size_t count;
     return dwarf_getlocation_addr(attribute, scope->pc, &ops, &count, 1) == 1 &&
+           count <= MOST_OPERATIONS && resolve_numbers(attribute, ops, count, resolved) &&
            unwind_evaluate(scope->view, scope->module, scope->frame,
-               scope->has_base ? &scope->base : NULL, ops, count, NULL, location);
+               scope->has_base ? &scope->base : NULL, resolved, count, NULL, location);
 }
 
 static void find_frame_base(struct scope *scope, Dwarf_Die *function)

@@ -634,7 +634,7 @@ static void a_session_is_saved_and_brought_back(void **state)
     /* All kinds of breakpoints, read and written again, are what they were. */
     static const char *const lines[] = {"tbreak guest_main", "break crash.c:80 if next->owner > 3",
         "commands", "silent", "print 1", "continue", "end", "ignore $bpnum 5", "watch ticks",
-        "watch -l free_list.head if ticks > 1", "disable $bpnum", "rwatch samples.head",
+        "watch -l free_list.head if ticks > 1", "disable $bpnum", "rwatch free_list.head",
         "awatch *(long *)0x100000", "watch phys:0x100000", "watch console:\"survived\"",
         "catch exception 13", "catch interrupt 0x20", "catch mode", "catch pio-out 0x3f8", "break",
         "display/i $pc", "display ticks", "break handle_pit thread 1", NULL};
