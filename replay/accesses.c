@@ -19,6 +19,25 @@ static void on_access(void *context, const struct memory_access *memory)
     run->watcher->access(run->watcher->context, &access);
 }
 
+static void on_instruction(void *context, uint64_t linear, uint64_t gpa)
+{
+    const struct accesses_run *run = context;
+    const struct machine *machine = run->timeline->machine;
+    const struct timeline_instruction instruction = {.linear = linear,
+        .gpa = gpa,
+        .position = machine_position(machine),
+        .retired = machine->engine->retired,
+        .delivered = engine_delivered(machine->engine),
+        .vcpu = machine->current};
+    run->watcher->instruction(run->watcher->context, &instruction);
+}
+
+static void on_device_write(void *context, uint64_t gpa, uint64_t size)
+{
+    const struct accesses_run *run = context;
+    run->watcher->device_write(run->watcher->context, gpa, size);
+}
+
 static void look_who_waits(struct accesses_run *run)
 {
     const struct machine *machine = run->timeline->machine;
@@ -64,12 +83,22 @@ void accesses_event(struct timeline *timeline, const struct machine_event *event
     look_who_waits(run);
 }
 
+void accesses_note(struct timeline *timeline, uint8_t kind, const uint8_t *data, size_t size)
+{
+    const struct accesses_watcher *watcher = timeline->accesses->watcher;
+    if (watcher->note)
+        watcher->note(watcher->context, kind, data, size);
+}
+
 int accesses_watch(struct timeline *timeline, struct position from, struct position to,
     const struct accesses_watcher *watcher, bool *began, struct timeline_stop *stop,
     struct error *error)
 {
     struct accesses_run run = {.timeline = timeline, .watcher = watcher};
-    const struct access_observer observer = {.access = on_access, .context = &run};
+    const struct access_observer observer = {.access = on_access,
+        .context = &run,
+        .instruction = watcher->instruction ? on_instruction : NULL,
+        .device_write = watcher->device_write ? on_device_write : NULL};
     struct engine *engine = timeline->machine->engine;
     *began = false;
     if (timeline_seek(timeline, from, stop, error) < 0)

@@ -14,12 +14,26 @@ struct timeline_access {
     unsigned vcpu;
 };
 
+struct timeline_instruction {
+    uint64_t linear, gpa; /* of its first byte */
+    struct position position;
+    uint64_t retired, delivered;
+    unsigned vcpu;
+};
+
 /* Messages by which one vCPU interrupts another: vectors, and this for NMI. */
 enum { ACCESSES_NMI = 256, ACCESSES_MESSAGES };
 
 /* Any may be NULL. They do not move the timeline. */
 struct accesses_watcher {
     void (*access)(void *context, const struct timeline_access *access);
+    /* With `access` only: an instruction begins; one that is abandoned retires nothing and may
+     * begin again. `delivered` faults were delivered at the position before it. */
+    void (*instruction)(void *context, const struct timeline_instruction *instruction);
+    /* With `access` only: a device writes, in the event after the position's. */
+    void (*device_write)(void *context, uint64_t gpa, uint64_t size);
+    /* What the event under way did with disks and networks, as struct machine_observer has it. */
+    void (*note)(void *context, uint8_t kind, const uint8_t *data, size_t size);
     /* A vCPU sends a message, or takes an interrupt that such a message, or a device, brought. */
     void (*send)(void *context, unsigned vcpu, unsigned message);
     void (*receive)(void *context, unsigned vcpu, unsigned message);

@@ -132,6 +132,8 @@ static int see_note(void *context, struct machine *machine, uint8_t kind, const 
     struct disk_access access;
     (void)machine;
     (void)error;
+    if (timeline->accesses)
+        accesses_note(timeline, kind, data, size);
     if (timeline->condition_count == 0 || !decode_access(kind, data, size, &access))
         return 0;
     for (unsigned i = 0; i < timeline->condition_count; i++) {

@@ -61,6 +61,8 @@ struct place timeline_place_before(const struct timeline *timeline);
 
 /* An event happened while somebody is told of accesses. */
 void accesses_event(struct timeline *timeline, const struct machine_event *event);
+/* ... and so did a detail of one. */
+void accesses_note(struct timeline *timeline, uint8_t kind, const uint8_t *data, size_t size);
 
 /* ---- conditions.c ---- */
 

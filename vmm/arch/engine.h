@@ -142,10 +142,18 @@ struct memory_access {
     bool is_implicit; /* of descriptor tables, TSS and what a delivery pushes */
 };
 
-/* engine->retired and engine->vcpu tell when and whose it is; it happens after the call. */
+/*
+ * engine->retired and engine->vcpu tell when and whose it is; it happens after the call. The
+ * iterations of one repeated string instruction may all be told at the count of the first.
+ */
 struct access_observer {
     void (*access)(void *context, const struct memory_access *access);
     void *context;
+    /* May be NULL: an instruction at this linear and guest-physical address begins. One that is
+     * abandoned retires nothing; it may begin again. */
+    void (*instruction)(void *context, uint64_t linear, uint64_t gpa);
+    /* May be NULL: a device has written [gpa, gpa + size) of RAM. */
+    void (*device_write)(void *context, uint64_t gpa, uint64_t size);
 };
 
 struct engine; /* each engine begins with this struct's definition below */

@@ -408,6 +408,8 @@ bool watch_page(const struct cpu *cpu, uint64_t linear_page, uint64_t gpa_page);
 void watch_access(struct cpu *cpu, uint64_t linear, uint64_t gpa, unsigned size, bool is_write);
 /* Tells the observer of an access to RAM. Only while there is one. */
 void watch_tell(struct cpu *cpu, const struct memory_access *access);
+/* Tells the observer that the instruction at RIP begins. Only while there is one. */
+void watch_instruction(struct cpu *cpu, const struct insn *insn);
 /* [gpa, gpa + size) of RAM is changed, not by a store. Only while `watching`. */
 void watch_change(struct cpu *cpu, uint64_t gpa, uint64_t size);
 /* An exception was delivered. Only while `watching_exceptions`. */

@@ -38,7 +38,7 @@ void op_too_long(struct cpu *cpu, const struct insn *insn)
 static inline void call_handler(struct cpu *cpu, const struct insn *insn)
 {
     if (UNLIKELY(cpu->observer.access != NULL))
-        cpu->observed = insn;
+        watch_instruction(cpu, insn);
     bool ordered = UNLIKELY(cpu->stores != NULL) && stores_are_ordered_by(insn);
     if (ordered)
         stores_drain(cpu);

@@ -269,6 +269,8 @@ static void soft_memory_changed(struct engine *engine, uint64_t gpa, uint64_t si
     wait_give_up(cpu);
     if (cpu->watching)
         watch_change(cpu, gpa, size);
+    if (cpu->observer.device_write)
+        cpu->observer.device_write(cpu->observer.context, gpa, size);
     for (uint64_t page = gpa & ~(PAGE_SIZE - 1); page < gpa + size; page += PAGE_SIZE) {
         const uint8_t *host = memory_at(cpu->memory, page, PAGE_SIZE);
         if (host)

@@ -94,10 +94,29 @@ static bool is_atomic(const struct insn *insn)
     return exchanges || (insn->flags & INSN_LOCK);
 }
 
+static uint64_t linear_rip(const struct cpu *cpu)
+{
+    return cpu->s.rip + (cpu->code64 ? 0 : cpu->s.segment[SEG_CS].base);
+}
+
+void watch_instruction(struct cpu *cpu, const struct insn *insn)
+{
+    uint64_t linear = linear_rip(cpu), gpa = 0;
+    cpu->observed = insn;
+    if (!cpu->observer.instruction)
+        return;
+    const struct tlb_entry *entry = &cpu->tlb[ACCESS_EXECUTE][linear / PAGE_SIZE % TLB_ENTRIES];
+    if ((entry->page & ~TLB_SLOW) == (linear & ~(PAGE_SIZE - 1)))
+        gpa = entry->gpa + linear % PAGE_SIZE;
+    else
+        cpu_translate_quiet(cpu, linear, &gpa);
+    cpu->observer.instruction(cpu->observer.context, linear, gpa);
+}
+
 void watch_tell(struct cpu *cpu, const struct memory_access *access)
 {
     struct memory_access told = *access;
-    told.rip = cpu->s.rip + (cpu->code64 ? 0 : cpu->s.segment[SEG_CS].base);
+    told.rip = linear_rip(cpu);
     told.is_implicit |= cpu->delivering;
     told.is_atomic = !told.is_implicit && cpu->observed && is_atomic(cpu->observed);
     cpu->observer.access(cpu->observer.context, &told);

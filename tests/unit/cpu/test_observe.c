@@ -47,7 +47,7 @@ static void every_access_is_told_with_its_place_and_kind(void **state)
     (void)state;
     guest_create(&guest, code, sizeof code);
     told.engine = guest.engine;
-    const struct access_observer observer = {on_access, &told};
+    const struct access_observer observer = {.access = on_access, .context = &told};
     assert_true(engine_observe_accesses(guest.engine, &observer));
     guest_run(&guest, RUN);
     expect(&told, 0, LOAD, GUEST_DATA, 4, false, false, 5);
@@ -73,12 +73,71 @@ static void an_access_over_two_pages_is_told_in_two_parts(void **state)
     start.gpr[RBX] = GUEST_DATA + PAGE_SIZE - 3;
     guest_import(&guest, &start);
     told.engine = guest.engine;
-    const struct access_observer observer = {on_access, &told};
+    const struct access_observer observer = {.access = on_access, .context = &told};
     assert_true(engine_observe_accesses(guest.engine, &observer));
     guest_run(&guest, RUN);
     expect(&told, 0, 0, GUEST_DATA + PAGE_SIZE - 3, 3, false, false, 0);
     expect(&told, 1, 0, GUEST_DATA + PAGE_SIZE, 5, false, false, 0);
     assert_int_equal(told.count, 2);
+    guest_destroy(&guest);
+}
+
+struct begun {
+    uint64_t linear[RUN], gpa[RUN], retired[RUN], written, size;
+    unsigned count, writes;
+    struct engine *engine;
+};
+
+static void ignore(void *context, const struct memory_access *access)
+{
+    (void)context;
+    (void)access;
+}
+
+static void on_instruction(void *context, uint64_t linear, uint64_t gpa)
+{
+    struct begun *begun = context;
+    assert_true(begun->count < RUN);
+    begun->retired[begun->count] = begun->engine->retired;
+    begun->linear[begun->count] = linear;
+    begun->gpa[begun->count++] = gpa;
+}
+
+static void on_device_write(void *context, uint64_t gpa, uint64_t size)
+{
+    struct begun *begun = context;
+    begun->written = gpa;
+    begun->size = size;
+    begun->writes++;
+}
+
+static void every_instruction_and_device_write_is_told(void **state)
+{
+    static const unsigned offsets[] = {0, 5, 7, 11, 15, 18, 19, 23, 23, 23};
+    enum { STEPS = sizeof offsets / sizeof offsets[0] };
+    struct guest guest;
+    struct begun begun = {0};
+    (void)state;
+    guest_create(&guest, code, sizeof code);
+    begun.engine = guest.engine;
+    const struct access_observer observer = {.access = ignore,
+        .context = &begun,
+        .instruction = on_instruction,
+        .device_write = on_device_write};
+    assert_true(engine_observe_accesses(guest.engine, &observer));
+    guest_run(&guest, STEPS - 1);
+    guest_run(&guest, 1);
+    assert_int_equal(begun.count, STEPS);
+    for (unsigned i = 0; i < STEPS; i++) {
+        assert_int_equal(begun.linear[i], GUEST_CODE + offsets[i]);
+        assert_int_equal(begun.gpa[i], GUEST_CODE + offsets[i]);
+        assert_int_equal(begun.retired[i], i);
+    }
+    assert_int_equal(begun.writes, 0);
+    engine_memory_changed(guest.engine, GUEST_DATA + 5, 3);
+    assert_int_equal(begun.writes, 1);
+    assert_int_equal(begun.written, GUEST_DATA + 5);
+    assert_int_equal(begun.size, 3);
     guest_destroy(&guest);
 }
 
@@ -89,7 +148,7 @@ static void nothing_is_told_before_and_after(void **state)
     (void)state;
     guest_create(&guest, code, sizeof code);
     told.engine = guest.engine;
-    const struct access_observer observer = {on_access, &told};
+    const struct access_observer observer = {.access = on_access, .context = &told};
     guest_run(&guest, STORE + 1);
     assert_true(engine_observe_accesses(guest.engine, &observer));
     guest_run(&guest, 1);
@@ -109,7 +168,7 @@ static void a_run_that_is_observed_is_the_same(void **state)
     for (unsigned i = 0; i < 2; i++) {
         guest_create(&guest[i], code, sizeof code);
         told.engine = guest[i].engine;
-        const struct access_observer observer = {on_access, &told};
+        const struct access_observer observer = {.access = on_access, .context = &told};
         if (i)
             assert_true(engine_observe_accesses(guest[i].engine, &observer));
         guest_run(&guest[i], RUN);
@@ -126,6 +185,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_access_is_told_with_its_place_and_kind),
         cmocka_unit_test(an_access_over_two_pages_is_told_in_two_parts),
+        cmocka_unit_test(every_instruction_and_device_write_is_told),
         cmocka_unit_test(nothing_is_told_before_and_after),
         cmocka_unit_test(a_run_that_is_observed_is_the_same),
     };
