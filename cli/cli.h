@@ -17,6 +17,7 @@ enum {
     STATUS_DIVERGED = 3,
     STATUS_DAMAGED = 4, /* the trace is damaged */
     STATUS_VERSION = 5, /* the trace is of another version of the machine */
+    STATUS_MISSING = 6, /* a boot file that the trace names is not in the store */
     STATUS_HOST = 125,  /* STATUS_ERROR of what runs a guest, which may itself give 1 */
 };
 
@@ -28,12 +29,14 @@ int cli_gdb(int argc, char **argv);
 int cli_fork(int argc, char **argv);
 int cli_hunt(int argc, char **argv);
 int cli_info(int argc, char **argv);
+int cli_pack(int argc, char **argv);
 int cli_raid(int argc, char **argv);
 int cli_record(int argc, char **argv);
 int cli_replay(int argc, char **argv);
 int cli_run(int argc, char **argv);
 int cli_strip(int argc, char **argv);
 int cli_test(int argc, char **argv);
+int cli_unpack(int argc, char **argv);
 int cli_verify(int argc, char **argv);
 
 /* "hindsight: TEXT" on standard error; returns `status`. */
@@ -41,7 +44,8 @@ int cli_fail(int status, const struct error *error);
 /* The same for what is no failure. */
 void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* As cli_fail, for a trace that could not be opened to be replayed; returns which status it is. */
-int cli_fail_open(const char *path, bool any_version, bool damaged, const struct error *error);
+int cli_fail_open(
+    const char *path, const char *store, bool any_version, bool damaged, const struct error *error);
 /* A usage error: the text, and where to find help. Returns STATUS_USAGE. */
 int cli_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Prints a help text to standard output; returns STATUS_OK. */
@@ -53,6 +57,10 @@ bool cli_wants_help(int argc, char **argv);
 bool cli_print(const struct buffer *text);
 /* The same for text that was made visible already, and may have colors. */
 bool cli_print_shown(const struct buffer *text);
+
+/* The folder of the store of boot files: `given`, or the user's own where that is NULL. `room` has
+ * PATH_MAX bytes. NULL: the user has none, or the name is too long. */
+const char *cli_store_path(const char *given, char *room);
 
 struct confine;
 /* Confines the process, its files being open. Where the host cannot, a line says so. */

@@ -40,10 +40,31 @@ static bool needs_another_build(const char *path)
     return other;
 }
 
-int cli_fail_open(const char *path, bool any_version, bool damaged, const struct error *error)
+/* Is a boot file of the trace not in the store, or not what its name says? */
+static bool lacks_boot_files(const char *path, const char *folder)
+{
+    struct trace_reader *reader;
+    struct trace_info info;
+    struct trace_blob blob;
+    if (trace_reader_open(&reader, path, NULL) < 0)
+        return false;
+    trace_reader_info(reader, &info);
+    struct trace_store *store = folder ? trace_store_open(folder, false, NULL) : NULL;
+    bool lacks = false;
+    for (size_t i = 0; info.stored && trace_reader_blob_at(reader, i, &blob); i++)
+        lacks = lacks || !store || !trace_store_has(store, blob.hash, blob.size);
+    trace_store_close(store);
+    trace_reader_close(reader);
+    return lacks;
+}
+
+int cli_fail_open(
+    const char *path, const char *store, bool any_version, bool damaged, const struct error *error)
 {
     if (damaged)
         return cli_fail(STATUS_DAMAGED, error);
+    if (lacks_boot_files(path, store))
+        return cli_fail(STATUS_MISSING, error);
     bool refused = !any_version && needs_another_build(path);
     return cli_fail(refused ? STATUS_VERSION : STATUS_ERROR, error);
 }
@@ -101,6 +122,21 @@ bool cli_print_shown(const struct buffer *text)
     return false;
 }
 
+const char *cli_store_path(const char *given, char *room)
+{
+    const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+    int length;
+    if (given)
+        return given;
+    if (data && *data == '/')
+        length = snprintf(room, PATH_MAX, "%s/hindsight", data);
+    else if (home && *home == '/')
+        length = snprintf(room, PATH_MAX, "%s/.local/share/hindsight", home);
+    else
+        return NULL;
+    return length < PATH_MAX ? room : NULL;
+}
+
 void cli_confine(const struct confine *confine)
 {
     struct error error;
@@ -122,7 +158,7 @@ char *cli_folder_of(const char *path, char *folder)
 void cli_confine_to(const char *trace, const char *output)
 {
     char folder[PATH_MAX];
-    struct confine confine = {.readable = trace};
+    struct confine confine = {.readable = {trace}};
     if (output && (confine.writable[0] = cli_folder_of(output, folder)))
         confine.writable_count = 1;
     cli_confine(&confine);

@@ -30,6 +30,7 @@ static const char help[] =
     "  --cache SIZE                 memory for checkpoints, 512M by default\n"
     "  --warm                       keep checkpoints in TRACE.hst.cache for the next session\n"
     "  --cache-file FILE            keep them in this file\n"
+    "  --store DIR            where its boot files are if it only names them\n"
     "  --memory-limit SIZE    RAM that the trace may ask for; three quarters of the host's by\n"
     "                         default\n"
     "  --any-version                also when another version of the machine made the trace\n";
@@ -42,7 +43,8 @@ enum {
     OPTION_WARM,
     OPTION_CACHE_FILE,
     OPTION_ANY_VERSION,
-    OPTION_MEMORY_LIMIT
+    OPTION_MEMORY_LIMIT,
+    OPTION_STORE
 };
 enum { MAX_SCRIPTS = 256 };
 
@@ -284,7 +286,7 @@ static int run(const char *path, const struct debugger_options *options,
     bool damaged;
     struct debugger *debugger = debugger_open(path, options, &damaged, &error);
     if (!debugger)
-        return cli_fail_open(path, options->any_version, damaged, &error);
+        return cli_fail_open(path, options->store, options->any_version, damaged, &error);
     if (*debugger_cache_message(debugger))
         fprintf(stderr, "%s\n", debugger_cache_message(debugger));
     confine(path, options);
@@ -333,12 +335,13 @@ int cli_debug(int argc, char **argv)
         {"cache-file", required_argument, NULL, OPTION_CACHE_FILE},
         {"any-version", no_argument, NULL, OPTION_ANY_VERSION},
         {"memory-limit", required_argument, NULL, OPTION_MEMORY_LIMIT},
+        {"store", required_argument, NULL, OPTION_STORE},
         {0},
     };
     struct script scripts[MAX_SCRIPTS];
     unsigned count = 0;
     bool batch = false, warm = false;
-    char beside[4096];
+    char beside[4096], room[PATH_MAX];
     struct debugger_options debug = {.color = wants_color()};
     struct error error;
     int option;
@@ -369,6 +372,9 @@ int cli_debug(int argc, char **argv)
             if (parse_size(optarg, &debug.memory_limit, &error) < 0)
                 return cli_usage("debug", "--memory-limit: %s", error.text);
             break;
+        case OPTION_STORE:
+            debug.store = optarg;
+            break;
         case OPTION_ANY_VERSION:
             debug.any_version = true;
             break;
@@ -383,6 +389,7 @@ int cli_debug(int argc, char **argv)
             return cli_usage("debug", "the name of the trace is too long");
         debug.cache_path = beside;
     }
+    debug.store = cli_store_path(debug.store, room);
     struct file_roles roles = {0};
     roles_add(&roles, "TRACE.hst", argv[optind], false);
     roles_add(&roles, "--cache-file", debug.cache_path, true);

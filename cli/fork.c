@@ -3,6 +3,7 @@
 #include "cli/machine.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,6 +30,7 @@ static const char help[] =
     "  --poke ADDRESS=BYTES   other bytes in memory, in hexadecimal; phys:ADDRESS is physical\n"
     "  --no-checks            inputs alone\n"
     "  --show                 show what had been printed before the position as well\n"
+    "  --store DIR            where its boot files are if it only names them\n"
     "  --memory-limit SIZE    RAM that the trace may ask for; three quarters of the host's by\n"
     "                         default\n"
     "  --any-version          also when another version of the machine made the trace\n";
@@ -42,11 +44,12 @@ enum {
     OPTION_MEMORY_LIMIT,
     OPTION_INJECT,
     OPTION_SET,
-    OPTION_POKE
+    OPTION_POKE,
+    OPTION_STORE
 };
 
 struct request {
-    const char *trace, *output, *at;
+    const char *trace, *output, *at, *store;
     uint64_t memory_limit;
     bool include_checks, show, any_version;
     struct injections injections;
@@ -117,7 +120,8 @@ static int go(
 
 static int fail_open(const struct request *request, bool damaged, const struct error *error)
 {
-    int status = cli_fail_open(request->trace, request->any_version, damaged, error);
+    int status =
+        cli_fail_open(request->trace, request->store, request->any_version, damaged, error);
     return status == STATUS_ERROR ? STATUS_HOST : status;
 }
 
@@ -146,6 +150,7 @@ static int run_fork(struct cli_machine *setup, const struct request *request)
         .max_size = setup->max_size,
         .memory_limit = request->memory_limit,
         .any_version = request->any_version,
+        .store = request->store,
         .console = {.put = put_console, .target = &gate},
         .pace = setup->config.pace,
         .injections = request->injections.list,
@@ -182,6 +187,7 @@ int cli_fork(int argc, char **argv)
         {"any-version", no_argument, NULL, OPTION_ANY_VERSION},
         {"memory-limit", required_argument, NULL, OPTION_MEMORY_LIMIT},
         {"max-size", required_argument, NULL, OPTION_MAX_SIZE},
+        {"store", required_argument, NULL, OPTION_STORE},
         {"inject", required_argument, NULL, OPTION_INJECT},
         {"set", required_argument, NULL, OPTION_SET},
         {"poke", required_argument, NULL, OPTION_POKE},
@@ -189,6 +195,7 @@ int cli_fork(int argc, char **argv)
     };
     struct cli_machine setup;
     struct request request = {.include_checks = true};
+    char room[PATH_MAX];
     struct error error;
     if (cli_wants_help(argc, argv))
         return cli_help(help);
@@ -204,6 +211,8 @@ int cli_fork(int argc, char **argv)
             request.include_checks = false;
         else if (option == OPTION_SHOW)
             request.show = true;
+        else if (option == OPTION_STORE)
+            request.store = optarg;
         else if (option == OPTION_ANY_VERSION)
             request.any_version = true;
         else if (option == OPTION_MEMORY_LIMIT &&
@@ -228,6 +237,7 @@ int cli_fork(int argc, char **argv)
         status = cli_usage("fork", "give --at POSITION and -o FILE.hst");
     if (status == STATUS_OK) {
         request.trace = argv[optind];
+        request.store = cli_store_path(request.store, room);
         status = run_fork(&setup, &request);
     }
     cli_machine_close(&setup);

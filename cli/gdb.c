@@ -34,6 +34,7 @@ static const char help[] =
     "  -ex, --eval-command COMMAND   execute it first: symbol files are read here, not by gdb's "
     "wish\n"
     "  --cache SIZE                  memory for checkpoints, 512M by default\n"
+    "  --store DIR                   where its boot files are if it only names them\n"
     "  --memory-limit SIZE    RAM that the trace may ask for; three quarters of the host's by\n"
     "                         default\n"
     "  --any-version                 also when another version of the machine made the trace\n";
@@ -44,6 +45,7 @@ enum {
     OPTION_CACHE,
     OPTION_ANY_VERSION,
     OPTION_MEMORY_LIMIT,
+    OPTION_STORE,
     OPTION_EX,
     MAX_COMMANDS = 64,
 };
@@ -192,7 +194,7 @@ static int run(const char *path, const char *where, const struct debugger_option
     bool damaged;
     struct debugger *debugger = debugger_open(path, options, &damaged, &error);
     if (!debugger)
-        return cli_fail_open(path, options->any_version, damaged, &error);
+        return cli_fail_open(path, options->store, options->any_version, damaged, &error);
     buffer_clear(debugger_output(debugger));
     struct gdbstub *stub =
         execute(debugger, commands, &error) < 0 ? NULL : gdbstub_create(debugger, &error);
@@ -226,12 +228,13 @@ int cli_gdb(int argc, char **argv)
         {"cache", required_argument, NULL, OPTION_CACHE},
         {"any-version", no_argument, NULL, OPTION_ANY_VERSION},
         {"memory-limit", required_argument, NULL, OPTION_MEMORY_LIMIT},
+        {"store", required_argument, NULL, OPTION_STORE},
         {"ex", required_argument, NULL, OPTION_EX},
         {"eval-command", required_argument, NULL, OPTION_EX},
         {0},
     };
     const char *where = NULL;
-    char beside[4096];
+    char beside[4096], room[PATH_MAX];
     struct debugger_options debug = {0};
     struct commands commands = {.count = 0};
     bool once = false;
@@ -253,6 +256,8 @@ int cli_gdb(int argc, char **argv)
             return cli_usage("gdb", "at most %d commands with -ex", MAX_COMMANDS);
         else if (option == OPTION_EX)
             commands.list[commands.count++] = optarg;
+        else if (option == OPTION_STORE)
+            debug.store = optarg;
         else if (option == OPTION_ANY_VERSION)
             debug.any_version = true;
         else if (option != OPTION_CACHE)
@@ -267,5 +272,6 @@ int cli_gdb(int argc, char **argv)
             return cli_usage("gdb", "the name of the trace is too long; give --listen");
         where = beside;
     }
+    debug.store = cli_store_path(debug.store, room);
     return run(argv[optind], where, &debug, &commands, once);
 }

@@ -2,17 +2,63 @@
 #include "cli/cli.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "replay/replay.h"
 #include "traces/trace.h"
+#include "vmm/host/confine.h"
 #include "vmm/machine/event.h"
 #include "vmm/machine/inputs.h"
 #include "vmm/machine/outcome.h"
 
-static const char help[] = "Usage: hindsight info TRACE.hst [--json]\n"
-                           "The machine, how the recording ended, sizes, and counts by kind.\n";
+static const char help[] =
+    "Usage: hindsight info TRACE.hst [--json] [--store DIR]\n"
+    "The machine, how the recording ended, sizes, and counts by kind.\n\n"
+    "  --json                 as JSON\n"
+    "  --store DIR            where its boot files are looked for if it only names them\n";
+
+/* Where boot files that the trace only names are looked for. */
+struct place {
+    const char *folder;        /* NULL: there is none */
+    struct trace_store *store; /* NULL: it is not there */
+};
+
+static bool has_file(const struct place *place, const struct trace_blob *blob)
+{
+    return place->store && trace_store_has(place->store, blob->hash, blob->size);
+}
+
+static void text_blob(const struct trace_blob *blob, const struct place *place, struct buffer *out)
+{
+    char name[2 * TRACE_HASH_SIZE + 1];
+    if (!blob->stored) {
+        buffer_printf(out, "%-11s %" PRIu64 " bytes embedded, XXH3 %016" PRIx64 "\n", blob->name,
+            blob->size, blob->digest);
+        return;
+    }
+    trace_hash_text(blob->hash, name);
+    buffer_printf(out, "%-11s %" PRIu64 " bytes, %s", blob->name, blob->size,
+        has_file(place, blob) ? "in the store: " : "MISSING in the store: ");
+    buffer_printf(out, "%.400s/", place->folder ? place->folder : "?");
+    buffer_printf(out, "%s\n", name);
+}
+
+static void json_blob(const struct trace_blob *blob, const struct place *place, struct buffer *out)
+{
+    char name[2 * TRACE_HASH_SIZE + 1];
+    buffer_printf(out, "{\"name\": ");
+    json_string(out, blob->name);
+    buffer_printf(
+        out, ", \"size\": %" PRIu64 ", \"xxh3\": \"%016" PRIx64 "\"", blob->size, blob->digest);
+    if (blob->stored) {
+        trace_hash_text(blob->hash, name);
+        buffer_printf(out, ", \"sha256\": \"%s\", \"in_store\": %s", name,
+            has_file(place, blob) ? "true" : "false");
+    }
+    buffer_printf(out, "}");
+}
 
 static struct outcome outcome_of_end(const struct trace_end *end)
 {
@@ -50,7 +96,7 @@ static void text_total(
 }
 
 static void print_text(const struct trace_reader *reader, const struct trace_info *info,
-    const struct trace_totals *totals, struct buffer *out)
+    const struct trace_totals *totals, const struct place *place, struct buffer *out)
 {
     uint64_t events = info->end_event ? info->end_event - info->first_event : 0;
     buffer_printf(out, "format      version %u, x86-64\n", info->version);
@@ -68,12 +114,12 @@ static void print_text(const struct trace_reader *reader, const struct trace_inf
     }
     struct trace_blob blob;
     for (size_t i = 0; trace_reader_blob_at(reader, i, &blob); i++)
-        buffer_printf(out, "%-11s %" PRIu64 " bytes embedded, XXH3 %016" PRIx64 "\n", blob.name,
-            blob.size, blob.digest);
+        text_blob(&blob, place, out);
     text_end(info, out);
     buffer_printf(out, "events      %" PRIu64 "\n", events);
-    buffer_printf(out, "file        %" PRIu64 " bytes, %zu chunks%s%s\n", info->file_size,
-        info->chunks, info->rebuilt ? ", index rebuilt" : "", info->stripped ? ", stripped" : "");
+    buffer_printf(out, "file        %" PRIu64 " bytes, %zu chunks%s%s%s\n", info->file_size,
+        info->chunks, info->rebuilt ? ", index rebuilt" : "", info->stripped ? ", stripped" : "",
+        info->packed ? ", packed" : "");
     text_total(out, "boot files", &totals->configuration, events);
     text_total(out, "inputs", &totals->inputs, events);
     if (info->has_checks)
@@ -102,7 +148,7 @@ static void json_total(struct buffer *out, const char *name, const struct trace_
 }
 
 static void print_json(const struct trace_reader *reader, const struct trace_info *info,
-    const struct trace_totals *totals, struct buffer *out)
+    const struct trace_totals *totals, const struct place *place, struct buffer *out)
 {
     buffer_printf(out,
         "{\"version\": %u, \"machine_version\": %u, \"replayable_machine_version\": %d, "
@@ -118,10 +164,8 @@ static void print_json(const struct trace_reader *reader, const struct trace_inf
     buffer_printf(out, "}, \"blobs\": [");
     struct trace_blob blob;
     for (size_t i = 0; trace_reader_blob_at(reader, i, &blob); i++) {
-        buffer_printf(out, "%s{\"name\": ", i ? ", " : "");
-        json_string(out, blob.name);
-        buffer_printf(
-            out, ", \"size\": %" PRIu64 ", \"xxh3\": \"%016" PRIx64 "\"}", blob.size, blob.digest);
+        buffer_printf(out, "%s", i ? ", " : "");
+        json_blob(&blob, place, out);
     }
     buffer_printf(out,
         "], \"complete\": %s, \"damaged\": %s, \"index_rebuilt\": %s, \"stripped\": %s, "
@@ -158,15 +202,58 @@ static void print_json(const struct trace_reader *reader, const struct trace_inf
     buffer_printf(out, "}}\n");
 }
 
+/* Prints what there is to say; the exit status. */
+static int print(const struct trace_reader *reader, const struct place *place, bool json)
+{
+    struct error error;
+    struct trace_info info;
+    struct trace_totals totals;
+    trace_reader_info(reader, &info);
+    int result = trace_reader_totals(reader, &totals, &error);
+    if (result < 0 && !info.damaged)
+        return cli_fail(result == TRACE_DAMAGED ? STATUS_DAMAGED : STATUS_ERROR, &error);
+    if (result < 0)
+        totals = (struct trace_totals){0};
+    struct buffer out = {0};
+    if (json)
+        print_json(reader, &info, &totals, place, &out);
+    else
+        print_text(reader, &info, &totals, place, &out);
+    bool printed = cli_print(&out);
+    buffer_free(&out);
+    return info.damaged ? STATUS_DAMAGED : printed ? STATUS_OK : STATUS_ERROR;
+}
+
+static int inform(const char *path, const char *folder, bool json)
+{
+    struct error error;
+    struct trace_reader *reader;
+    struct place place = {.folder = folder};
+    if (folder)
+        place.store = trace_store_open(folder, false, NULL);
+    cli_confine(&(struct confine){.readable = {path, place.store ? folder : NULL}});
+    int status, result = trace_reader_open(&reader, path, &error);
+    if (result < 0)
+        status = cli_fail(result == TRACE_DAMAGED ? STATUS_DAMAGED : STATUS_ERROR, &error);
+    else
+        status = print(reader, &place, json);
+    trace_reader_close(reader);
+    trace_store_close(place.store);
+    return status;
+}
+
 int cli_info(int argc, char **argv)
 {
-    const char *path = NULL;
+    const char *path = NULL, *store = NULL;
+    char room[PATH_MAX];
     bool json = false;
     if (cli_wants_help(argc, argv))
         return cli_help(help);
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--json") == 0)
             json = true;
+        else if (strcmp(argv[i], "--store") == 0 && i + 1 < argc)
+            store = argv[++i];
         else if (argv[i][0] == '-' || path)
             return cli_usage("info", "'%s' is not understood", argv[i]);
         else
@@ -174,29 +261,5 @@ int cli_info(int argc, char **argv)
     }
     if (!path)
         return cli_usage("info", "give one trace");
-    struct error error;
-    struct trace_reader *reader;
-    cli_confine_to(path, NULL);
-    int result = trace_reader_open(&reader, path, &error);
-    if (result < 0)
-        return cli_fail(result == TRACE_DAMAGED ? STATUS_DAMAGED : STATUS_ERROR, &error);
-    struct trace_info info;
-    struct trace_totals totals;
-    trace_reader_info(reader, &info);
-    result = trace_reader_totals(reader, &totals, &error);
-    if (result < 0 && !info.damaged) {
-        trace_reader_close(reader);
-        return cli_fail(result == TRACE_DAMAGED ? STATUS_DAMAGED : STATUS_ERROR, &error);
-    }
-    if (result < 0)
-        totals = (struct trace_totals){0};
-    struct buffer out = {0};
-    if (json)
-        print_json(reader, &info, &totals, &out);
-    else
-        print_text(reader, &info, &totals, &out);
-    bool printed = cli_print(&out);
-    buffer_free(&out);
-    trace_reader_close(reader);
-    return info.damaged ? STATUS_DAMAGED : printed ? STATUS_OK : STATUS_ERROR;
+    return inform(path, cli_store_path(store, room), json);
 }

@@ -27,6 +27,8 @@ static const struct command commands[] = {
     {"test", cli_test, "replay kept traces and say which are as recorded"},
     {"verify", cli_verify, "check that a trace file is intact"},
     {"strip", cli_strip, "copy a trace without its checks"},
+    {"unpack", cli_unpack, "a copy of a trace whose boot files are in a store"},
+    {"pack", cli_pack, "a copy of a trace that has all in it, as small as it goes"},
     {"raid", cli_raid, "create, inspect, scrub and rebuild disk arrays"},
 };
 

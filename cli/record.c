@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 #include "cli/machine.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,9 +19,17 @@ static const char help[] =
     "  -o FILE                the trace to write; an existing file is replaced once the guest "
     "runs\n"
     "  --max-size SIZE        stop before the trace is larger than this (500M, 2G)\n"
-    "  --no-checks            inputs alone: replay works, unverified, from a smaller file\n\n";
+    "  --no-checks            inputs alone: replay works, unverified, from a smaller file\n"
+    "  --store DIR            the boot files go into this folder (see 'hindsight unpack'), not "
+    "into\n"
+    "                         the trace\n\n";
 
-enum { OPTION_NO_CHECKS = 1, OPTION_MAX_SIZE };
+enum { OPTION_NO_CHECKS = 1, OPTION_MAX_SIZE, OPTION_STORE };
+
+struct request {
+    const char *path, *store;
+    bool include_checks;
+};
 
 static int finish(struct cli_machine *setup, struct recorder *recorder, const char *path, int run,
     int signal_number, struct error *failure)
@@ -43,8 +52,9 @@ static int finish(struct cli_machine *setup, struct recorder *recorder, const ch
     return status;
 }
 
-static int record(struct cli_machine *setup, const char *path, bool include_checks)
+static int record(struct cli_machine *setup, const struct request *request)
 {
+    const char *path = request->path;
     struct error error;
     struct file_roles roles = {0};
     cli_machine_roles(setup, &roles);
@@ -54,6 +64,10 @@ static int record(struct cli_machine *setup, const char *path, bool include_chec
         return cli_fail(STATUS_USAGE, &error);
     if (cli_machine_load(setup, &error) < 0 || cli_machine_open(setup, &error) < 0)
         return cli_fail(STATUS_HOST, &error);
+    struct trace_store *store =
+        request->store ? trace_store_open(request->store, true, &error) : NULL;
+    if (request->store && !store)
+        return cli_fail(STATUS_HOST, &error);
     const struct recorder_options options = {
         .path = path,
         .config = &setup->config,
@@ -62,11 +76,13 @@ static int record(struct cli_machine *setup, const char *path, bool include_chec
         .modules = setup->modules,
         .module_count = setup->module_count,
         .live = live_source(setup->live),
-        .include_checks = include_checks,
+        .store = store,
+        .include_checks = request->include_checks,
         .max_size = setup->max_size,
         .counts = strcmp(setup->engine, "soft") == 0,
     };
     struct recorder *recorder = recorder_create(&options, &error);
+    trace_store_close(store);
     if (!recorder)
         return cli_fail(STATUS_HOST, &error);
     if (cli_machine_create(setup, recorder_source(recorder), &error) < 0 ||
@@ -83,11 +99,11 @@ int cli_record(int argc, char **argv)
 {
     static const struct option options[] = {CLI_MACHINE_OPTIONS,
         {"no-checks", no_argument, NULL, OPTION_NO_CHECKS},
-        {"max-size", required_argument, NULL, OPTION_MAX_SIZE}, {0}};
+        {"max-size", required_argument, NULL, OPTION_MAX_SIZE},
+        {"store", required_argument, NULL, OPTION_STORE}, {0}};
     struct cli_machine setup;
     struct error error;
-    const char *path = NULL;
-    bool include_checks = true;
+    struct request request = {.include_checks = true};
     if (cli_wants_help(argc, argv)) {
         cli_help(help);
         return cli_help(cli_machine_help);
@@ -97,9 +113,11 @@ int cli_record(int argc, char **argv)
     int option, status = STATUS_OK;
     while (status == STATUS_OK && (option = getopt_long(argc, argv, "o:", options, NULL)) != -1) {
         if (option == 'o') {
-            path = optarg;
+            request.path = optarg;
         } else if (option == OPTION_NO_CHECKS) {
-            include_checks = false;
+            request.include_checks = false;
+        } else if (option == OPTION_STORE) {
+            request.store = optarg;
         } else if (option == OPTION_MAX_SIZE) {
             if (parse_size(optarg, &setup.max_size, &error) < 0)
                 status = cli_usage("record", "--max-size: %s", error.text);
@@ -112,12 +130,12 @@ int cli_record(int argc, char **argv)
     }
     if (status == STATUS_OK && optind < argc)
         status = cli_usage("record", "'%s' is not understood", argv[optind]);
-    if (status == STATUS_OK && !path)
+    if (status == STATUS_OK && !request.path)
         status = cli_usage("record", "no trace to write: give one with -o FILE.hst");
     if (status == STATUS_OK && !setup.kernel_path)
         status = cli_usage("record", "no kernel: give one with --kernel FILE");
     if (status == STATUS_OK)
-        status = record(&setup, path, include_checks);
+        status = record(&setup, &request);
     cli_machine_close(&setup);
     return status;
 }

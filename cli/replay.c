@@ -3,6 +3,7 @@
 #include "cli/machine.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,11 +19,14 @@ static const char help[] =
     "Usage: hindsight replay TRACE.hst [--engine kvm|soft] [--until POSITION] [--console]\n"
     "Run the trace again and compare every event with the recording.\n"
     "Exit status: 0 identical, 3 diverged, 4 damaged trace, 5 trace of another\n"
-    "machine version, 2 usage, 128 + N ended by signal N, 1 other.\n\n"
+    "machine version, 6 a boot file is not in the store, 2 usage, 128 + N ended by signal N,\n"
+    "1 other.\n\n"
     "  --engine kvm|soft      what executes; by default the engine that recorded\n"
     "  --until POSITION       stop there: EVENT, EVENT.INSN, end, 50%, t=2.5s\n"
     "  --console              print what the guest prints\n"
     "  --no-verify            do not compare\n"
+    "  --store DIR            where a trace's boot files are if it only names them; by default\n"
+    "                         ~/.local/share/hindsight\n"
     "  --memory-limit SIZE    RAM that the trace may ask for; three quarters of the host's by\n"
     "                         default\n"
     "  --any-version          also when another version of the machine made the trace\n";
@@ -33,7 +37,8 @@ enum {
     OPTION_CONSOLE,
     OPTION_NO_VERIFY,
     OPTION_ANY_VERSION,
-    OPTION_MEMORY_LIMIT
+    OPTION_MEMORY_LIMIT,
+    OPTION_STORE
 };
 
 static struct machine *volatile running;
@@ -102,7 +107,7 @@ static int replay_trace_file(
     bool damaged;
     struct replay *replay = replay_open(path, options, &damaged, &error);
     if (!replay)
-        return cli_fail_open(path, options->any_version, damaged, &error);
+        return cli_fail_open(path, options->store, options->any_version, damaged, &error);
     struct position position = POSITION_END;
     if (until && position_parse(until, replay_trace(replay), &position, &error) < 0) {
         replay_close(replay);
@@ -145,10 +150,12 @@ int cli_replay(int argc, char **argv)
         {"no-verify", no_argument, NULL, OPTION_NO_VERIFY},
         {"any-version", no_argument, NULL, OPTION_ANY_VERSION},
         {"memory-limit", required_argument, NULL, OPTION_MEMORY_LIMIT},
+        {"store", required_argument, NULL, OPTION_STORE},
         {0},
     };
     struct replay_options replay = {.verify = true};
-    const char *until = NULL;
+    const char *until = NULL, *store = NULL;
+    char room[PATH_MAX];
     struct error error;
     int option;
     if (cli_wants_help(argc, argv))
@@ -173,6 +180,9 @@ int cli_replay(int argc, char **argv)
             if (parse_size(optarg, &replay.memory_limit, &error) < 0)
                 return cli_usage("replay", "--memory-limit: %s", error.text);
             break;
+        case OPTION_STORE:
+            store = optarg;
+            break;
         case OPTION_ANY_VERSION:
             replay.any_version = true;
             break;
@@ -182,5 +192,6 @@ int cli_replay(int argc, char **argv)
     }
     if (optind + 1 != argc)
         return cli_usage("replay", "give one trace");
+    replay.store = cli_store_path(store, room);
     return replay_trace_file(argv[optind], &replay, until);
 }

@@ -24,7 +24,8 @@ int cli_strip(int argc, char **argv)
         return cli_usage("strip", "give one trace, and -o FILE for the copy");
     struct error error;
     cli_confine_to(argv[optind], output);
-    int result = trace_strip(argv[optind], output, &error);
+    const struct trace_copy_options options = {.strip = true};
+    int result = trace_copy(argv[optind], output, &options, &error);
     if (result == 0)
         return STATUS_OK;
     return cli_fail(result == TRACE_DAMAGED ? STATUS_DAMAGED : STATUS_ERROR, &error);

@@ -29,9 +29,11 @@ static const char help[] =
     "are,\n"
     "1: some are not.\n\n"
     "  --jobs J               traces at once; by default one for each processor\n"
-    "  --junit FILE           the results as JUnit XML as well\n";
+    "  --junit FILE           the results as JUnit XML as well\n"
+    "  --store DIR            where the boot files are of traces that only name them; by default\n"
+    "                         ~/.local/share/hindsight\n";
 
-enum { OPTION_JOBS = 1, OPTION_JUNIT };
+enum { OPTION_JOBS = 1, OPTION_JUNIT, OPTION_STORE };
 
 /* A trace is replayed first, and then looked at by its check. */
 enum phase { PHASE_REPLAY, PHASE_CHECK, PHASE_COUNT };
@@ -47,7 +49,8 @@ struct test_case {
 struct suite {
     struct test_case *test;
     size_t count, room, next, done;
-    char folder[64]; /* for what the runs print */
+    char folder[64];   /* for what the runs print */
+    const char *store; /* NULL: the default one */
     struct progress progress;
 };
 
@@ -124,12 +127,15 @@ static int add_path(struct suite *suite, const char *path, unsigned depth, struc
 
 /* ---- The runs ---- */
 
-static bool add_arguments(char **argv, size_t room, const struct test_case *test, enum phase phase)
+static bool add_arguments(char **argv, size_t room, const struct suite *suite,
+    const struct test_case *test, enum phase phase)
 {
     bool replay = phase == PHASE_REPLAY;
     bool added = pool_add(argv, room, "hindsight") &&
                  pool_add(argv, room, replay ? "replay" : "debug") &&
                  pool_add(argv, room, test->trace);
+    if (suite->store)
+        added = added && pool_add(argv, room, "--store") && pool_add(argv, room, suite->store);
     if (replay)
         return added;
     return added && pool_add(argv, room, "--batch") && pool_add(argv, room, "-x") &&
@@ -141,7 +147,7 @@ static bool add_arguments(char **argv, size_t room, const struct test_case *test
 static int next_run(void *context, struct pool_run *run, struct error *error)
 {
     struct suite *suite = context;
-    enum { ROOM = 8 };
+    enum { ROOM = 10 };
     while (suite->next < PHASE_COUNT * suite->count && suite->next % PHASE_COUNT == PHASE_CHECK &&
            !suite->test[suite->next / PHASE_COUNT].check)
         suite->next++;
@@ -156,7 +162,7 @@ static int next_run(void *context, struct pool_run *run, struct error *error)
     run->output = strdup(output);
     if (phase == PHASE_REPLAY)
         test->started = now();
-    if (run->argv && run->output && add_arguments(run->argv, ROOM, test, phase))
+    if (run->argv && run->output && add_arguments(run->argv, ROOM, suite, test, phase))
         return 1;
     pool_run_free(run);
     return error_set(error, "out of memory");
@@ -203,6 +209,8 @@ static const char *reason_of(const struct test_case *test)
         return "the replay diverges";
     case STATUS_DAMAGED:
         return "the trace is damaged";
+    case STATUS_MISSING:
+        return "a boot file is not in the store";
     case STATUS_VERSION:
         return "the trace is of another version of the machine";
     default:
@@ -324,10 +332,10 @@ static void free_suite(struct suite *suite)
     free(suite->test);
 }
 
-static int run_suite(char **paths, unsigned jobs, const char *junit)
+static int run_suite(char **paths, unsigned jobs, const char *junit, const char *store)
 {
     struct error error;
-    struct suite suite = {.progress = {.label = "replaying"}};
+    struct suite suite = {.store = store, .progress = {.label = "replaying"}};
     int status = STATUS_OK;
     for (; *paths && status == STATUS_OK; paths++) {
         if (add_path(&suite, *paths, 0, &error) < 0)
@@ -344,8 +352,9 @@ static int run_suite(char **paths, unsigned jobs, const char *junit)
 int cli_test(int argc, char **argv)
 {
     static const struct option options[] = {{"jobs", required_argument, NULL, OPTION_JOBS},
-        {"junit", required_argument, NULL, OPTION_JUNIT}, {0}};
-    const char *junit = NULL;
+        {"junit", required_argument, NULL, OPTION_JUNIT},
+        {"store", required_argument, NULL, OPTION_STORE}, {0}};
+    const char *junit = NULL, *store = NULL;
     unsigned long jobs = 0;
     int option;
     if (cli_wants_help(argc, argv))
@@ -354,6 +363,8 @@ int cli_test(int argc, char **argv)
         char *end;
         if (option == OPTION_JUNIT) {
             junit = optarg;
+        } else if (option == OPTION_STORE) {
+            store = optarg;
         } else if (option == OPTION_JOBS) {
             jobs = strtoul(optarg, &end, 10);
             if (!isdigit((unsigned char)*optarg) || *end || jobs < 1 || jobs > 4096)
@@ -364,5 +375,5 @@ int cli_test(int argc, char **argv)
     }
     if (optind == argc)
         return cli_usage("test", "give folders or traces");
-    return run_suite(argv + optind, (unsigned)jobs, junit);
+    return run_suite(argv + optind, (unsigned)jobs, junit, store);
 }

@@ -21,6 +21,7 @@ struct debugger_options {
     const char *cache_path; /* a file to keep them in from session to session; NULL: none */
     uint64_t memory_limit;  /* likewise */
     bool any_version;       /* as in struct replay_options */
+    const char *store;      /* likewise */
     bool color;             /* escape sequences in the output */
 };
 

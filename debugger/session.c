@@ -244,7 +244,8 @@ struct debugger *debugger_open(
     const struct timeline_options timeline = {.cache_bytes = options->cache_bytes,
         .cache_path = options->cache_path,
         .memory_limit = options->memory_limit,
-        .any_version = options->any_version};
+        .any_version = options->any_version,
+        .store = options->store};
     struct debugger *debugger = calloc(1, sizeof *debugger);
     *damaged = false;
     if (!debugger) {

@@ -257,6 +257,7 @@ struct fork *fork_open(const struct fork_options *options, bool *damaged, struct
         .engine = "soft",
         .memory_limit = options->memory_limit,
         .any_version = options->any_version,
+        .store = options->store,
         .console = options->console,
         .wrap = wrap,
         .wrap_context = fork,

@@ -40,6 +40,7 @@ struct fork_options {
     uint64_t max_size;        /* as in struct recorder_options */
     uint64_t memory_limit;    /* likewise */
     bool any_version;         /* as in struct replay_options */
+    const char *store;        /* likewise */
     struct byte_sink console; /* from power-on: the caller decides what of it to show */
     void (*line_changed)(void *target, const struct uart_line *line);
     void *line_target;

@@ -312,6 +312,7 @@ struct recorder *recorder_create(const struct recorder_options *options, struct 
         .path = options->path,
         .sink = options->sink,
         .config = &config,
+        .store = options->store,
         .include_checks = options->include_checks,
         .counts_instructions = options->counts,
         .first_event = 1,

@@ -22,7 +22,8 @@ struct recorder_options {
     const struct boot_image *kernel; /* embedded in the trace, with the modules */
     const struct boot_image *modules;
     unsigned module_count;
-    struct input_source *live; /* borrowed */
+    const struct trace_store *store; /* boot files go there instead; or NULL */
+    struct input_source *live;       /* borrowed */
     bool include_checks;
     bool provisional;  /* the file takes its name after recorder_publish() only */
     uint64_t max_size; /* bytes the file may have; the machine is asked to stop before. 0: any */

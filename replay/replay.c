@@ -315,6 +315,19 @@ static int create_machine(
     return machine_observe(replay->machine, &observer, error);
 }
 
+/* Opens the boot files of a trace that only names them. */
+static int find_boot_files(struct replay *replay, const char *folder, struct error *error)
+{
+    if (!replay->info.stored)
+        return 0;
+    if (!folder)
+        return error_set(error, "the trace's boot files are in a store, and none is given");
+    struct trace_store *store = trace_store_open(folder, false, error);
+    int result = store ? trace_reader_use_store(replay->reader, store, error) : -1;
+    trace_store_close(store);
+    return result;
+}
+
 struct replay *replay_open(
     const char *path, const struct replay_options *options, bool *damaged, struct error *error)
 {
@@ -349,7 +362,8 @@ struct replay *replay_open(
         return NULL;
     }
     replay_source_init(&replay->source, replay->inputs, &replay->info);
-    if (read_config(replay, error) < 0 || check_memory(replay, options->memory_limit, error) < 0 ||
+    if (find_boot_files(replay, options->store, error) < 0 || read_config(replay, error) < 0 ||
+        check_memory(replay, options->memory_limit, error) < 0 ||
         create_machine(replay, options, damaged, error) < 0) {
         error_prefix(error, "%s", path);
         replay_close(replay);

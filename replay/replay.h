@@ -18,6 +18,7 @@ struct replay_options {
     bool verify;           /* compare with the checks where there are some */
     uint64_t memory_limit; /* RAM that the trace may ask for; 0: three quarters of the host's */
     bool any_version;      /* also of a trace that another version of the machine made */
+    const char *store;     /* folder of the boot files of traces that do not hold them; or NULL */
     /*
      * Puts a source between the machine and the replaying one (replay_inputs), before the machine
      * is made; NULL with the error set when it cannot. May be NULL.

@@ -485,7 +485,8 @@ struct timeline *timeline_open(
     const struct replay_options replay = {.engine = "soft",
         .console = {.put = log_console, .target = timeline},
         .memory_limit = options ? options->memory_limit : 0,
-        .any_version = options && options->any_version};
+        .any_version = options && options->any_version,
+        .store = options ? options->store : NULL};
     timeline->replay = replay_open(path, &replay, damaged, error);
     if (!timeline->replay) {
         timeline_close(timeline);

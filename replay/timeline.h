@@ -29,6 +29,7 @@ struct timeline_options {
     const char *cache_path; /* a file to keep them in from session to session; NULL: none */
     uint64_t memory_limit;  /* likewise */
     bool any_version;       /* as in struct replay_options */
+    const char *store;      /* likewise */
 };
 
 /* *damaged tells a damaged trace (exit status 4) from other failures. */

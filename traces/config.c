@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 void trace_config_free(struct trace_config *config)
 {
@@ -51,7 +52,8 @@ void trace_config_add_blob(
         (struct trace_blob_source){.name = copy, .data = data, .size = size};
 }
 
-void trace_config_encode(const struct trace_config *config, struct buffer *out)
+void trace_config_encode(
+    const struct trace_config *config, const uint8_t *hashes, struct buffer *out)
 {
     buffer_put_u32(out, (uint32_t)config->setting_count);
     buffer_put_u32(out, (uint32_t)config->blob_count);
@@ -61,6 +63,8 @@ void trace_config_encode(const struct trace_config *config, struct buffer *out)
         buffer_put(out, blob->name, strlen(blob->name) + 1);
         buffer_put_u64(out, blob->size);
         buffer_put_u64(out, digest64(blob->data, blob->size));
+        if (hashes)
+            buffer_put(out, hashes + i * TRACE_HASH_SIZE, TRACE_HASH_SIZE);
     }
     if (config->settings.failed || config->failed)
         out->failed = true;
@@ -94,7 +98,7 @@ static bool decode_settings(struct trace_stored_config *config, struct reader *i
     return true;
 }
 
-static bool decode_blobs(struct trace_stored_config *config, struct reader *in)
+static bool decode_blobs(struct trace_stored_config *config, struct reader *in, bool stored)
 {
     uint64_t pieces = 0;
     for (size_t i = 0; i < config->blob_count; i++) {
@@ -102,17 +106,21 @@ static bool decode_blobs(struct trace_stored_config *config, struct reader *in)
         blob->blob.name = take_string(in);
         blob->blob.size = reader_get_u64(in);
         blob->blob.digest = reader_get_u64(in);
+        blob->blob.stored = stored;
+        blob->fd = -1;
+        if (stored)
+            reader_get(in, blob->blob.hash, TRACE_HASH_SIZE);
         if (in->failed || blob->blob.size > (uint64_t)UINT32_MAX * BLOB_PIECE)
             return false;
         blob->first_piece = pieces;
-        blob->pieces = (blob->blob.size + BLOB_PIECE - 1) / BLOB_PIECE;
+        blob->pieces = stored ? 0 : (blob->blob.size + BLOB_PIECE - 1) / BLOB_PIECE;
         pieces += blob->pieces;
     }
     config->pieces = pieces;
     return true;
 }
 
-int trace_config_decode(struct trace_stored_config *config, struct buffer *raw)
+int trace_config_decode(struct trace_stored_config *config, struct buffer *raw, bool stored)
 {
     config->raw = *raw;
     *raw = (struct buffer){0};
@@ -128,13 +136,17 @@ int trace_config_decode(struct trace_stored_config *config, struct buffer *raw)
     config->blobs = calloc(config->blob_count + 1, sizeof *config->blobs);
     if (!config->settings || !config->blobs)
         return TRACE_ERROR;
-    if (!decode_settings(config, &in) || !decode_blobs(config, &in) || reader_left(&in))
+    if (!decode_settings(config, &in) || !decode_blobs(config, &in, stored) || reader_left(&in))
         return TRACE_DAMAGED;
     return TRACE_OK;
 }
 
 void trace_stored_config_free(struct trace_stored_config *config)
 {
+    for (size_t i = 0; config->blobs && i < config->blob_count; i++) {
+        if (config->blobs[i].blob.stored && config->blobs[i].fd >= 0)
+            close(config->blobs[i].fd);
+    }
     free(config->settings);
     free(config->blobs);
     buffer_free(&config->raw);

@@ -120,7 +120,7 @@ static int write_chunk(struct trace_disk *disk, struct trace_chunk *chunk, const
             TRACE_CHUNK_MAX, size);
     chunk->offset = disk->offset;
     buffer_clear(&disk->scratch);
-    if (chunk_encode(chunk, raw, size, &disk->scratch))
+    if (chunk_encode(chunk, raw, size, disk->packed, &disk->scratch))
         return error_set(error, "no memory to compress a chunk of the trace");
     return write_all(disk, disk->scratch.data, disk->scratch.size, error);
 }

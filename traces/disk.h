@@ -49,6 +49,7 @@ struct trace_disk {
     struct trace_totals totals; /* those of chunks only */
     uint64_t synced_at;         /* host ms */
     bool unsynced;              /* something was written since */
+    bool packed;                /* chunks are made as small as they go; see FILE_PACKED */
 
     pthread_t thread;
     bool running;

@@ -5,9 +5,11 @@
 #include <lz4hc.h>
 #include <string.h>
 #include <xxhash.h>
+#include <zstd.h>
 
 #include "traces/check_codec.h"
 
+#define PACKED_LEVEL   19 /* zstd's */
 #define THOROUGH_LEVEL 6
 #define THOROUGH_MAX   (256 * 1024) /* bytes of inputs */
 #define THOROUGH_MIN   512          /* below, setting up costs more than it gains */
@@ -116,7 +118,10 @@ static bool chunk_plausible(const struct trace_chunk *chunk)
         return false;
     if ((chunk->flags & ~CHUNK_FLAGS) || chunk->raw_size > TRACE_CHUNK_MAX)
         return false;
-    if (chunk->flags & CHUNK_COMPRESSED) {
+    unsigned compressed = chunk->flags & (CHUNK_COMPRESSED | CHUNK_ZSTD);
+    if (compressed == (CHUNK_COMPRESSED | CHUNK_ZSTD))
+        return false;
+    if (compressed) {
         if (chunk->stored_size >= chunk->raw_size)
             return false;
     } else if (chunk->stored_size != chunk->raw_size) {
@@ -163,7 +168,15 @@ static int compress(enum trace_chunk_kind kind, const uint8_t *raw, uint8_t *out
     return LZ4_compress_default((const char *)raw, (char *)out, raw_size, raw_size - 1);
 }
 
-int chunk_encode(struct trace_chunk *chunk, const uint8_t *raw, size_t raw_size, struct buffer *out)
+/* Bytes in `out`, which has room for one less than the content; 0: it does not become smaller. */
+static size_t compress_packed(const uint8_t *raw, uint8_t *out, size_t raw_size)
+{
+    size_t size = ZSTD_compress(out, raw_size - 1, raw, raw_size, PACKED_LEVEL);
+    return ZSTD_isError(size) ? 0 : size;
+}
+
+int chunk_encode(
+    struct trace_chunk *chunk, const uint8_t *raw, size_t raw_size, bool packed, struct buffer *out)
 {
     size_t start = out->size;
     if (!buffer_extend(out, CHUNK_HEADER_SIZE + raw_size))
@@ -172,12 +185,14 @@ int chunk_encode(struct trace_chunk *chunk, const uint8_t *raw, size_t raw_size,
     uint8_t *payload = header + CHUNK_HEADER_SIZE;
     chunk->raw_size = (uint32_t)raw_size;
     chunk->stored_size = (uint32_t)raw_size;
-    chunk->flags &= (uint8_t)~CHUNK_COMPRESSED;
-    int stored = 0;
-    if (raw_size > 1)
-        stored = compress(chunk->kind, raw, payload, (int)raw_size);
+    chunk->flags &= (uint8_t) ~(CHUNK_COMPRESSED | CHUNK_ZSTD);
+    size_t stored = 0;
+    if (raw_size > 1 && packed)
+        stored = compress_packed(raw, payload, raw_size);
+    else if (raw_size > 1)
+        stored = (size_t)compress(chunk->kind, raw, payload, (int)raw_size);
     if (stored > 0) {
-        chunk->flags |= CHUNK_COMPRESSED;
+        chunk->flags |= packed ? CHUNK_ZSTD : CHUNK_COMPRESSED;
         chunk->stored_size = (uint32_t)stored;
     } else if (raw_size) {
         memcpy(payload, raw, raw_size);

@@ -18,13 +18,16 @@ enum { /* of the file header */
     FILE_HAS_CHECKS = 1,
     FILE_STRIPPED = 2,
     FILE_COUNTS_INSTRUCTIONS = 4,
-    FILE_FLAGS = 7,
+    FILE_STORED = 8,  /* the boot files are in a store */
+    FILE_PACKED = 16, /* chunks may be compressed with zstd */
+    FILE_FLAGS = 31,
 };
 
 enum { /* of a chunk header */
     CHUNK_COMPRESSED = 1,
     CHUNK_CONTINUED = 2, /* INPUTS: more chunks of the same seal follow; certifies nothing */
-    CHUNK_FLAGS = 3,
+    CHUNK_ZSTD = 4,      /* in place of CHUNK_COMPRESSED; in a file with FILE_PACKED */
+    CHUNK_FLAGS = 7,
 };
 
 struct file_header {
@@ -54,10 +57,11 @@ bool chunk_payload_intact(
 
 /*
  * Puts header and payload, compressed when that makes it smaller, at the end of `out`, and sets the
- * chunk's sizes and CHUNK_COMPRESSED. raw_size is at most TRACE_CHUNK_MAX. -1: no memory.
+ * chunk's sizes and its flag of compression. raw_size is at most TRACE_CHUNK_MAX. `packed`: with
+ * zstd, as small as it goes. -1: no memory.
  */
-int chunk_encode(
-    struct trace_chunk *chunk, const uint8_t *raw, size_t raw_size, struct buffer *out);
+int chunk_encode(struct trace_chunk *chunk, const uint8_t *raw, size_t raw_size, bool packed,
+    struct buffer *out);
 
 void tail_encode(const struct tail *tail, uint8_t bytes[TAIL_SIZE]);
 bool tail_decode(struct tail *tail, const uint8_t bytes[TAIL_SIZE]);

@@ -1,5 +1,6 @@
 /* Opens a trace: its chunks, settings and stored files. */
 #include "traces/reader.h"
+#include "traces/store.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zstd.h>
 
 int chunk_damaged(const struct trace_chunk *chunk, struct error *error, const char *what)
 {
@@ -59,13 +61,16 @@ static int unpack(const struct trace_chunk *chunk, const uint8_t *payload, struc
     uint8_t *target = buffer_extend(raw, chunk->raw_size);
     if (!target)
         return error_set(error, "no memory to read a chunk of the trace");
-    if (!(chunk->flags & CHUNK_COMPRESSED)) {
+    if (!(chunk->flags & (CHUNK_COMPRESSED | CHUNK_ZSTD))) {
         memcpy(target, payload, chunk->raw_size);
         return TRACE_OK;
     }
-    int size = LZ4_decompress_safe(
-        (const char *)payload, (char *)target, (int)chunk->stored_size, (int)chunk->raw_size);
-    if (size < 0 || (uint32_t)size != chunk->raw_size)
+    size_t size = chunk->flags & CHUNK_ZSTD
+                      ? ZSTD_decompress(target, chunk->raw_size, payload, chunk->stored_size)
+                      : (size_t)LZ4_decompress_safe((const char *)payload, (char *)target,
+                            (int)chunk->stored_size, (int)chunk->raw_size);
+    /* An error of either is a number beyond any size. */
+    if (size != chunk->raw_size)
         return chunk_damaged(chunk, error, "its content does not decompress");
     return TRACE_OK;
 }
@@ -146,7 +151,7 @@ static int load_config(struct trace_reader *reader, struct error *error)
     struct buffer raw = {0}, scratch = {0};
     int result = reader_load_chunk(reader, &reader->chunks[0], &raw, &scratch, error);
     if (!result) {
-        result = trace_config_decode(&reader->config, &raw);
+        result = trace_config_decode(&reader->config, &raw, reader->info.stored);
         if (result == TRACE_DAMAGED)
             chunk_damaged(&reader->chunks[0], error, "its content does not parse");
         else if (result)
@@ -201,6 +206,8 @@ static int load(struct trace_reader *reader, struct error *error)
     info->has_checks = header.flags & FILE_HAS_CHECKS;
     info->stripped = header.flags & FILE_STRIPPED;
     info->counts_instructions = header.flags & FILE_COUNTS_INSTRUCTIONS;
+    info->stored = header.flags & FILE_STORED;
+    info->packed = header.flags & FILE_PACKED;
     info->first_event = header.first_event;
     result = reader_find_chunks(reader, info->has_checks, error);
     if (!result)
@@ -353,6 +360,8 @@ int trace_reader_blob(
     if (number >= reader->config.blob_count)
         return error_set(error, "the trace has no boot file number %zu", number);
     const struct trace_stored_blob *blob = &reader->config.blobs[number];
+    if (blob->blob.stored)
+        return store_read(blob, data, error);
     struct buffer raw = {0}, scratch = {0};
     uint8_t *target = data;
     int result = TRACE_OK;

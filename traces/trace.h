@@ -11,7 +11,8 @@
  * Return codes: 0 or a count on success, TRACE_ERROR (-1) when something outside the trace failed
  * (cannot open, no memory), TRACE_DAMAGED (-2) when the file is not a usable trace: damaged, empty,
  * of another version or architecture, not a trace. `error` then holds one line for a person; a
- * damaged chunk is named by its number and file offset. No bytes of a file, however hostile, make
+ * damaged chunk is named by its number and file offset. TRACE_MISSING (-3): a boot file that the
+ * trace names is not in the store. No bytes of a file, however hostile, make
  * a function here crash, loop, or allocate much more than the file's own size times LZ4's
  * largest ratio.
  *
@@ -28,7 +29,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 
-enum { TRACE_OK = 0, TRACE_ERROR = -1, TRACE_DAMAGED = -2 };
+enum { TRACE_OK = 0, TRACE_ERROR = -1, TRACE_DAMAGED = -2, TRACE_MISSING = -3 };
 
 #define TRACE_VERSION             1
 #define TRACE_ARCHITECTURE_X86_64 62                /* the ELF machine number */
@@ -37,6 +38,7 @@ enum { TRACE_OK = 0, TRACE_ERROR = -1, TRACE_DAMAGED = -2 };
 #define TRACE_NOTE_MAX            (64 * 1024)       /* bytes of payload of one note */
 #define TRACE_CHUNK_MAX           (4 * 1024 * 1024) /* uncompressed bytes of a chunk */
 #define TRACE_DIGEST_MAX          64
+#define TRACE_HASH_SIZE           32 /* of a SHA-256 */
 
 /*
  * `event` is the ordinal of the last event and `insn` the guest instructions retired since it.
@@ -65,6 +67,27 @@ void trace_config_set(struct trace_config *config, const char *key, const char *
 /* `data` is borrowed until trace_writer_create() returns; the name is copied. */
 void trace_config_add_blob(
     struct trace_config *config, const char *name, const void *data, size_t size);
+
+/* ---- A store of boot files ---- */
+
+/*
+ * A folder in which each file has the SHA-256 of its content as its name, 64 hexadecimal digits. A
+ * trace that was unpacked, or recorded with a store, names its boot files by these hashes and does
+ * not hold them. Nothing else of a trace becomes part of a path.
+ */
+struct trace_store;
+
+/* `create`: makes the folder, and those above it, where there is none. NULL on failure. */
+struct trace_store *trace_store_open(const char *folder, bool create, struct error *error);
+void trace_store_close(struct trace_store *store); /* NULL is allowed */
+/* Puts a file in, durable and in one step, unless it is there; gives its hash. */
+int trace_store_put(const struct trace_store *store, const void *data, size_t size,
+    uint8_t hash[TRACE_HASH_SIZE], struct error *error);
+/* Is it there, with that content? It is read to know. */
+bool trace_store_has(
+    const struct trace_store *store, const uint8_t hash[TRACE_HASH_SIZE], uint64_t size);
+/* The name of a file in a store. */
+void trace_hash_text(const uint8_t hash[TRACE_HASH_SIZE], char text[2 * TRACE_HASH_SIZE + 1]);
 
 /* ---- Records ---- */
 
@@ -209,6 +232,7 @@ struct trace_writer_options {
     bool provisional;              /* not even then, but when trace_writer_publish() allows it */
     const struct trace_sink *sink; /* when set, used instead of `path` */
     const struct trace_config *config;
+    const struct trace_store *store; /* boot files go there; NULL: into the trace */
     bool include_checks;
     bool counts_instructions; /* the engine counts: instruction deltas are stored */
     uint64_t first_event;     /* ordinal of the first event that the trace will cover */
@@ -299,6 +323,8 @@ struct trace_info {
     bool has_checks;          /* recorded with checks and not stripped */
     bool stripped;            /* had checks once */
     bool counts_instructions; /* instruction deltas of checks are stored */
+    bool stored;              /* its boot files are in a store */
+    bool packed;              /* compressed as far as it goes */
     bool complete;            /* has its end record: `end` is valid */
     bool rebuilt;             /* the index was missing or damaged and was rebuilt by scanning */
     bool damaged;             /* the chunks after the last listed one cannot be read: `damage` says
@@ -360,13 +386,23 @@ struct trace_blob {
     const char *name; /* lives as long as the reader */
     uint64_t size;
     uint64_t digest; /* XXH3-64 of the content */
+    bool stored;     /* in a store, under: */
+    uint8_t hash[TRACE_HASH_SIZE];
 };
 
 /* Number of the blob with that name, or -1. */
 int trace_reader_find_blob(const struct trace_reader *reader, const char *name);
 /* false when `number` is past the last. */
 bool trace_reader_blob_at(const struct trace_reader *reader, size_t number, struct trace_blob *out);
-/* Reads a whole blob into `data`, which has room for its size; checks its digest. */
+/*
+ * Where the boot files of a trace with info.stored are to be found. Opens them, so that they can be
+ * read after the process was confined; the store may be closed then. TRACE_MISSING names the first
+ * that is not there. Of any other trace: does nothing.
+ */
+int trace_reader_use_store(
+    struct trace_reader *reader, const struct trace_store *store, struct error *error);
+/* Reads a whole blob into `data`, which has room for its size; checks its digest, and its hash if
+ * it is stored. */
 int trace_reader_blob(
     const struct trace_reader *reader, size_t number, void *data, struct error *error);
 
@@ -424,8 +460,18 @@ int trace_verify_reader(const struct trace_reader *reader,
     void (*progress)(void *context, uint64_t done, uint64_t total), void *context,
     struct error *error);
 
-/* Copies `in` to `out` (another file, replaced) without its checks. Event ordinals stay. On failure
- * `out` is as it was. */
-int trace_strip(const char *in, const char *out, struct error *error);
+enum trace_boot_files { TRACE_KEEP_BOOT_FILES, TRACE_UNPACK_BOOT_FILES, TRACE_PACK_BOOT_FILES };
+
+struct trace_copy_options {
+    bool strip;  /* without checks */
+    bool packed; /* compressed as far as it goes: takes a second for some megabytes */
+    enum trace_boot_files boot_files;
+    const struct trace_store *store; /* where they are put, or come from */
+};
+
+/* Copies `in` to `out` (another file, replaced). Event ordinals stay. On failure `out` is as it
+ * was. */
+int trace_copy(
+    const char *in, const char *out, const struct trace_copy_options *options, struct error *error);
 
 #endif

@@ -236,7 +236,7 @@ int trace_verify_reader(const struct trace_reader *reader,
     struct trace_totals totals = {0};
     int result = TRACE_OK;
     for (size_t i = 0; i < reader->config.blob_count && !result; i++)
-        result = read_blob(reader, i, error);
+        result = reader->info.stored ? TRACE_OK : read_blob(reader, i, error);
     if (!result)
         result = read_records(reader, &totals, &report, error);
     if (!result && reader->info.complete)

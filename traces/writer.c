@@ -48,11 +48,11 @@ static void fail(struct trace_writer *writer, const char *text)
 
 /* ---- Creation ---- */
 
-static int write_config(
-    struct trace_writer *writer, const struct trace_config *config, struct error *error)
+static int write_settings(struct trace_writer *writer, const struct trace_config *config,
+    const uint8_t *hashes, struct error *error)
 {
     struct buffer raw = {0};
-    trace_config_encode(config, &raw);
+    trace_config_encode(config, hashes, &raw);
     struct trace_chunk chunk = {
         .kind = TRACE_CHUNK_CONFIG, .records = (uint32_t)config->setting_count};
     int result;
@@ -63,12 +63,35 @@ static int write_config(
     else
         result = trace_disk_chunk(&writer->disk, &chunk, raw.data, raw.size, error);
     buffer_free(&raw);
+    return result;
+}
+
+/* The configuration, with the boot files in the store. */
+static int write_stored_config(struct trace_writer *writer, const struct trace_config *config,
+    const struct trace_store *store, struct error *error)
+{
+    uint8_t *hashes = calloc(config->blob_count + 1, TRACE_HASH_SIZE);
+    int result = hashes ? 0 : error_set(error, "no memory for the trace writer");
+    for (size_t i = 0; i < config->blob_count && !result; i++)
+        result = trace_store_put(store, config->blobs[i].data, config->blobs[i].size,
+            hashes + i * TRACE_HASH_SIZE, error);
+    if (!result)
+        result = write_settings(writer, config, hashes, error);
+    free(hashes);
+    return result;
+}
+
+/* The configuration, and the boot files after it. */
+static int write_config(
+    struct trace_writer *writer, const struct trace_config *config, struct error *error)
+{
+    int result = write_settings(writer, config, NULL, error);
     for (size_t i = 0; i < config->blob_count; i++) {
         const struct trace_blob_source *blob = &config->blobs[i];
         const uint8_t *data = blob->data;
         for (size_t done = 0; done < blob->size && !result; done += BLOB_PIECE) {
             size_t size = blob->size - done < BLOB_PIECE ? blob->size - done : BLOB_PIECE;
-            chunk = (struct trace_chunk){.kind = TRACE_CHUNK_BLOB, .records = (uint32_t)i};
+            struct trace_chunk chunk = {.kind = TRACE_CHUNK_BLOB, .records = (uint32_t)i};
             result = trace_disk_chunk(&writer->disk, &chunk, data + done, size, error);
         }
     }
@@ -96,14 +119,17 @@ static int begin_file(
     struct file_header header = {.version = TRACE_VERSION,
         .architecture = TRACE_ARCHITECTURE_X86_64,
         .flags = (options->include_checks ? FILE_HAS_CHECKS : 0u) |
-                 (options->counts_instructions ? FILE_COUNTS_INSTRUCTIONS : 0u),
+                 (options->counts_instructions ? FILE_COUNTS_INSTRUCTIONS : 0u) |
+                 (options->store ? FILE_STORED : 0u),
         .first_event = options->first_event};
     if (options->include_checks &&
         check_encoder_init(&writer->encoder, options->counts_instructions))
         return error_set(error, "no memory for the trace writer");
     if (trace_disk_begin(&writer->disk, &header, error))
         return -1;
-    return write_config(writer, options->config ? options->config : &empty, error);
+    const struct trace_config *config = options->config ? options->config : &empty;
+    return options->store ? write_stored_config(writer, config, options->store, error)
+                          : write_config(writer, config, error);
 }
 
 static int free_writer(struct trace_writer *writer, struct error *error)

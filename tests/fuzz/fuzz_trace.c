@@ -160,7 +160,7 @@ static void append_index(struct buffer *file, const struct buffer *entries, uint
 {
     struct tail tail = {.index_offset = file->size, .index_chunks = 1};
     struct trace_chunk chunk = {.kind = TRACE_CHUNK_INDEX, .sequence = count, .records = count};
-    require(!chunk_encode(&chunk, entries->data, entries->size, file));
+    require(!chunk_encode(&chunk, entries->data, entries->size, false, file));
     uint8_t bytes[TAIL_SIZE];
     tail_encode(&tail, bytes);
     buffer_put(file, bytes, sizeof bytes);
@@ -186,7 +186,7 @@ static void change_trace(struct reader *in)
             }
         }
         header.offset = file.size;
-        require(!chunk_encode(&header, raw.data, raw.size, &file));
+        require(!chunk_encode(&header, raw.data, raw.size, header.flags & CHUNK_ZSTD, &file));
         index_entry_encode(&header, &entries);
     }
     if (with_index)
@@ -209,7 +209,7 @@ static void continue_trace(const uint8_t *data, size_t size)
     buffer_put(&file, file_header, sizeof file_header);
     for (size_t i = 0; i < chunk_count / 2; i++) {
         struct trace_chunk header = chunks[i].header;
-        require(!chunk_encode(&header, chunks[i].raw.data, chunks[i].raw.size, &file));
+        require(!chunk_encode(&header, chunks[i].raw.data, chunks[i].raw.size, false, &file));
     }
     buffer_put(&file, data, size);
     read_everything(file.data, file.size);

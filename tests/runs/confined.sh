@@ -48,6 +48,13 @@ confined main '' strip traces/t.hst -o traces/s.hst
 hindsight info traces/s.hst
 [ "$status" -eq 0 ] || fail "the stripped copy: $status"
 
+confined main '' unpack traces/t.hst -o traces/u.hst --store stored
+confined main '' replay traces/u.hst --store stored
+confined main reading debug traces/u.hst --store stored --batch -ex 'extract kernel k' -ex 'seek end' -ex bt
+confined main '' info traces/u.hst --store stored
+confined main '' pack traces/u.hst -o traces/p.hst --store stored
+confined 'main thread' '' record "${guest[@]}" -o traces/t.hst --store stored
+
 truncate -s 4M a b c d
 confined main '' raid create --level 5 --chunk 64K a b c
 confined main '' raid status a b c

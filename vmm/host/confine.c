@@ -219,8 +219,8 @@ static void restrict_files(const struct confine *confine)
     permit(ruleset, "/etc", LANDLOCK_ACCESS_FS_READ_DIR);
     if (confine->read_everything)
         permit(ruleset, "/", READING);
-    if (confine->readable)
-        permit(ruleset, confine->readable, READING);
+    for (unsigned i = 0; i < CONFINE_MAX_READABLE && confine->readable[i]; i++)
+        permit(ruleset, confine->readable[i], READING);
     if (confine->reopens)
         permit(ruleset, "/", READING | LANDLOCK_ACCESS_FS_WRITE_FILE);
     if (confine->removes)
@@ -272,6 +272,6 @@ int confine_process(const struct confine *confine, struct error *error)
         return 0;
     if (landlock_version() > 0)
         restrict_files(confine);
-    drop_capabilities(confine->writable_count > 0, confine->readable != NULL);
+    drop_capabilities(confine->writable_count > 0, confine->readable[0] != NULL);
     return filter_calls(confine, error);
 }

@@ -16,11 +16,12 @@
 
 #include "base/error.h"
 
-enum { CONFINE_MAX_FOLDERS = 8 };
+enum { CONFINE_MAX_FOLDERS = 8, CONFINE_MAX_READABLE = 2 };
 
 struct confine {
     bool read_everything; /* files may be opened for reading: a debugger's user names some */
-    const char *readable; /* a file or folder that may be opened for reading; or NULL */
+    /* Files or folders that may be opened for reading; the first NULL ends them. */
+    const char *readable[CONFINE_MAX_READABLE];
     /* Folders where files may be made, replaced and removed. */
     const char *writable[CONFINE_MAX_FOLDERS];
     unsigned writable_count;

@@ -359,6 +359,8 @@ static void unwritable_paths(void **state)
     }
 }
 
+static const struct trace_copy_options strip = {.strip = true};
+
 static void strip_keeps_all_but_checks(void **state)
 {
     (void)state;
@@ -375,7 +377,7 @@ static void strip_keeps_all_but_checks(void **state)
         write_file(in, &whole.bytes);
         struct content before, after;
         assert_int_equal(content_read(whole.bytes.data, whole.bytes.size, &before, &error), 0);
-        assert_int_equal(trace_strip(in, out, &error), 0);
+        assert_int_equal(trace_copy(in, out, &strip, &error), 0);
         struct buffer bytes = {0};
         read_file(out, &bytes);
         assert_int_equal(content_read(bytes.data, bytes.size, &after, &error), 0);
@@ -392,7 +394,7 @@ static void strip_keeps_all_but_checks(void **state)
         buffer_free(&bytes);
     }
     whole.bytes.size = full;
-    assert_int_equal(trace_strip(in, in, &error), -1);
+    assert_int_equal(trace_copy(in, in, &strip, &error), -1);
     /* Damage in what is copied: the copy made before stays. */
     struct buffer old = {0}, now = {0};
     read_file(out, &old);
@@ -407,7 +409,7 @@ static void strip_keeps_all_but_checks(void **state)
     trace_reader_close(reader);
     whole.bytes.data[chunk.offset + 64] ^= 1;
     write_file(in, &whole.bytes);
-    assert_int_equal(trace_strip(in, out, &error), TRACE_DAMAGED);
+    assert_int_equal(trace_copy(in, out, &strip, &error), TRACE_DAMAGED);
     assert_non_null(strstr(error.text, "(inputs)"));
     read_file(out, &now);
     assert_true(buffer_equal(&now, &old));
