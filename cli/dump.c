@@ -17,7 +17,7 @@ static const char help[] =
     "Usage: hindsight dump TRACE.hst [--kind KIND]... [--from POS] [--to POS] [--json]\n"
     "List what was recorded. KIND is 'events', 'inputs' (both by default), 'disk', 'net', or one\n"
     "kind of event: pio-in, pio-out, mmio-read, mmio-write, hlt, shutdown, interrupt, landing,\n"
-    "time, console, packet, turn, nmi, tsc, msr-write. With --json, one object a line.\n";
+    "time, console, packet, turn, nmi, tsc, msr-write, msr-read. With --json, one object a line.\n";
 
 enum { OPTION_KIND = 1, OPTION_FROM, OPTION_TO, OPTION_JSON };
 

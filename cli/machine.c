@@ -400,6 +400,7 @@ static void choose_engine(struct cli_machine *setup)
     if (on_kvm && !setup->rules_given)
         config->personality = own;
     config->tsc_is_input = on_kvm && engines_kvm_sees_tsc();
+    config->plain_apic = on_kvm && !config->tsc_is_input;
     config->host_functions = on_kvm;
 }
 

@@ -26,6 +26,7 @@ enum {
     REGISTER_INITIAL_COUNT = 0x38,
     REGISTER_CURRENT_COUNT = 0x39,
     REGISTER_DIVIDE = 0x3e,
+    REGISTER_SELF_IPI = 0x3f,
 };
 
 enum { LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_COUNT };
@@ -33,6 +34,8 @@ enum { LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR,
 enum {
     LVT_MASKED = 1 << 16,
     LVT_PERIODIC = 1 << 17,
+    LVT_DEADLINE = 1 << 18,
+    LVT_TIMER_MODE = LVT_PERIODIC | LVT_DEADLINE,
     SVR_ENABLED = 1 << 8,
     VERSION = 0x14 | (LVT_COUNT - 1) << 16,
     FIRST_VECTOR = 16,
@@ -46,7 +49,7 @@ enum {
 
 /* What of each local vector is writable. */
 static const uint32_t lvt_mask[LVT_COUNT] = {
-    [LVT_TIMER] = 0x300ff,
+    [LVT_TIMER] = 0x700ff,
     [LVT_THERMAL] = 0x107ff,
     [LVT_PERFORMANCE] = 0x107ff,
     [LVT_LINT0] = 0x1a7ff,
@@ -57,16 +60,18 @@ static const uint32_t lvt_mask[LVT_COUNT] = {
 struct apic {
     struct apic_config config;
     struct timer timer;
-    bool is_absent; /* switched off in APIC_BASE */
+    bool is_absent;   /* switched off in APIC_BASE */
+    bool is_extended; /* in x2APIC mode */
     uint8_t id, tpr, divide;
     uint32_t ldr, dfr, svr;
     uint32_t icr[2];
     uint32_t lvt[LVT_COUNT];
     uint32_t errors, esr; /* gathered; as last latched by a write */
     uint64_t isr[4], tmr[4], irr[4];
-    uint32_t initial; /* the initial count register */
-    uint32_t count;   /* what the countdown under way began at; 0: stopped */
-    uint64_t start;   /* ... and when */
+    uint32_t initial;  /* the initial count register */
+    uint32_t count;    /* what the countdown under way began at; 0: stopped */
+    uint64_t start;    /* ... and when */
+    uint64_t deadline; /* of the TSC; 0: none */
 };
 
 /* ---- Vectors -------------------------------------------------------------------------------- */
@@ -166,16 +171,35 @@ static void end_of_interrupt(struct apic *apic)
 
 /* ---- Messages ------------------------------------------------------------------------------- */
 
-bool apic_is_addressed(const struct apic *apic, uint8_t destination, bool is_logical)
+/* In x2APIC mode: the cluster of 16 processors, and the one in it. */
+static uint32_t logical_id(const struct apic *apic)
 {
-    if (destination == BROADCAST)
-        return true;
-    if (!is_logical)
-        return destination == apic->id;
+    if (!apic->is_extended)
+        return apic->ldr;
+    return (uint32_t)apic->config.id >> 4 << 16 | 1u << (apic->config.id & 15);
+}
+
+static bool is_logical_destination(const struct apic *apic, uint32_t destination)
+{
+    if (apic->is_extended) {
+        uint32_t own = logical_id(apic);
+        return own >> 16 == destination >> 16 && (own & destination & 0xffff);
+    }
     uint8_t own = (uint8_t)(apic->ldr >> 24);
+    if (destination > UINT8_MAX)
+        return false;
     if (apic->dfr >> 28 == 0xf)
         return own & destination;
     return own >> 4 == destination >> 4 && (own & destination & 0xf);
+}
+
+bool apic_is_addressed(const struct apic *apic, const struct apic_message *message)
+{
+    if (message->destination == (message->is_wide ? UINT32_MAX : BROADCAST))
+        return true;
+    if (message->is_logical)
+        return is_logical_destination(apic, message->destination);
+    return message->destination == (apic->is_extended ? apic->config.id : apic->id);
 }
 
 bool apic_accept(struct apic *apic, uint8_t vector, bool is_level)
@@ -200,7 +224,8 @@ static void send(struct apic *apic)
 {
     uint32_t low = apic->icr[0];
     const struct apic_message message = {
-        .destination = (uint8_t)(apic->icr[1] >> 24),
+        .destination = apic->is_extended ? apic->icr[1] : apic->icr[1] >> 24,
+        .is_wide = apic->is_extended,
         .is_logical = low & 1 << 11,
         .is_level = low & 1 << 15,
         .is_asserted = low & 1 << 14,
@@ -219,7 +244,12 @@ static void send(struct apic *apic)
 
 static bool is_periodic(const struct apic *apic)
 {
-    return apic->lvt[LVT_TIMER] & LVT_PERIODIC;
+    return (apic->lvt[LVT_TIMER] & LVT_TIMER_MODE) == LVT_PERIODIC;
+}
+
+static bool has_deadline(const struct apic *apic)
+{
+    return (apic->lvt[LVT_TIMER] & LVT_TIMER_MODE) == LVT_DEADLINE;
 }
 
 /* Nanoseconds a count; the timer's clock has 1 ns. */
@@ -259,6 +289,8 @@ static uint32_t current_count(struct apic *apic, uint64_t now)
 /* Arms for the end of the countdown under way, if anybody hears it. */
 static void arm(struct apic *apic)
 {
+    if (has_deadline(apic))
+        return;
     if (apic->count == 0 || apic->lvt[LVT_TIMER] & LVT_MASKED || !enabled(apic)) {
         timer_cancel(apic->config.clock, &apic->timer);
         return;
@@ -274,7 +306,9 @@ static void timer_ends(void *device, uint64_t now)
 {
     struct apic *apic = device;
     uint64_t horizon = clock_horizon(apic->config.clock);
-    accept(apic, (uint8_t)apic->lvt[LVT_TIMER], false);
+    if (!(apic->lvt[LVT_TIMER] & LVT_MASKED))
+        accept(apic, (uint8_t)apic->lvt[LVT_TIMER], false);
+    apic->deadline = 0;
     settle(apic, is_periodic(apic) && horizon > now ? horizon : now);
     /* A period stretched to the shortest one ends later than its count says. */
     if (is_periodic(apic) && apic->initial && apic->start < now) {
@@ -286,10 +320,33 @@ static void timer_ends(void *device, uint64_t now)
 
 static void set_initial_count(struct apic *apic, uint32_t value)
 {
+    if (has_deadline(apic))
+        return;
     apic->initial = apic->count = value;
     if (value)
         apic->start = clock_now(apic->config.clock);
     arm(apic);
+}
+
+uint64_t apic_get_deadline(const struct apic *apic)
+{
+    return apic->deadline;
+}
+
+void apic_set_deadline(struct apic *apic, uint64_t deadline, uint64_t time)
+{
+    if (!has_deadline(apic))
+        return;
+    apic->deadline = deadline;
+    timer_arm(apic->config.clock, &apic->timer, deadline ? time : TIMER_IDLE);
+}
+
+/* Another mode than before, to or from the deadline's: what was under way ends. */
+static void stop_timer(struct apic *apic)
+{
+    apic->count = apic->initial = 0;
+    apic->deadline = 0;
+    timer_cancel(apic->config.clock, &apic->timer);
 }
 
 static void set_divide(struct apic *apic, uint32_t value)
@@ -307,7 +364,12 @@ static void set_lvt(struct apic *apic, unsigned entry, uint32_t value)
 {
     if (entry == LVT_TIMER && apic->count)
         settle(apic, clock_now(apic->config.clock));
+    bool had_deadline = has_deadline(apic);
     apic->lvt[entry] = value & lvt_mask[entry];
+    if (!apic->config.has_extensions)
+        apic->lvt[LVT_TIMER] &= ~(uint32_t)LVT_DEADLINE;
+    if (had_deadline != has_deadline(apic))
+        stop_timer(apic);
     if (!enabled(apic))
         apic->lvt[entry] |= LVT_MASKED;
     if (entry == LVT_TIMER)
@@ -335,7 +397,7 @@ static uint32_t read_register(struct apic *apic, unsigned index)
 {
     switch (index) {
     case REGISTER_ID:
-        return (uint32_t)apic->id << 24;
+        return apic->is_extended ? apic->config.id : (uint32_t)apic->id << 24;
     case REGISTER_VERSION:
         return VERSION;
     case REGISTER_TPR:
@@ -346,7 +408,7 @@ static uint32_t read_register(struct apic *apic, unsigned index)
     case REGISTER_EOI:
         return 0;
     case REGISTER_LDR:
-        return apic->ldr;
+        return logical_id(apic);
     case REGISTER_DFR:
         return apic->dfr;
     case REGISTER_SVR:
@@ -445,6 +507,34 @@ void apic_write(void *device, uint64_t address, unsigned size, uint64_t value)
         write_register(device, (unsigned)(address >> 4), (uint32_t)value);
 }
 
+uint64_t apic_read_msr(struct apic *apic, unsigned index)
+{
+    if (index == REGISTER_ICR_LOW)
+        return (uint64_t)apic->icr[1] << 32 | apic->icr[0];
+    return read_register(apic, index);
+}
+
+/* A message to nobody but itself. */
+static void send_to_self(struct apic *apic, uint8_t vector)
+{
+    const struct apic_message message = {.mode = APIC_FIXED, .vector = vector};
+    if (vector < FIRST_VECTOR)
+        report_error(apic, ERROR_SEND_VECTOR);
+    else
+        apic_bus_send(apic->config.bus, &message, apic, APIC_TO_SELF);
+}
+
+void apic_write_msr(struct apic *apic, unsigned index, uint64_t value)
+{
+    if (index == REGISTER_SELF_IPI) {
+        send_to_self(apic, (uint8_t)value);
+        return;
+    }
+    if (index == REGISTER_ICR_LOW)
+        apic->icr[1] = (uint32_t)(value >> 32);
+    write_register(apic, index, (uint32_t)value);
+}
+
 uint8_t apic_get_cr8(const struct apic *apic)
 {
     return apic->tpr >> 4;
@@ -485,18 +575,21 @@ static void apic_reset(void *device)
 void apic_init(struct apic *apic)
 {
     uint8_t id = apic->id;
+    bool is_extended = apic->is_extended;
     clear(apic);
     apic->id = id;
+    apic->is_extended = is_extended;
 }
 
-void apic_set_present(struct apic *apic, bool is_present)
+void apic_set_mode(struct apic *apic, bool is_present, bool is_extended)
 {
     uint8_t priority = apic->tpr;
-    if (is_present != apic->is_absent)
-        return;
-    clear(apic);
-    apic->tpr = priority;
-    apic->is_absent = !is_present;
+    if (is_present == apic->is_absent) {
+        clear(apic);
+        apic->tpr = priority;
+        apic->is_absent = !is_present;
+    }
+    apic->is_extended = is_present && is_extended;
 }
 
 bool apic_is_present(const struct apic *apic)
@@ -545,7 +638,9 @@ static void apic_save(const void *device, struct buffer *out)
     buffer_put_u64(out, apic->start);
     buffer_put_u64(out, apic->timer.deadline);
     if (apic->config.can_be_absent)
-        buffer_put_u8(out, apic->is_absent);
+        buffer_put_u8(out, (uint8_t)(apic->is_absent | apic->is_extended << 1));
+    if (apic->config.has_extensions)
+        buffer_put_u64(out, apic->deadline);
 }
 
 static void apic_restore(void *device, struct reader *in)
@@ -567,7 +662,10 @@ static void apic_restore(void *device, struct reader *in)
     }
     new.start = reader_get_u64(in);
     uint64_t deadline = reader_get_u64(in);
-    new.is_absent = apic->config.can_be_absent &&reader_get_u8(in);
+    uint8_t mode = apic->config.can_be_absent ? reader_get_u8(in) : 0;
+    new.is_absent = mode & 1;
+    new.is_extended = apic->config.has_extensions &&mode & 2;
+    new.deadline = apic->config.has_extensions ? reader_get_u64(in) : 0;
     if (new.start > INT64_MAX)
         in->failed = true;
     if (in->failed)
@@ -594,7 +692,10 @@ static void apic_describe(const void *device, struct buffer *out)
     static const char *const names[LVT_COUNT] = {
         "timer", "thermal", "performance", "lint0", "lint1", "error"};
     const struct apic *apic = device;
-    buffer_printf(out, "%s", apic->is_absent ? "switched off in APIC_BASE\n" : "");
+    buffer_printf(out, "%s",
+        apic->is_absent     ? "switched off in APIC_BASE\n"
+        : apic->is_extended ? "x2APIC mode\n"
+                            : "");
     buffer_printf(
         out, "ID %u\nTPR %#04x\nPPR %#04x\n", apic->id, apic->tpr, processor_priority(apic));
     buffer_printf(out, "LDR %#010x\nDFR %#010x\nSVR %#05x\nESR %#04x\n", apic->ldr, apic->dfr,
@@ -606,6 +707,8 @@ static void apic_describe(const void *device, struct buffer *out)
     describe_vectors(out, "TMR", apic->tmr);
     describe_vectors(out, "IRR", apic->irr);
     buffer_printf(out, "initial-count %u\ndivide %u\n", apic->initial, divisor(apic));
+    if (apic->deadline)
+        buffer_printf(out, "TSC-deadline %#llx\n", (unsigned long long)apic->deadline);
 }
 
 static void apic_free(void *device)

@@ -1,11 +1,12 @@
 /*
- * The local APIC of one processor, in xAPIC mode (AMD64 Architecture Programmer's Manual volume 2,
- * chapter 16; Intel SDM volume 3, chapter 10). The bus that joins those of a machine, routes their
- * messages and decides which of them the guest sees at APIC_BASE is devices/apic_bus.h.
+ * The local APIC of one processor, in xAPIC and x2APIC mode (AMD64 Architecture Programmer's Manual
+ * volume 2, chapter 16; Intel SDM volume 3, chapter 10). The bus that joins those of a machine,
+ * routes their messages and decides which of them the guest sees at APIC_BASE is
+ * devices/apic_bus.h.
  *
  * Implemented: ID, version, TPR, APR, PPR, EOI, LDR, DFR, SVR, ISR, TMR, IRR, ESR, ICR, the local
- * vector table with the timer in one-shot and periodic mode, LINT0 as ExtINT. Not there, as CPUID
- * says or for want of sources: x2APIC, TSC-deadline, performance and thermal interrupts, SMI.
+ * vector table with the timer in one-shot, periodic and TSC-deadline mode, LINT0 as ExtINT. Not
+ * there, for want of sources: performance and thermal interrupts, SMI.
  *
  * - The timer counts at APIC_TIMER_HZ divided by the divide configuration.
  * - Out of reset the first processor's APIC is as firmware leaves it: enabled by software, with
@@ -44,7 +45,8 @@ struct apic_config {
     struct clock *clock;
     uint8_t id;           /* the processor's: 0 is the first one, which boots */
     struct apic_bus *bus; /* where its own messages go */
-    bool can_be_absent;   /* apic_set_present() is called: whether it is there is saved, too */
+    bool can_be_absent;   /* apic_set_mode() is called: the mode is saved, too */
+    bool has_extensions;  /* x2APIC mode and the TSC-deadline timer */
     /* A level-triggered interrupt has ended: for the I/O APIC. May be NULL. */
     void (*ended)(void *target, uint8_t vector);
     void *ended_target;
@@ -54,7 +56,9 @@ struct apic_config {
 };
 
 struct apic_message {
-    uint8_t destination; /* physical APIC ID, or logical by the LDR and DFR */
+    /* Physical APIC ID, or logical by the LDR and DFR. Of 8 bits all ones, too, are everybody. */
+    uint32_t destination;
+    bool is_wide; /* the destination has 32 bits: from an APIC in x2APIC mode */
     bool is_logical;
     bool is_level;
     bool is_asserted; /* a level message only: not the one that takes the level back */
@@ -68,19 +72,29 @@ struct device apic_device(struct apic *apic);
 /* As the INIT message leaves it: like a reset, but for the ID. */
 void apic_init(struct apic *apic);
 /*
- * The enable bit of APIC_BASE, set out of reset. An APIC that is switched off by it loses its state
- * (Intel SDM volume 3, 11.4.3), but for the task priority, which is CR8's; it takes no messages,
- * and the processor is one without an APIC: the 8259A's interrupts reach it directly.
+ * The modes of APIC_BASE: `is_present` is its enable bit, set out of reset, and `is_extended`
+ * x2APIC mode, which keeps all but what has another form there. An APIC that is switched off by it
+ * loses its state (Intel SDM volume 3, 11.4.3), but for the task priority, which is CR8's; it takes
+ * no messages, and the processor is one without an APIC: the 8259A's interrupts reach it directly.
  */
-void apic_set_present(struct apic *apic, bool is_present);
+void apic_set_mode(struct apic *apic, bool is_present, bool is_extended);
 bool apic_is_present(const struct apic *apic);
 
 /* Have the types of struct bus_range's; `address` is an offset. */
 uint64_t apic_read(void *apic, uint64_t address, unsigned size);
 void apic_write(void *apic, uint64_t address, unsigned size, uint64_t value);
 
-/* Is this processor addressed, physically or logically? */
-bool apic_is_addressed(const struct apic *apic, uint8_t destination, bool is_logical);
+/* The registers of x2APIC mode, by their MSR less 800h. Which there are and what may be written is
+ * the caller's to know (vmm/arch/apic_msr.h). */
+uint64_t apic_read_msr(struct apic *apic, unsigned index);
+void apic_write_msr(struct apic *apic, unsigned index, uint64_t value);
+/* The timer's deadline in ticks of the TSC; 0: none. `time` is when the TSC is there, in virtual
+ * ns. In other timer modes it is ignored. */
+uint64_t apic_get_deadline(const struct apic *apic);
+void apic_set_deadline(struct apic *apic, uint64_t deadline, uint64_t time);
+
+/* Does the message name this processor, physically or logically? */
+bool apic_is_addressed(const struct apic *apic, const struct apic_message *message);
 /* A fixed interrupt for this processor; true when it was taken. */
 bool apic_accept(struct apic *apic, uint8_t vector, bool is_level);
 /* What lowest-priority delivery goes by: the processor's priority; 256 when it takes nothing. */

@@ -59,7 +59,7 @@ static bool is_for(const struct apic *apic, const struct apic_message *message,
     case APIC_TO_OTHERS:
         return apic != from;
     default:
-        return apic_is_addressed(apic, message->destination, message->is_logical);
+        return apic_is_addressed(apic, message);
     }
 }
 

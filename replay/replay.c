@@ -502,6 +502,7 @@ void replay_format_event(const struct machine_event *event, struct buffer *out)
     case EVENT_MMIO_READ:
     case EVENT_MMIO_WRITE:
     case EVENT_MSR_WRITE:
+    case EVENT_MSR_READ:
         buffer_printf(
             out, " %#" PRIx64 "/%u = %#" PRIx64, event->address, event->size, event->value);
         break;

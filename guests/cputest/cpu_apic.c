@@ -12,23 +12,21 @@ enum { APIC_BASE_MSR = 0x1b, APIC_ENABLE = 1 << 11, APIC_X2 = 1 << 10 };
 enum { ID = 0x20, LDR = 0xd0 };
 enum { TPR = 0x80, APR = 0x90, PPR = 0xa0, EOI = 0xb0, SVR = 0xf0, ICR = 0x300, TO_SELF = 0x40000 };
 
+enum { TSC_MSR = 0x10, DEADLINE_MSR = 0x6e0, TIMER_DEADLINE = 1 << 18 };
+enum {
+    X2_VERSION = 0x803,
+    X2_TPR = 0x808,
+    X2_EOI = 0x80b,
+    X2_LVT_TIMER = 0x832,
+    X2_SELF_IPI = 0x83f
+};
+
 static volatile unsigned taken;
+static volatile bool is_extended;
 
 static volatile uint32_t *apic_register(unsigned offset)
 {
     return (volatile uint32_t *)(0xfee00000ull + offset);
-}
-
-static uint64_t read_cr8(void)
-{
-    uint64_t value;
-    __asm__ volatile("mov %%cr8, %0" : "=r"(value));
-    return value;
-}
-
-static void write_cr8(uint64_t value)
-{
-    __asm__ volatile("mov %0, %%cr8" : : "r"(value) : "memory");
 }
 
 static uint64_t read_msr(uint32_t index)
@@ -43,6 +41,18 @@ static void write_msr(uint32_t index, uint64_t value)
     __asm__ volatile("wrmsr" : : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
 }
 
+static uint64_t read_cr8(void)
+{
+    uint64_t value;
+    __asm__ volatile("mov %%cr8, %0" : "=r"(value));
+    return value;
+}
+
+static void write_cr8(uint64_t value)
+{
+    __asm__ volatile("mov %0, %%cr8" : : "r"(value) : "memory");
+}
+
 static uint64_t enable_x2apic(void *with)
 {
     (void)with;
@@ -54,7 +64,10 @@ static void on_vector(struct interrupt_frame *frame)
 {
     (void)frame;
     taken++;
-    *apic_register(EOI) = 0;
+    if (is_extended)
+        write_msr(X2_EOI, 0);
+    else
+        *apic_register(EOI) = 0;
 }
 
 /* For a while, without anything that leaves the guest. */
@@ -113,8 +126,96 @@ static void enable_bit(void)
     check("  its registers read as ones", *apic_register(SVR), 0xffffffff);
     write_msr(APIC_BASE_MSR, base);
     check("  and again", cpuid_apic(), 1);
-    struct attempt got = attempt(enable_x2apic, 0);
-    check_fault("x2APIC mode", &got, GP, 0);
+}
+
+/* Its registers are where the MSR says, and nowhere else. */
+static void moved(void)
+{
+    const uint64_t there = 0xfed40000, base = read_msr(APIC_BASE_MSR);
+    volatile uint32_t *spurious = (volatile uint32_t *)(there + SVR);
+    check("before it moves: nothing there", *spurious, 0xffffffff);
+    write_msr(APIC_BASE_MSR, there | (base & 0xfff));
+    check("moved by its MSR: SVR", *spurious, 0x1ff);
+    *(volatile uint32_t *)(there + TPR) = 0x20;
+    check("  CR8 follows the TPR there", read_cr8(), 2);
+    check("  nothing where it was", *apic_register(SVR), 0xffffffff);
+    *apic_register(TPR) = 0x40;
+    check("  and writes there do nothing", read_cr8(), 2);
+    write_msr(APIC_BASE_MSR, base);
+    check("  back", *apic_register(TPR), 0x20);
+    write_cr8(0);
+}
+
+static uint64_t read_x2(void *with)
+{
+    return read_msr(*(uint32_t *)with);
+}
+
+static uint64_t leave_x2apic(void *with)
+{
+    (void)with;
+    write_msr(APIC_BASE_MSR, read_msr(APIC_BASE_MSR) & ~(uint64_t)APIC_X2);
+    return 0;
+}
+
+static uint64_t time_stamp(void)
+{
+    return read_msr(TSC_MSR);
+}
+
+static void deadline(void)
+{
+    write_msr(X2_LVT_TIMER, TIMER_DEADLINE | VECTOR);
+    taken = 0;
+    write_msr(DEADLINE_MSR, time_stamp() + 200000);
+    check("TSC deadline: armed", read_msr(DEADLINE_MSR) != 0, 1);
+    allow_interrupts();
+    while (!taken)
+        __asm__ volatile("sti; nop; cli");
+    check("  once reached it is 0", read_msr(DEADLINE_MSR), 0);
+    /* It is one of the TSC: set that forward, and it is past. */
+    write_msr(DEADLINE_MSR, time_stamp() + (1ull << 40));
+    write_msr(TSC_MSR, time_stamp() + (1ull << 41));
+    while (taken < 2)
+        __asm__ volatile("sti; nop; cli");
+    check("  and is past when the TSC is set", read_msr(DEADLINE_MSR), 0);
+    write_msr(X2_LVT_TIMER, 1 << 16);
+}
+
+/* Where CPUID has it; where not, as on KVM that runs ring 0, it cannot be enabled. */
+static void x2apic(void)
+{
+    uint32_t a = 1, b, c = 0, d, version = X2_VERSION;
+    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    bool is_there = c >> 21 & 1;
+    struct attempt got = attempt(read_x2, &version);
+    check_fault("x2APIC's registers in xAPIC mode", &got, GP, 0);
+    got = attempt(enable_x2apic, 0);
+    if (!is_there) {
+        check_fault("x2APIC mode", &got, GP, 0);
+        return;
+    }
+    is_extended = true;
+    check("x2APIC mode: version", read_msr(X2_VERSION), 0x50014);
+    check("  nothing in memory", *apic_register(SVR), 0xffffffff);
+    write_cr8(7);
+    check("  TPR is CR8", read_msr(X2_TPR), 0x70);
+    write_msr(X2_TPR, 0x30);
+    check("  and CR8 is TPR", read_cr8(), 3);
+    write_cr8(0);
+    taken = 0;
+    write_msr(X2_SELF_IPI, VECTOR);
+    allow_interrupts();
+    check("  an interrupt to itself", taken, 1);
+    got = attempt(leave_x2apic, 0);
+    check_fault("  straight back to xAPIC mode", &got, GP, 0);
+    deadline();
+    uint64_t base = read_msr(APIC_BASE_MSR);
+    write_msr(APIC_BASE_MSR, base & ~(uint64_t)(APIC_X2 | APIC_ENABLE));
+    write_msr(APIC_BASE_MSR, base & ~(uint64_t)APIC_X2);
+    is_extended = false;
+    check("  by switching it off: SVR", *apic_register(SVR), 0xff);
+    *apic_register(SVR) = 0x1ff;
 }
 
 /* What is switched off in APIC_BASE forgets, but for the task priority (Intel SDM, 11.4.3). */
@@ -147,5 +248,7 @@ void guest_main(const struct boot_info *boot)
     priority_holds_back();
     enable_bit();
     switched_off();
+    moved();
+    x2apic();
     check_end();
 }

@@ -12,7 +12,9 @@ record()
     local name=$1 guest=$2 options=$3
     shift 3
     "$hindsight" record --pace fast --start-time 1700000000 --memory 16M --serial null \
-        --kernel "$build/guests/$guest.elf" --append "$options" "$@" -o "$here/$name.hst"
+        --kernel "$build/guests/$guest.elf" --append "$options" "$@" -o "$here/new.hst"
+    version=$("$hindsight" info --json "$here/new.hst" | sed -n 's/.*"machine_version": \([0-9]*\).*/\1/p')
+    mv "$here/new.hst" "$here/$name-v$version.hst"
 }
 
 if [ "${2:-}" = --soft ]; then
@@ -20,6 +22,8 @@ if [ "${2:-}" = --soft ]; then
         record "$rules-soft-vendor" vendor 'rounds=40' --engine soft --cpu-rules "$rules"
         record "$rules-soft-repeat" repeat 'rounds=1 user=40 count=3000 hz=20000' --engine soft --cpu-rules "$rules"
     done
+    # The local APIC, its modes and its timer.
+    record amd-soft-apic cpu_apic '' --engine soft --cpu-rules amd
     # A RAID 5 that loses a member on the way.
     images=$(mktemp -d)
     "$hindsight" raid create --level 5 --chunk 16K --size 128K "$images"/{a,b,c,d}

@@ -57,7 +57,7 @@ enum {
     FEATURE_LAHF = 1 << 0,
 };
 
-enum { MAX_BASIC = 7 };
+enum { MAX_BASIC = 7, LEAF_TOPOLOGY = 0xb };
 #define MAX_EXTENDED 0x80000008u
 
 /* "hindsight hs64-v1 virtual CPU", zero-padded to 48 bytes */
@@ -68,7 +68,10 @@ static const struct cpuid_leaf leaves[] = {
         FEATURE_SSE3 | FEATURE_SSSE3 | FEATURE_CX16 | FEATURE_SSE41 | FEATURE_SSE42 |
             FEATURE_POPCNT,
         FEATURES_COMMON | FEATURE_SEP | FEATURE_CLFLUSH | FEATURE_SSE | FEATURE_SSE2},
+    {6, 0, 0, 0, 0, 0},
     {7, 0, 0, FEATURE_NO_FCS_FDS, 0, 0},
+    {LEAF_TOPOLOGY, 0, 0, 0, 0, 0},
+    {LEAF_TOPOLOGY, 1, 0, 0, 0, 0},
     {0x80000000, 0, MAX_EXTENDED, VENDOR_EBX, VENDOR_ECX, VENDOR_EDX},
     {0x80000001, 0, SIGNATURE, 0, FEATURE_LAHF,
         FEATURES_COMMON | FEATURE_SYSCALL | FEATURE_NX | FEATURE_PAGE1GB | FEATURE_RDTSCP |
@@ -110,6 +113,40 @@ uint32_t cpuid_absent(struct personality personality, uint32_t function)
     return function == 7 && personality_has(personality, MAKER_AMD, 2) ? FEATURE_NO_FCS_FDS : 0;
 }
 
+/* Extended topology: threads of a core, of which there is one, and of the package. */
+static void put_topology(uint32_t index, const struct cpuid_vcpu *vcpu, uint32_t out[4])
+{
+    enum { THREADS = 1, CORES = 2, TYPE_SHIFT = 8 };
+    const unsigned count = vcpu->count ? vcpu->count : 1;
+    out[2] = index & 0xff;
+    out[3] = vcpu->number;
+    if (index == 0) {
+        out[1] = 1;
+        out[2] |= THREADS << TYPE_SHIFT;
+    } else if (index == 1) {
+        out[0] = count > 1 ? 32 - (unsigned)__builtin_clz(count - 1) : 0;
+        out[1] = count;
+        out[2] |= CORES << TYPE_SHIFT;
+    }
+}
+
+static void put_extensions(
+    uint32_t function, uint32_t index, const struct cpuid_vcpu *vcpu, uint32_t out[4])
+{
+    enum { ECX_X2APIC = 1 << 21, ECX_TSC_DEADLINE = 1 << 24 };
+    enum { EAX_ARAT = 1 << 2, EDX_INVARIANT_TSC = 1 << 8 };
+    if (function == 0)
+        out[0] = LEAF_TOPOLOGY;
+    else if (function == 1)
+        out[2] |= ECX_X2APIC | ECX_TSC_DEADLINE;
+    else if (function == 6)
+        out[0] |= EAX_ARAT;
+    else if (function == LEAF_TOPOLOGY)
+        put_topology(index, vcpu, out);
+    else if (function == 0x80000007)
+        out[3] |= EDX_INVARIANT_TSC;
+}
+
 void cpuid_query_vcpu(
     uint32_t function, uint32_t index, const struct cpuid_vcpu *vcpu, uint32_t out[4])
 {
@@ -117,6 +154,8 @@ void cpuid_query_vcpu(
     const unsigned count = vcpu->count;
     cpuid_query(function, index, out);
     out[1] &= ~cpuid_absent(vcpu->personality, function);
+    if (vcpu->apic_extensions)
+        put_extensions(function, index, vcpu, out);
     if (count <= 1)
         return;
     if (function == 1) {

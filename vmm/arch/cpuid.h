@@ -3,11 +3,14 @@
  *
  * x86-64-v2 without XSAVE: x87, MMX, SSE to SSE4.2, POPCNT, CMPXCHG16B, FXSR, SYSCALL, NX, LAHF in
  * long mode, RDTSCP, PGE, PSE, PAE, PAT, 4-level paging, 48 virtual and 40 physical address bits.
- * No AVX, RDRAND, MOVBE, AES, TSC-deadline, x2APIC, MTRR, MCE, SMEP, SMAP, PCID, hypervisor leaves.
+ * TSC-deadline timer and x2APIC where the machine has them (struct cpuid_vcpu), with an invariant
+ * TSC and an APIC timer that always runs. No AVX, RDRAND, MOVBE, AES, MTRR, MCE, SMEP, SMAP, PCID,
+ * hypervisor leaves.
  */
 #ifndef VMM_CPUID_H
 #define VMM_CPUID_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "vmm/arch/personality.h"
@@ -32,10 +35,11 @@ uint32_t cpuid_absent(struct personality personality, uint32_t function);
 struct cpuid_vcpu {
     unsigned number, count;
     struct personality personality;
+    bool apic_extensions; /* see struct engine */
 };
 
 /* What this vCPU is told: the APIC ID and the number of cores are put in (APM volume 3, appendix
- * E), what its rules exclude is taken out. */
+ * E), what its rules exclude is taken out, what its local APIC has beside xAPIC mode is there. */
 void cpuid_query_vcpu(
     uint32_t function, uint32_t index, const struct cpuid_vcpu *vcpu, uint32_t out[4]);
 

@@ -18,7 +18,7 @@
  *  - HLT: state.halted is set and RIP is after the instruction;
  *  - CPUID, RDMSR, WRMSR, INVLPG, moves to control registers: handled by the engine, no exit (but
  * for EXIT_KICK). RDTSC and the TSC MSR, too, unless time_exits is set; WRMSR to APIC_BASE, too,
- * unless msr_exits is.
+ * unless msr_exits is, and what apic_extensions names.
  */
 #ifndef VMM_ENGINE_H
 #define VMM_ENGINE_H
@@ -52,7 +52,9 @@ enum exit_kind {
     EXIT_MATCH,      /* request.match: the next boundary where these registers stand */
     EXIT_WAIT,       /* request.stop_at_wait: it waits for another vCPU */
     EXIT_TIME,       /* time_exits: an instruction needs virtual time, in ns; as EXIT_PIO_IN */
-    EXIT_MSR_WRITE,  /* msr_exits: APIC_BASE was given `value`; `address` is its number */
+    EXIT_MSR_WRITE,  /* msr_exits, apic_extensions: `address` is the number of an MSR that the local
+                        APIC has a part in, `value` what it was given */
+    EXIT_MSR_READ,   /* apic_extensions: the value of such an MSR is wanted; as EXIT_PIO_IN */
     EXIT_UNEMULATED, /* kvm: the software CPU is to execute the instruction at RIP, of which nothing
                         is done: the host could not, or left the state uncertain at a kick, which
                         comes again after it */
@@ -246,6 +248,10 @@ struct engine {
     bool time_exits;
     /* A write of APIC_BASE ends the run with EXIT_MSR_WRITE. Set by the caller. */
     bool msr_exits;
+    /* The CPU has x2APIC mode and the TSC-deadline timer, and CPUID says so, as it says that timer
+     * and TSC go on for ever; accesses to their MSRs are exits, and writes of the TSC are. Set by
+     * the caller before the first run. */
+    bool apic_extensions;
     /* Which of the machine's vCPUs the state is of, and how many there are: what CPUID tells. Set
      * by the caller; a `vcpu_count` of 0 means one. */
     uint8_t vcpu, vcpu_count;

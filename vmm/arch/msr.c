@@ -3,8 +3,6 @@
 
 #include <stddef.h>
 
-#include "vmm/arch/cpuid.h"
-
 enum { CONSTANT = -1 };
 
 struct model_msr {
@@ -117,11 +115,4 @@ uint32_t msr_kept_index(unsigned place)
 {
     const struct model_msr *msr = find_place(place);
     return msr ? msr->index : 0;
-}
-
-bool msr_is_apic_base(uint64_t value)
-{
-    /* 0 to 7, 9, x2APIC enable and what is beyond the physical address. */
-    const uint64_t reserved = 0x6ff | ~((1ull << CPUID_PHYSICAL_BITS) - 1);
-    return !(value & reserved);
 }

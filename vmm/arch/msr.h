@@ -19,9 +19,6 @@ void msr_reset(uint64_t kept[MSR_KEPT_COUNT]);
 bool msr_read(const uint64_t kept[MSR_KEPT_COUNT], uint32_t index, uint64_t *value);
 bool msr_write(uint64_t kept[MSR_KEPT_COUNT], uint32_t index, uint64_t value);
 
-/* May APIC_BASE have this value? */
-bool msr_is_apic_base(uint64_t value);
-
 /* The names of those that have a place in `kept`, in that order. */
 const char *msr_kept_name(unsigned place);
 uint32_t msr_kept_index(unsigned place);

@@ -145,7 +145,14 @@ static inline uint16_t flags_from_rflags(uint64_t rflags)
 /* ---- The CPU -------------------------------------------------------------------------------- */
 
 /* What longjmp to cpu->escape carries. */
-enum { CPU_JUMP_FAULT = 1, CPU_JUMP_MMIO_READ, CPU_JUMP_PIO_READ, CPU_JUMP_TIME, CPU_JUMP_STOP };
+enum {
+    CPU_JUMP_FAULT = 1,
+    CPU_JUMP_MMIO_READ,
+    CPU_JUMP_PIO_READ,
+    CPU_JUMP_TIME,
+    CPU_JUMP_MSR_READ,
+    CPU_JUMP_STOP
+};
 
 enum { CPU_MAX_ACCESSES = 72 }; /* FXSAVE to MMIO is 64 pieces of 8 bytes */
 

@@ -2,11 +2,11 @@
 #include "vmm/cpu/descriptor.h"
 #include "vmm/cpu/operand.h"
 #include "vmm/cpu/system.h"
+#include "vmm/arch/apic_msr.h"
 #include "vmm/arch/cpuid.h"
 #include "vmm/arch/msr.h"
 
-#define APIC_BASE_ENABLE (1ull << 11)
-#define EFER_WRITABLE    (EFER_SCE | EFER_LME | EFER_NXE)
+#define EFER_WRITABLE (EFER_SCE | EFER_LME | EFER_NXE)
 
 /* Where the caller is asked, the instruction is abandoned and executed again with the answer, as a
  * port read is (io.c). */
@@ -28,6 +28,44 @@ static uint64_t time_stamp(struct cpu *cpu)
 static _Noreturn void general_protection(struct cpu *cpu)
 {
     cpu_raise_error(cpu, VECTOR_GP, 0);
+}
+
+/* The local APIC's: the caller is asked, as for virtual time. */
+static uint64_t read_apic(struct cpu *cpu, uint32_t index)
+{
+    if (!apic_msr_readable(cpu->s.apic_base, index))
+        general_protection(cpu);
+    if (cpu->read_next < cpu->read_count)
+        return cpu->reads[cpu->read_next++].value;
+    cpu->reads[cpu->read_count++] =
+        (struct pending_access){.address = index, .size = 8, .to = ACCESS_TO_MSR};
+    longjmp(*cpu->escape, CPU_JUMP_MSR_READ);
+}
+
+static void tell_write(struct cpu *cpu, uint32_t index, uint64_t value)
+{
+    cpu->writes[cpu->write_count++] =
+        (struct pending_access){.address = index, .value = value, .size = 8, .to = ACCESS_TO_MSR};
+}
+
+static void write_apic(struct cpu *cpu, uint32_t index, uint64_t value)
+{
+    if (!apic_msr_writable(cpu->s.apic_base, index, value))
+        general_protection(cpu);
+    tell_write(cpu, index, value);
+}
+
+/* The deadline is one of the TSC, which has just moved. */
+static void write_time_stamp(struct cpu *cpu, uint64_t value)
+{
+    cpu->s.tsc_offset += value - time_stamp(cpu);
+    if (cpu->engine.apic_extensions)
+        tell_write(cpu, MSR_TSC, value);
+}
+
+static bool is_apic(const struct cpu *cpu, uint32_t index)
+{
+    return cpu->engine.apic_extensions && apic_msr_is(index);
 }
 
 static uint64_t read_msr(struct cpu *cpu, uint32_t index)
@@ -66,6 +104,8 @@ static uint64_t read_msr(struct cpu *cpu, uint32_t index)
     case MSR_TSC_AUX:
         return s->tsc_aux;
     }
+    if (is_apic(cpu, index))
+        return read_apic(cpu, index);
     if (!msr_read(s->kept_msr, index, &value))
         general_protection(cpu);
     return value;
@@ -103,15 +143,14 @@ static void write_pat(struct cpu *cpu, uint64_t value)
 
 static void write_apic_base(struct cpu *cpu, const struct insn *insn, uint64_t value)
 {
-    if (!msr_is_apic_base(value))
+    if (!apic_base_allowed(cpu->s.apic_base, value, cpu->engine.apic_extensions))
         general_protection(cpu);
     uint64_t page = value & ~(PAGE_SIZE - 1);
     if (page != (cpu->s.apic_base & ~(PAGE_SIZE - 1)) && memory_at(cpu->memory, page, PAGE_SIZE))
         cpu_stop_unimplemented(cpu, insn, "moving the local APIC over RAM");
     cpu->s.apic_base = value;
     if (cpu->engine.msr_exits)
-        cpu->writes[cpu->write_count++] = (struct pending_access){
-            .address = MSR_APIC_BASE, .value = value, .size = 8, .to = ACCESS_TO_MSR};
+        tell_write(cpu, MSR_APIC_BASE, value);
 }
 
 static void write_msr(struct cpu *cpu, const struct insn *insn, uint32_t index, uint64_t value)
@@ -119,7 +158,7 @@ static void write_msr(struct cpu *cpu, const struct insn *insn, uint32_t index, 
     struct vcpu_state *s = &cpu->s;
     switch (index) {
     case MSR_TSC:
-        s->tsc_offset += value - time_stamp(cpu);
+        write_time_stamp(cpu, value);
         break;
     case MSR_APIC_BASE:
         write_apic_base(cpu, insn, value);
@@ -164,7 +203,9 @@ static void write_msr(struct cpu *cpu, const struct insn *insn, uint32_t index, 
         s->tsc_aux = (uint32_t)value;
         break;
     default:
-        if (!msr_write(s->kept_msr, index, value))
+        if (is_apic(cpu, index))
+            write_apic(cpu, index, value);
+        else if (!msr_write(s->kept_msr, index, value))
             general_protection(cpu);
     }
 }
@@ -223,13 +264,14 @@ void op_cpuid(struct cpu *cpu, const struct insn *insn)
 {
     (void)insn;
     uint32_t out[4], function = (uint32_t)cpu->s.gpr[RAX];
-    const struct cpuid_vcpu vcpu = {cpu->engine.vcpu, cpu->engine.vcpu_count, cpu->personality};
+    const struct cpuid_vcpu vcpu = {
+        cpu->engine.vcpu, cpu->engine.vcpu_count, cpu->personality, cpu->engine.apic_extensions};
     cpuid_query_vcpu(function, (uint32_t)cpu->s.gpr[RCX], &vcpu, out);
     cpu->s.gpr[RAX] = out[0];
     cpu->s.gpr[RBX] = out[1];
     cpu->s.gpr[RCX] = out[2];
     cpu->s.gpr[RDX] = out[3];
     /* In this leaf alone, as KVM has it. */
-    if (function == 1 && !(cpu->s.apic_base & APIC_BASE_ENABLE))
+    if (function == 1 && !(cpu->s.apic_base & APIC_BASE_ENABLED))
         cpu->s.gpr[RDX] &= ~(uint64_t)CPUID_1_EDX_APIC;
 }

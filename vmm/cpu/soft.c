@@ -46,7 +46,8 @@ bool cpu_report_access(struct cpu *cpu, struct vcpu_exit *exit)
 {
     static const enum exit_kind reads[] = {[ACCESS_TO_MEMORY] = EXIT_MMIO_READ,
         [ACCESS_TO_PORT] = EXIT_PIO_IN,
-        [ACCESS_TO_TIME] = EXIT_TIME};
+        [ACCESS_TO_TIME] = EXIT_TIME,
+        [ACCESS_TO_MSR] = EXIT_MSR_READ};
     static const enum exit_kind writes[] = {[ACCESS_TO_MEMORY] = EXIT_MMIO_WRITE,
         [ACCESS_TO_PORT] = EXIT_PIO_OUT,
         [ACCESS_TO_MSR] = EXIT_MSR_WRITE};

@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "vmm/arch/apic_msr.h"
 #include "vmm/arch/msr.h"
 #include "vmm/arch/repeat.h"
 
@@ -56,15 +57,30 @@ static int write_apic_base(struct kvm_engine *kvm, struct error *error)
 {
     struct kvm_run *run = kvm->run;
     struct kvm_sregs sregs;
-    run->msr.error = !msr_is_apic_base(run->msr.data);
-    if (run->msr.error)
-        return 1;
     if (ioctl(kvm->vcpu, KVM_GET_SREGS, &sregs) < 0)
         return error_set_errno(error, "kvm: cannot read the vCPU's system registers");
+    run->msr.error =
+        !apic_base_allowed(sregs.apic_base, run->msr.data, kvm->engine.apic_extensions);
+    if (run->msr.error)
+        return 1;
     sregs.apic_base = run->msr.data;
     if (ioctl(kvm->vcpu, KVM_SET_SREGS, &sregs) < 0)
         return error_set_errno(error, "kvm: cannot set the vCPU's system registers");
     kvm->access_open = kvm->engine.msr_exits;
+    return !kvm->access_open;
+}
+
+/* One that the local APIC has, which is not KVM's. 1: #GP, 0: an exit. */
+static int serve_apic_msr(struct kvm_engine *kvm, struct error *error)
+{
+    struct kvm_run *run = kvm->run;
+    struct kvm_sregs sregs;
+    if (ioctl(kvm->vcpu, KVM_GET_SREGS, &sregs) < 0)
+        return error_set_errno(error, "kvm: cannot read the vCPU's system registers");
+    kvm->access_open = run->exit_reason == KVM_EXIT_X86_RDMSR
+                           ? apic_msr_readable(sregs.apic_base, run->msr.index)
+                           : apic_msr_writable(sregs.apic_base, run->msr.index, run->msr.data);
+    run->msr.error = !kvm->access_open;
     return !kvm->access_open;
 }
 
@@ -75,6 +91,8 @@ static int serve_msr(struct kvm_engine *kvm, struct error *error)
     uint64_t value = 0;
     if (run->exit_reason == KVM_EXIT_X86_WRMSR && run->msr.index == MSR_APIC_BASE)
         return write_apic_base(kvm, error);
+    if (kvm->engine.apic_extensions && apic_msr_is(run->msr.index))
+        return serve_apic_msr(kvm, error);
     bool exists = run->exit_reason == KVM_EXIT_X86_RDMSR
                       ? msr_read(kvm->kept_msr, run->msr.index, &value)
                       : msr_write(kvm->kept_msr, run->msr.index, run->msr.data);
@@ -198,6 +216,8 @@ static void report_access(struct kvm_engine *kvm, struct vcpu_exit *exit)
     } else if (run->exit_reason == KVM_EXIT_X86_WRMSR) {
         *exit = (struct vcpu_exit){
             .kind = EXIT_MSR_WRITE, .size = 8, .address = run->msr.index, .value = run->msr.data};
+    } else if (run->exit_reason == KVM_EXIT_X86_RDMSR) {
+        *exit = (struct vcpu_exit){.kind = EXIT_MSR_READ, .size = 8, .address = run->msr.index};
     } else {
         exit->kind = run->mmio.is_write ? EXIT_MMIO_WRITE : EXIT_MMIO_READ;
         exit->address = run->mmio.phys_addr;
@@ -290,6 +310,8 @@ static int kvm_complete(struct engine *engine, uint64_t value, struct error *err
             return ENGINE_MORE;
     } else if (run->exit_reason == KVM_EXIT_MMIO && !run->mmio.is_write) {
         memcpy(run->mmio.data, &value, run->mmio.len);
+    } else if (run->exit_reason == KVM_EXIT_X86_RDMSR) {
+        run->msr.data = value;
     }
     kvm->access_open = false;
     run->immediate_exit = 1;
@@ -480,6 +502,12 @@ static int create_vcpu(struct kvm_engine *kvm, struct personality personality, s
     struct vcpu_state reset;
     vcpu_reset(&reset);
     return kvm_state_import(kvm, &reset, error);
+}
+
+int kvm_extend_apic(struct engine *engine, struct personality personality, struct error *error)
+{
+    engine->apic_extensions = true;
+    return kvm_set_cpuid((struct kvm_engine *)engine, personality, error);
 }
 
 struct engine *kvm_create(

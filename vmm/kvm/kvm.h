@@ -39,6 +39,8 @@ struct kvm_engine {
 /* Stock KVM. The error says which of missing, unreadable or too old it is, and what to do. */
 struct engine *kvm_create(
     struct memory *memory, struct personality personality, struct error *error);
+/* Sets apic_extensions, which CPUID tells: before the first run. */
+int kvm_extend_apic(struct engine *engine, struct personality personality, struct error *error);
 
 int kvm_state_export(
     struct kvm_engine *kvm, struct vcpu_state *state, bool full, struct error *error);

@@ -293,6 +293,7 @@ static void tell_time(struct paired_engine *pair)
     pair->soft->time_base = pair->time_base;
     pair->soft->time_exits = pair->engine.time_exits;
     pair->soft->msr_exits = pair->engine.msr_exits;
+    pair->soft->apic_extensions = pair->engine.apic_extensions;
 }
 
 /* A lowered CR8 ends the run as on KVM. */
@@ -543,4 +544,11 @@ struct engine *paired_create(struct memory *memory, struct personality personali
         return NULL;
     }
     return &pair->engine;
+}
+
+int paired_extend_apic(struct engine *engine, struct personality personality, struct error *error)
+{
+    struct paired_engine *pair = paired_of(engine);
+    engine->apic_extensions = pair->soft->apic_extensions = true;
+    return kvm_extend_apic(pair->kvm, personality, error);
 }

@@ -10,5 +10,7 @@
 
 struct engine *paired_create(struct memory *memory, struct personality personality,
     const struct engine_options *options, struct error *error);
+/* As kvm_extend_apic(). */
+int paired_extend_apic(struct engine *engine, struct personality personality, struct error *error);
 
 #endif

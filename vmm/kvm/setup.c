@@ -44,6 +44,8 @@ int kvm_forget_shadows(struct kvm_engine *kvm, struct error *error)
 int kvm_set_cpuid(struct kvm_engine *kvm, struct personality personality, struct error *error)
 {
     unsigned count;
+    const struct cpuid_vcpu vcpu = {
+        .count = 1, .personality = personality, .apic_extensions = kvm->engine.apic_extensions};
     const struct cpuid_leaf *leaves = cpuid_leaves(&count);
     struct kvm_cpuid2 *cpuid = calloc(1, sizeof *cpuid + count * sizeof cpuid->entries[0]);
     if (!cpuid)
@@ -51,16 +53,18 @@ int kvm_set_cpuid(struct kvm_engine *kvm, struct personality personality, struct
     cpuid->nent = count;
     for (unsigned i = 0; i < count; i++) {
         const struct cpuid_leaf *leaf = &leaves[i];
+        uint32_t out[4];
+        cpuid_query_vcpu(leaf->function, leaf->index, &vcpu, out);
         bool indexed = i + 1 < count && leaves[i + 1].function == leaf->function;
         indexed |= i > 0 && leaves[i - 1].function == leaf->function;
         cpuid->entries[i] = (struct kvm_cpuid_entry2){
             .function = leaf->function,
             .index = leaf->index,
             .flags = indexed ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0,
-            .eax = leaf->eax,
-            .ebx = leaf->ebx & ~cpuid_absent(personality, leaf->function),
-            .ecx = leaf->ecx,
-            .edx = leaf->edx,
+            .eax = out[0],
+            .ebx = out[1],
+            .ecx = out[2],
+            .edx = out[3],
         };
     }
     int result = ioctl(kvm->vcpu, KVM_SET_CPUID2, cpuid);

@@ -95,6 +95,8 @@ void config_write(const struct machine_config *config, struct buffer *out)
     buffer_printf(out, "panic-exit=%s\n", config->panic_exit ? "on" : "off");
     buffer_printf(out, "reboot=%s\n", config->reboot ? "on" : "off");
     buffer_printf(out, "start-time=%lld\n", (long long)config->start_time);
+    if (config->plain_apic)
+        buffer_printf(out, "apic=plain\n");
     if (config->tsc_is_input)
         buffer_printf(out, "tsc=input\n");
     char rules[PERSONALITY_TEXT_MAX], host[HOST_CPU_TEXT_MAX];
@@ -248,6 +250,10 @@ static bool parse_entry(struct machine_config *config, const char *key, char *va
             return false;
         config->start_time = (int64_t)number;
         return true;
+    }
+    if (strcmp(key, "apic") == 0) {
+        config->plain_apic = strcmp(value, "plain") == 0;
+        return config->plain_apic;
     }
     if (strcmp(key, "tsc") == 0) {
         config->tsc_is_input = strcmp(value, "input") == 0;

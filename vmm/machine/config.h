@@ -49,8 +49,10 @@
  *      a high precision event timer, with its ACPI table;
  *      writes of APIC_BASE are events, its enable bit is the local APIC's, INIT keeps it;
  *      degraded RAID 5 puts the missing member's data in the parity's place
+ *   6  machines of versions 4 and 5 are still built;
+ *      x2APIC mode, the TSC-deadline timer, an invariant TSC, where virtual time is the TSC's
  */
-enum { MACHINE_VERSION = 5, MACHINE_VERSION_OLDEST = 4, MACHINE_VERSION_UNSAID = 1 };
+enum { MACHINE_VERSION = 6, MACHINE_VERSION_OLDEST = 4, MACHINE_VERSION_UNSAID = 1 };
 
 enum pace { PACE_REAL, PACE_FAST };
 
@@ -86,6 +88,7 @@ struct machine_config {
     int64_t start_time;             /* the RTC's time at power-on, seconds since 1970 UTC */
     struct personality personality; /* whose rules the CPU follows */
     struct host_cpu host;           /* where it was recorded; vendor "": the trace does not say */
+    bool plain_apic;                /* see config_has_apic_extensions() */
     bool host_functions;            /* transcendental x87 functions are that processor's: on KVM */
 };
 
@@ -121,6 +124,13 @@ int config_parse_turn(const char *text, uint32_t turn[2], struct error *error);
 static inline bool config_has_apic_enable(const struct machine_config *config)
 {
     return config->version >= 5;
+}
+
+/* Have local APICs x2APIC mode and the TSC-deadline timer? Not where KVM runs ring 0 and the TSC
+ * there is the host's, not virtual time. */
+static inline bool config_has_apic_extensions(const struct machine_config *config)
+{
+    return config->version >= 6 && !config->plain_apic;
 }
 
 /* "SIZE" or "file=PATH,size=SIZE"; *storage receives a malloc'ed path when there is one. */

@@ -62,7 +62,7 @@ bool engines_kvm_sees_tsc(void)
 }
 
 struct engine *engines_kvm(struct memory *memory, const struct personality *personality,
-    bool tsc_is_input, struct error *error)
+    bool tsc_is_input, bool apic_extensions, struct error *error)
 {
     struct host_cpu host;
     host_cpu_identify(&host);
@@ -83,7 +83,15 @@ struct engine *engines_kvm(struct memory *memory, const struct personality *pers
     }
     struct engine *engine = alone ? kvm_create(memory, *personality, error)
                                   : create_paired(memory, *personality, error);
-    if (engine)
-        engine_set_personality(engine, *personality);
-    return engine;
+    if (!engine)
+        return NULL;
+    engine_set_personality(engine, *personality);
+    int result = 0;
+    if (apic_extensions)
+        result = alone ? kvm_extend_apic(engine, *personality, error)
+                       : paired_extend_apic(engine, *personality, error);
+    if (result == 0)
+        return engine;
+    engine_destroy(engine);
+    return NULL;
 }

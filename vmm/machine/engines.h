@@ -21,7 +21,7 @@ struct engine *engines_soft_buffered(
  * rules of another maker's CPU, and reads of the time stamp counter as inputs where it does not see
  * them. */
 struct engine *engines_kvm(struct memory *memory, const struct personality *personality,
-    bool tsc_is_input, struct error *error);
+    bool tsc_is_input, bool apic_extensions, struct error *error);
 /* Does engines_kvm() see every read of the time stamp counter? */
 bool engines_kvm_sees_tsc(void);
 /* KVM with the software CPU for ring 0, on every host. */

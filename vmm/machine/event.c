@@ -27,6 +27,7 @@ const char *event_kind_name(enum event_kind kind)
         [EVENT_BREAK] = "break",
         [EVENT_REGISTER] = "register",
         [EVENT_MEMORY] = "memory",
+        [EVENT_MSR_READ] = "msr-read",
     };
     const char *name = kind < EVENT_KIND_COUNT ? names[kind] : 0;
     return name ? name : "?";

@@ -31,6 +31,7 @@ enum event_kind {
     EVENT_BREAK = 19,     /* address = port number */
     EVENT_REGISTER = 20,  /* from outside; address = number (vmm/machine/inject.h), value = new */
     EVENT_MEMORY = 21,    /* from outside; address = GPA; value = first bytes, size as of CONSOLE */
+    EVENT_MSR_READ = 22,  /* as of MSR_WRITE */
     EVENT_KIND_COUNT
 };
 

@@ -4,9 +4,7 @@
 #include "devices/apic.h"
 #include "devices/apic_bus.h"
 #include "devices/pic.h"
-
-/* In APIC_BASE. */
-enum { ENABLED = 1 << 11 };
+#include "vmm/arch/apic_msr.h"
 
 static bool external(const struct machine *machine)
 {
@@ -43,9 +41,52 @@ void interrupts_set_priority(struct machine *machine, const struct vcpu_state *s
     apic_set_cr8(machine->apic, (uint8_t)state->cr8);
 }
 
-void interrupts_write_base(struct machine *machine, uint64_t value)
+/* The virtual time at which the TSC reaches `deadline`; now when it is past. */
+static uint64_t time_of(struct machine *machine, uint64_t tsc_offset, uint64_t deadline)
 {
-    apic_set_present(machine->apic, value & ENABLED);
+    uint64_t now = clock_now(&machine->clock);
+    uint64_t tsc = now * VCPU_TSC_PER_NS + tsc_offset;
+    if (deadline <= tsc)
+        return now;
+    uint64_t ahead = (deadline - tsc - 1) / VCPU_TSC_PER_NS + 1;
+    return ahead > TIMER_IDLE - 1 - now ? TIMER_IDLE - 1 : now + ahead;
+}
+
+static int set_deadline(struct machine *machine, uint64_t deadline, struct error *error)
+{
+    struct vcpu_state state;
+    if (deadline == 0) {
+        apic_set_deadline(machine->apic, 0, 0);
+        return 0;
+    }
+    if (engine_export_state(machine->engine, &state, error) < 0)
+        return -1;
+    apic_set_deadline(machine->apic, deadline, time_of(machine, state.tsc_offset, deadline));
+    return 0;
+}
+
+uint64_t interrupts_read_msr(struct machine *machine, uint32_t index)
+{
+    if (index == MSR_TSC_DEADLINE)
+        return apic_get_deadline(machine->apic);
+    return apic_read_msr(machine->apic, index - MSR_X2APIC);
+}
+
+int interrupts_write_msr(
+    struct machine *machine, uint32_t index, uint64_t value, struct error *error)
+{
+    switch (index) {
+    case MSR_APIC_BASE:
+        apic_set_mode(machine->apic, value & APIC_BASE_ENABLED, value & APIC_BASE_EXTENDED);
+        return 0;
+    case MSR_TSC:
+        return set_deadline(machine, apic_get_deadline(machine->apic), error);
+    case MSR_TSC_DEADLINE:
+        return set_deadline(machine, value, error);
+    default:
+        apic_write_msr(machine->apic, index - MSR_X2APIC, value);
+        return 0;
+    }
 }
 
 int interrupts_find_apic(struct machine *machine, uint64_t *gpa, struct error *error)
@@ -55,7 +96,9 @@ int interrupts_find_apic(struct machine *machine, uint64_t *gpa, struct error *e
     struct vcpu_state state;
     if (engine_export_core(engine, &state, error) < 0)
         return -1;
-    bool is_here = (state.apic_base & ENABLED) && (state.apic_base & ~(PAGE_SIZE - 1)) == page;
+    const uint64_t modes = APIC_BASE_ENABLED | APIC_BASE_EXTENDED;
+    bool is_here = (state.apic_base & modes) == APIC_BASE_ENABLED &&
+                   (state.apic_base & ~(PAGE_SIZE - 1)) == page;
     apic_bus_hide(machine->apic_bus, !is_here);
     if (!is_here)
         return 0;

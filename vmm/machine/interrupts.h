@@ -25,8 +25,12 @@ void interrupts_set_priority(struct machine *machine, const struct vcpu_state *s
  * CR8; else it is not seen in this access.
  */
 int interrupts_find_apic(struct machine *machine, uint64_t *gpa, struct error *error);
-/* The running vCPU's APIC_BASE was written: its enable bit is the local APIC's. */
-void interrupts_write_base(struct machine *machine, uint64_t value);
+/* An MSR of the running vCPU that its local APIC has a part in is read; CR8 was taken over. */
+uint64_t interrupts_read_msr(struct machine *machine, uint32_t index);
+/* ... or was written: APIC_BASE, the registers of x2APIC mode, the deadline, the TSC. The exiting
+ * instruction is complete. */
+int interrupts_write_msr(
+    struct machine *machine, uint32_t index, uint64_t value, struct error *error);
 /* Takes the task priority over from CR8. */
 int interrupts_read_cr8(struct machine *machine, struct error *error);
 /* The guest wrote the TPR during this exit: CR8 follows. The exiting instruction is complete. */

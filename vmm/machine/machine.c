@@ -93,6 +93,7 @@ struct engine *machine_soft(struct machine *machine, struct error *error)
         machine->soft->vcpu = (uint8_t)machine->current;
         machine->soft->time_exits = machine->config->tsc_is_input;
         machine->soft->msr_exits = config_has_apic_enable(machine->config);
+        machine->soft->apic_extensions = config_has_apic_extensions(machine->config);
     }
     return machine->soft;
 }
@@ -106,8 +107,8 @@ static int create_engine(struct machine *machine, const char *name, struct error
     if (strcmp(name, "soft") == 0)
         machine->home = machine_soft(machine, error);
     else if (strcmp(name, "kvm") == 0)
-        machine->home = engines_kvm(
-            &machine->memory, &machine->config->personality, machine->config->tsc_is_input, error);
+        machine->home = engines_kvm(&machine->memory, &machine->config->personality,
+            machine->config->tsc_is_input, config_has_apic_extensions(machine->config), error);
     else
         return error_set(error, "'%s' is not an engine: kvm or soft", name);
     machine->engine = machine->home;

@@ -113,6 +113,7 @@ static int create_apic(struct machine *machine, unsigned number, struct error *e
         .id = (uint8_t)number,
         .bus = machine->apic_bus,
         .can_be_absent = config_has_apic_enable(machine->config),
+        .has_extensions = config_has_apic_extensions(machine->config),
         .ended = interrupt_ended,
         .ended_target = machine,
         .priority_written = note_priority,

@@ -17,6 +17,7 @@
 #include "vmm/machine/landing.h"
 #include "vmm/machine/nic.h"
 #include "vmm/machine/vcpus.h"
+#include "vmm/arch/apic_msr.h"
 #include "vmm/arch/repeat.h"
 
 enum { FULL_DIGEST_INTERVAL = 256 };
@@ -254,6 +255,27 @@ static int inject_pending_nmi(struct machine *machine, struct error *error)
 
 /* ---- Exits ---- */
 
+/* After the access of a device: what it set off beside it. */
+static int settle_access(struct machine *machine, struct error *error)
+{
+    if (machine->run.device_failed) {
+        *error = machine->run.device_error;
+        return -1;
+    }
+    if (machine->run.pending_more)
+        return 0;
+    if (machine->run.priority_written && interrupts_write_cr8(machine, error) < 0)
+        return -1;
+    return vcpus_settle(machine, error);
+}
+
+/* ... and once it is told. */
+static int finish_access(struct machine *machine, struct error *error)
+{
+    bool resets = machine->run.reset_requested && !machine->run.pending_more;
+    return resets ? machine_reset(machine, error) : 0;
+}
+
 static int serve_access(struct machine *machine, struct error *error)
 {
     static const enum event_kind kinds[] = {[EXIT_PIO_IN] = EVENT_PIO_IN,
@@ -280,34 +302,38 @@ static int serve_access(struct machine *machine, struct error *error)
     int completed = engine_complete(engine, event.value, error);
     if (completed < 0)
         return -1;
-    if (machine->run.device_failed) {
-        *error = machine->run.device_error;
-        return -1;
-    }
     machine->run.pending_more = completed == ENGINE_MORE;
-    if (machine->run.priority_written && !machine->run.pending_more &&
-        interrupts_write_cr8(machine, error) < 0)
+    if (settle_access(machine, error) < 0 ||
+        emit(machine, &event, !machine->run.pending_more, error) < 0)
         return -1;
-    if (!machine->run.pending_more && vcpus_settle(machine, error) < 0)
-        return -1;
-    if (emit(machine, &event, !machine->run.pending_more, error) < 0)
-        return -1;
-    bool resets = machine->run.reset_requested && !machine->run.pending_more;
-    return resets ? machine_reset(machine, error) : 0;
+    return finish_access(machine, error);
 }
 
-/* A model-specific register that a device has a part in: the engine has the new value already. */
+/* A model-specific register that a device has a part in: its write happens when the instruction is
+ * complete. */
 static int serve_msr(struct machine *machine, struct error *error)
 {
-    const struct vcpu_exit *exit = &machine->position.exit;
-    struct machine_event event = {.kind = EVENT_MSR_WRITE,
-        .size = exit->size,
-        .address = exit->address,
-        .value = exit->value};
-    if (engine_complete(machine->engine, 0, error) < 0)
+    const struct vcpu_exit exit = machine->position.exit;
+    const uint32_t index = (uint32_t)exit.address;
+    const bool is_read = exit.kind == EXIT_MSR_READ;
+    struct machine_event event = {.kind = is_read ? EVENT_MSR_READ : EVENT_MSR_WRITE,
+        .size = exit.size,
+        .address = exit.address,
+        .value = exit.value};
+    if (apic_msr_is(index)) {
+        if (interrupts_read_cr8(machine, error) < 0)
+            return -1;
+        charge_access(machine, false);
+    }
+    if (is_read)
+        event.value = interrupts_read_msr(machine, index);
+    if (engine_complete(machine->engine, event.value, error) < 0)
         return -1;
-    interrupts_write_base(machine, exit->value);
-    return emit(machine, &event, true, error);
+    if (!is_read && interrupts_write_msr(machine, index, exit.value, error) < 0)
+        return -1;
+    if (settle_access(machine, error) < 0 || emit(machine, &event, true, error) < 0)
+        return -1;
+    return finish_access(machine, error);
 }
 
 static int serve_time(struct machine *machine, struct error *error)
@@ -413,6 +439,7 @@ static int serve(struct machine *machine, const struct run_plan *plan, struct po
         return serve_access(machine, error);
     case EXIT_TIME:
         return serve_time(machine, error);
+    case EXIT_MSR_READ:
     case EXIT_MSR_WRITE:
         return serve_msr(machine, error);
     case EXIT_HLT:

@@ -11,7 +11,7 @@
 enum { ID = 0x20, VERSION = 0x30, TPR = 0x80, PPR = 0xa0, EOI = 0xb0, LDR = 0xd0, DFR = 0xe0 };
 enum { SVR = 0xf0, ISR = 0x100, IRR = 0x200, ESR = 0x280, ICR = 0x300, TIMER = 0x320 };
 enum { LINT0 = 0x350, LVT_ERROR = 0x370, INITIAL = 0x380, CURRENT = 0x390, DIVIDE = 0x3e0 };
-enum { MASKED = 1 << 16, PERIODIC = 1 << 17, LEVEL = 1 << 15 };
+enum { MASKED = 1 << 16, PERIODIC = 1 << 17, DEADLINE = 1 << 18, LEVEL = 1 << 15 };
 
 struct fixture {
     struct board board;
@@ -52,6 +52,8 @@ static int setup(void **state)
         .ended_target = f,
         .priority_written = priority_written,
         .machine = f,
+        .can_be_absent = true,
+        .has_extensions = true,
     };
     f->apic = apic_create(&config, NULL);
     f->ioapic = ioapic_create(&(struct ioapic_config){send, f}, NULL);
@@ -186,6 +188,91 @@ static void messages_find_their_processor(void **state)
     assert_int_equal(apic_acknowledge(f->apic), 0x91);
     apic_bus_send_msi(f->apics, 0xfed01000, 0x40a1);
     assert_false(apic_has_request(f->apic));
+}
+
+/* The same registers, but for their other forms: Intel SDM volume 3, 11.12. */
+static void x2apic_mode_has_wide_ids(void **state)
+{
+    struct fixture *f = *state;
+    set(f, TPR, 0x35);
+    set(f, LDR, 0x07000000);
+    apic_set_mode(f->apic, true, true);
+    assert_int_equal(apic_read_msr(f->apic, 0x02), 0); /* its ID, not shifted */
+    assert_int_equal(apic_read_msr(f->apic, 0x08), 0x35);
+    assert_int_equal(apic_read_msr(f->apic, 0x0d), 1); /* cluster 0, the first in it */
+    assert_int_equal(apic_read_msr(f->apic, 0x0f), 0x1ff);
+    apic_write_msr(f->apic, 0x08, 0);
+    struct apic_message message = {.destination = 0xff, .vector = 0x40, .is_wide = true};
+    assert_false(send(f, &message)); /* a processor of its own there */
+    message.destination = 0xffffffff;
+    assert_true(send(f, &message));
+    message = (struct apic_message){.destination = 0xff, .vector = 0x40};
+    assert_true(send(f, &message)); /* everybody, of the I/O APIC */
+    message = (struct apic_message){.destination = 3, .is_logical = true, .vector = 0x40};
+    assert_true(send(f, &message));
+    message.destination = 2;
+    assert_false(send(f, &message));
+    message = (struct apic_message){.destination = 0x10001, .is_logical = true, .is_wide = true};
+    assert_false(send(f, &message)); /* of cluster 1 */
+    /* The ICR is one register, and there is one for messages to itself. */
+    apic_acknowledge(f->apic);
+    apic_write_msr(f->apic, 0x0b, 0);
+    apic_write_msr(f->apic, 0x30, 0x12300004041);
+    assert_true(apic_read_msr(f->apic, 0x30) == 0x12300004041);
+    assert_false(apic_output(f->apic)); /* for APIC 123h */
+    apic_write_msr(f->apic, 0x3f, 0x77);
+    assert_int_equal(apic_read_msr(f->apic, 0x23), 1 << (0x77 - 0x60));
+    assert_int_equal(apic_acknowledge(f->apic), 0x77);
+    apic_init(f->apic);
+    assert_int_equal(apic_read_msr(f->apic, 0x0d), 1); /* INIT keeps the mode */
+    assert_int_equal(apic_read_msr(f->apic, 0x0f), 0xff);
+    apic_set_mode(f->apic, false, false);
+    apic_set_mode(f->apic, true, false);
+    assert_int_equal(get(f, LDR), 0);
+}
+
+static void the_deadline_is_one_of_the_tsc(void **state)
+{
+    struct fixture *f = *state;
+    apic_set_deadline(f->apic, 4000, 2000);
+    assert_true(apic_get_deadline(f->apic) == 0); /* in another mode */
+    set(f, TIMER, DEADLINE | 0x61);
+    assert_int_equal(get(f, TIMER), DEADLINE | 0x61);
+    set(f, INITIAL, 100);
+    assert_int_equal(get(f, INITIAL), 0);
+    apic_set_deadline(f->apic, 4000, 2000);
+    assert_true(apic_get_deadline(f->apic) == 4000);
+    assert_int_equal(get(f, CURRENT), 0);
+    const struct device device = apic_device(f->apic);
+    struct buffer saved = {0};
+    device.ops->save(device.object, &saved);
+    advance_to(&f->board, 1999);
+    assert_false(apic_output(f->apic));
+    advance_to(&f->board, 2000);
+    assert_int_equal(apic_acknowledge(f->apic), 0x61);
+    set(f, EOI, 0);
+    assert_true(apic_get_deadline(f->apic) == 0);
+    assert_true(clock_next_deadline(&f->board.clock) == TIMER_IDLE);
+    /* Masked it runs out all the same; 0 and another mode disarm. */
+    set(f, TIMER, DEADLINE | MASKED | 0x61);
+    apic_set_deadline(f->apic, 6000, 3000);
+    advance_to(&f->board, 3000);
+    assert_true(apic_get_deadline(f->apic) == 0);
+    assert_false(apic_output(f->apic));
+    apic_set_deadline(f->apic, 8000, 4000);
+    apic_set_deadline(f->apic, 0, 0);
+    assert_true(clock_next_deadline(&f->board.clock) == TIMER_IDLE);
+    apic_set_deadline(f->apic, 8000, 4000);
+    set(f, TIMER, 0x61);
+    assert_true(clock_next_deadline(&f->board.clock) == TIMER_IDLE);
+    assert_true(apic_get_deadline(f->apic) == 0);
+    struct reader in;
+    reader_init(&in, saved.data, saved.size);
+    device.ops->restore(device.object, &in);
+    assert_false(in.failed);
+    assert_true(apic_get_deadline(f->apic) == 4000);
+    assert_true(clock_next_deadline(&f->board.clock) == 2000);
+    buffer_free(&saved);
 }
 
 static void a_processor_interrupts_itself(void **state)
@@ -372,6 +459,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(higher_priorities_interrupt_lower_ones, setup, teardown),
         cmocka_unit_test_setup_teardown(the_task_priority_holds_interrupts_back, setup, teardown),
         cmocka_unit_test_setup_teardown(messages_find_their_processor, setup, teardown),
+        cmocka_unit_test_setup_teardown(x2apic_mode_has_wide_ids, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_deadline_is_one_of_the_tsc, setup, teardown),
         cmocka_unit_test_setup_teardown(a_processor_interrupts_itself, setup, teardown),
         cmocka_unit_test_setup_teardown(the_timer_fires_once, setup, teardown),
         cmocka_unit_test_setup_teardown(the_timer_fires_again_and_again, setup, teardown),

@@ -223,7 +223,7 @@ static void one_switched_off_forgets_and_takes_no_message(void **state)
     set(f, 1, TPR, 0x20);
     set(f, 1, LDR, 1u << 24);
     send(f, 0, 5, 0x70);
-    apic_set_present(f->apic[1], false);
+    apic_set_mode(f->apic[1], false, false);
     assert_false(apic_output(f->apic[1]));
     assert_true(apic_accepts_external(f->apic[1]));
     send(f, 0, 1, 0x41);
@@ -240,7 +240,7 @@ static void one_switched_off_forgets_and_takes_no_message(void **state)
     send(f, 0, 1, ASSERT | APIC_INIT << 8);
     assert_int_equal(f->signals, 1);
     assert_int_equal(f->signal[0].processor, 2);
-    apic_set_present(f->apic[1], true);
+    apic_set_mode(f->apic[1], true, false);
     assert_int_equal(get(f, 1, ID), 1u << 24);
     assert_int_equal(get(f, 1, SVR), 0xff);
     assert_int_equal(get(f, 1, LDR), 0);
@@ -261,7 +261,7 @@ static void whether_it_is_there_is_part_of_its_state(void **state)
     assert_non_null(apic);
     const struct device device = apic_device(apic);
     struct buffer saved = {0};
-    apic_set_present(apic, false);
+    apic_set_mode(apic, false, false);
     device.ops->save(apic, &saved);
     device.ops->reset(apic);
     assert_true(apic_is_present(apic));

@@ -80,6 +80,7 @@ static inline void session_start_with(struct session *session, const char *engin
     session->config.start_time = 1000000000;
     strcpy(session->config.command_line, command_line);
     session->config.tsc_is_input = strcmp(engine, "kvm") == 0 && engines_kvm_sees_tsc();
+    session->config.plain_apic = strcmp(engine, "kvm") == 0 && !session->config.tsc_is_input;
     if (configure)
         configure(&session->config);
     load_guest(guest, &session->kernel);

@@ -101,6 +101,33 @@ static void identity(void **state)
     assert_int_equal(out[2] & 0xff, 0); /* one core */
 }
 
+/* Beside what every machine has: x2APIC mode, the TSC-deadline timer, and what goes with them. */
+static void extensions_of_the_apic_are_told(void **state)
+{
+    (void)state;
+    const struct cpuid_vcpu plain = {.number = 2, .count = 3};
+    const struct cpuid_vcpu extended = {.number = 2, .count = 3, .apic_extensions = true};
+    static const struct {
+        uint32_t function, index, expected[4]; /* differences */
+    } cases[] = {
+        {0, 0, {7 ^ 0xb, 0, 0, 0}}, {1, 0, {0, 0, 1 << 21 | 1 << 24, 0}},
+        {6, 0, {1 << 2, 0, 0, 0}},                        /* the APIC timer always runs */
+        {7, 0, {0, 0, 0, 0}}, {0xb, 0, {0, 1, 0x100, 2}}, /* one thread a core */
+        {0xb, 1, {2, 3, 0x201, 2}},                       /* three of four */
+        {0xb, 2, {0, 0, 2, 2}}, {0x80000001, 0, {0, 0, 0, 0}},
+        {0x80000007, 0, {0, 0, 0, 1 << 8}}, /* the TSC is invariant */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint32_t without[4], with[4];
+        cpuid_query_vcpu(cases[i].function, cases[i].index, &plain, without);
+        cpuid_query_vcpu(cases[i].function, cases[i].index, &extended, with);
+        for (unsigned j = 0; j < 4; j++) {
+            if ((with[j] ^ without[j]) != cases[i].expected[j])
+                fail_msg("leaf %x.%u, register %u", cases[i].function, cases[i].index, j);
+        }
+    }
+}
+
 static void what_is_out_of_range_reads_zero(void **state)
 {
     (void)state;
@@ -122,7 +149,7 @@ static void leaf_7_says_whether_fcs_and_fds_are_kept(void **state)
         uint32_t absent;
     } cases[] = {{{MAKER_AMD, 1}, 1}, {{MAKER_AMD, 2}, 0}, {{MAKER_INTEL, 2}, 1}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        const struct cpuid_vcpu vcpu = {0, 1, cases[i].personality};
+        const struct cpuid_vcpu vcpu = {0, 1, cases[i].personality, false};
         uint32_t out[4];
         cpuid_query_vcpu(7, 0, &vcpu, out);
         assert_int_equal(out[1] >> 13 & 1, cases[i].absent);
@@ -152,6 +179,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(features_are_those_of_the_model),
         cmocka_unit_test(identity),
+        cmocka_unit_test(extensions_of_the_apic_are_told),
         cmocka_unit_test(what_is_out_of_range_reads_zero),
         cmocka_unit_test(leaf_7_says_whether_fcs_and_fds_are_kept),
         cmocka_unit_test(leaves_agree_with_queries),
