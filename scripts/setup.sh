@@ -10,7 +10,7 @@ packages=(
 )
 if [ "${1:-}" != --build ]; then
     packages+=(
-        clang clang-format libclang-rt-14-dev
+        clang clang-format clang-tidy libclang-rt-14-dev
         gdb tmux rustc crash python3-drgn
     )
 fi

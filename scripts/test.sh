@@ -22,6 +22,9 @@ cmake --build build-clang
 ctest --test-dir build-clang --output-on-failure -j "$(nproc)" \
     -R '^unit\.|^run\.guests$' -E 'raid_(power|model)' </dev/null
 
+step "clang-tidy"
+scripts/tidy.sh
+
 step "sanitizers"
 cmake --preset sanitize >/dev/null
 cmake --build build-sanitize
