@@ -35,10 +35,20 @@ class Terminal:
                 self.seen += got
                 last = time.monotonic()
 
+    def read(self, seconds):
+        """What comes within so long; nothing when nothing comes, or at the end."""
+        if not select.select([self.fd], [], [], seconds)[0]:
+            return b""
+        try:
+            return os.read(self.fd, 65536)
+        except OSError:
+            return b""
+
     def type(self, text):
+        """As a person does: each key when the one before has been answered."""
         for byte in text.encode():
             os.write(self.fd, bytes([byte]))
-            time.sleep(0.01)
+            self.seen += self.read(LIMIT)
 
     def finish(self):
         while True:

@@ -3,7 +3,6 @@
 usage: type_at_linux.py CONSOLE HINDSIGHT ARGUMENT...   what the terminal showed goes to CONSOLE
 """
 import sys
-import time
 
 from terminal import Terminal
 
@@ -17,8 +16,8 @@ terminal.type("sleep 1; uname -mx\x7f; echo done\r")
 terminal.wait_for(b"x86_64")
 terminal.wait_for(b"done\r")
 terminal.wait_for(b"# ")
-terminal.type("sleep 1000\r")
-time.sleep(0.3)
+terminal.type("sh -c 'echo asleep; exec sleep 1000'\r")
+terminal.wait_for(b"asleep\r")
 terminal.type("\x03")
 terminal.wait_for(b"^C")
 terminal.wait_for(b"# ")
