@@ -148,7 +148,13 @@ static char **complete(const char *text, int start, int end)
         rl_attempted_completion_over = 0;
         return NULL;
     }
-    return completion.count ? rl_completion_matches(text, next_candidate) : NULL;
+    if (completion.count == 0)
+        return NULL;
+    /* After "crash.c:" comes a line. */
+    const char *first = completion.list[0];
+    bool is_file = *first && first[strlen(first) - 1] == ':';
+    rl_completion_append_character = is_file ? '\0' : ' ';
+    return rl_completion_matches(text, next_candidate);
 }
 
 static bool history_path(char path[PATH_MAX])

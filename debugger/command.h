@@ -24,6 +24,7 @@ struct command {
     enum completion {
         COMPLETE_NONE,
         COMPLETE_SYMBOL,
+        COMPLETE_PLACE, /* as COMPLETE_SYMBOL, and source files */
         COMPLETE_FILE,
         COMPLETE_FOLDER,
         COMPLETE_COMMAND
@@ -35,7 +36,7 @@ struct command {
 extern const struct command step_commands[], move_commands[], print_commands[], info_commands[],
     break_commands[], stack_commands[], compare_commands[], events_commands[], machine_commands[],
     linux_commands[], symbols_commands[], modules_commands[], threads_commands[], races_commands[],
-    files_commands[], printf_commands[], script_commands[], save_commands[];
+    files_commands[], printf_commands[], macro_commands[], script_commands[], save_commands[];
 
 /* NULL past the last. */
 const struct command *commands_at(unsigned number);

@@ -510,9 +510,9 @@ const struct command break_commands[] = {
     {"Stopping", "break", "b br", command_break, "[PLACE] [if CONDITION]",
         "Stops before the code of a function, FILE:LINE, LINE, +LINES or -LINES from here, or "
         "*ADDRESS is executed. A function's name stands for its clones (NAME.constprop.0) too.",
-        "break handle_pit if ticks > 5", COMPLETE_SYMBOL, false},
+        "break handle_pit if ticks > 5", COMPLETE_PLACE, false},
     {"Stopping", "tbreak", "tb", command_tbreak, "[PLACE] [if CONDITION]",
-        "A breakpoint that is deleted when it is hit.", "tbreak guest_panic", COMPLETE_SYMBOL,
+        "A breakpoint that is deleted when it is hit.", "tbreak guest_panic", COMPLETE_PLACE,
         false},
     {"Stopping", "watch", "wa", command_watch, "[-location] EXPRESSION [if CONDITION]",
         "Stops when the value of a variable or *(TYPE *)ADDRESS changes; going backward, before "

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "debugger/info_float.h"
+#include "debugger/info_macro.h"
 #include "debugger/info_symbols.h"
 #include "debugger/locals.h"
 
@@ -284,6 +286,10 @@ static const struct subject subjects[] = {
     {"types", info_types, "[REGEX] types whose names match"},
     {"variables", info_variables, "[REGEX] variables whose names match"},
     {"scope", info_scope, "PLACE: the variables that can be named there"},
+    {"macro", info_macro, "NAME: a macro's definition, where the selected frame stands"},
+    {"macros", info_macros, "all macros that are defined there"},
+    {"float", info_float, "the x87's registers"},
+    {"vector", info_vector, "the SSE registers, as what they may hold"},
     {"files", info_files,
         "[PROCESS] symbol files, and whether they fit memory; of a process, or '.', open files"},
     {"processes", info_processes, "the programs at this position, as ps"},
@@ -317,7 +323,7 @@ COMMAND(info)
 const struct command info_commands[] = {
     {"Looking", "info", "i", command_info, "[SUBJECT]",
         "Tells about registers, breakpoints, locals, args, frame, display, symbol, line, "
-        "functions, types, variables, scope, "
+        "functions, types, variables, scope, macro, macros, float, vector, "
         "files, processes, maps, checkpoints, threads, trace, history.",
         "info registers rip rsp", COMPLETE_NONE, false},
     {0},

@@ -645,9 +645,9 @@ const struct command step_commands[] = {
         "Without PLACE as next, but not back to the start of a loop. With PLACE goes on to there "
         "in "
         "this frame or an outer one.",
-        "until crash.c:120", COMPLETE_SYMBOL, true},
+        "until crash.c:120", COMPLETE_PLACE, true},
     {"Moving forward", "advance", "", command_advance, "PLACE",
-        "Goes on to a place in code, in whatever frame.", "advance guest_panic", COMPLETE_SYMBOL,
+        "Goes on to a place in code, in whatever frame.", "advance guest_panic", COMPLETE_PLACE,
         false},
     {"Moving backward", "reverse-step", "rs", command_reverse_step, "[COUNT]",
         "Goes back to the beginning of the line executed before, into functions from their end.",

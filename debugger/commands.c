@@ -10,6 +10,7 @@ static const struct command *const families[] = {
     move_commands,
     print_commands,
     printf_commands,
+    macro_commands,
     info_commands,
     break_commands,
     stack_commands,

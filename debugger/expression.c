@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "debugger/floats.h"
+#include "debugger/macros.h"
 #include "debugger/parser.h"
 #include "debugger/rust.h"
 
@@ -606,14 +607,36 @@ int parser_expression(struct parser *parser, struct value *value)
     return result;
 }
 
+static int evaluate(const struct expression_scope *scope, const char **text, struct value *value,
+    struct error *error)
+{
+    struct parser parser = {.scope = scope, .at = *text, .error = error};
+    int result = parser_expression(&parser, value);
+    *text = parser.at;
+    return result;
+}
+
+static int evaluate_expanded(const struct expression_scope *scope, const struct macros *macros,
+    const char **text, struct value *value, struct error *error)
+{
+    struct expanded expanded;
+    int result = macros_expand(macros, *text, &expanded, error);
+    if (result == 0) {
+        const char *at = (const char *)expanded.text.data;
+        result = evaluate(scope, &at, value, error);
+        *text += expanded_source(&expanded, (size_t)(at - (const char *)expanded.text.data));
+    }
+    buffer_free(&expanded.text);
+    return result;
+}
+
 int expression_evaluate_part(const struct expression_scope *scope, const char **text,
     struct value *value, struct error *error)
 {
     struct error own = {""};
-    struct parser parser = {.scope = scope, .at = *text, .error = error ? error : &own};
-    int result = parser_expression(&parser, value);
-    *text = parser.at;
-    return result;
+    const struct macros *macros = scope->frame ? macros_at(scope->symbols, scope->frame) : NULL;
+    return macros ? evaluate_expanded(scope, macros, text, value, error ? error : &own)
+                  : evaluate(scope, text, value, error ? error : &own);
 }
 
 int expression_evaluate(const struct expression_scope *scope, const char *text, struct value *value,

@@ -197,6 +197,14 @@ static void put_decimal(unsigned __int128 number, struct buffer *out)
     buffer_put(out, digits + count, sizeof digits - count);
 }
 
+static void put_hexadecimal(const struct value *value, struct buffer *out)
+{
+    if (value->high)
+        buffer_printf(out, "0x%" PRIx64 "%016" PRIx64, value->high, value->bits);
+    else
+        buffer_printf(out, "0x%" PRIx64, value->bits);
+}
+
 void vector_put(
     const struct symbols *symbols, const struct value *value, char format, struct buffer *out)
 {
@@ -211,6 +219,9 @@ void vector_put(
         buffer_printf(out, ", ");
     }
     buffer_printf(out, "uint128 = ");
-    put_decimal((unsigned __int128)value->high << 64 | value->bits, out);
+    if (format == 'x')
+        put_hexadecimal(value, out);
+    else
+        put_decimal((unsigned __int128)value->high << 64 | value->bits, out);
     buffer_put_u8(out, '}');
 }

@@ -17,6 +17,7 @@
 
 #include "debugger/demangle.h"
 #include "debugger/index.h"
+#include "debugger/macros.h"
 #include "debugger/names.h"
 #include "debugger/relocate.h"
 
@@ -27,6 +28,7 @@ static void module_free(struct module *module)
     if (!module)
         return;
     index_free(module->index);
+    macros_free(module->macros);
     if (module->eh_frame)
         dwarf_cfi_end(module->eh_frame);
     if (module->dwarf)

@@ -52,8 +52,9 @@ struct module {
     size_t count, capacity;
     uint32_t *slots; /* a hash table of names: 1 + index into list; 0: empty */
     size_t slot_count;
-    struct index *index; /* of the debugging information, made when it is first asked for */
-    bool unindexed;      /* there was no memory for it */
+    struct index *index;   /* of the debugging information, made when it is first asked for */
+    bool unindexed;        /* there was no memory for it */
+    struct macros *macros; /* at the place last asked about (macros.h) */
 };
 
 enum { SYMBOLS_MAX_MODULES = 256 };
