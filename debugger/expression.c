@@ -144,12 +144,8 @@ int parser_member(
     }
     if (!type_find_member(&of->type, name, &member))
         return no_member(parser, of, name);
-    if (!of->in_memory)
-        return error_set(parser->error, "'%s': the struct is not in memory", name);
     type_complete(parser->scope->symbols, &member.type);
-    *value = value_at(of->address + member.offset, &member.type);
-    value->field_bits = member.bits;
-    value->field_shift = member.shift;
+    *value = value_member(of, &member);
     return 0;
 }
 
@@ -188,7 +184,7 @@ static int select_element(
     struct value place, slice;
     if (vector_is_array(of))
         return vector_element(of, number, value, parser->error);
-    if (of->in_memory && rust_slice(of, &slice))
+    if (rust_slice(of, &slice))
         of = &slice;
     if (!is_pointer_like(of))
         return error_set(parser->error, "only arrays and pointers have elements");

@@ -26,7 +26,5 @@ void printer_put(struct printer *printer, const char *text);
 void printer_separate(struct printer *printer);
 /* Past the last member: when pretty the bracket has a line of its own. */
 void printer_close(struct printer *printer, const char *bracket);
-/* A member of what is at `of`. */
-struct value printer_member(const struct value *of, const struct member *member);
 
 #endif

@@ -51,7 +51,7 @@ static bool read_discriminant(const struct view *view, const struct value *value
     if (!dwarf_formref_die(&attribute, &die))
         return false;
     type_read_member(&die, &member);
-    struct value place = printer_member(value, &member);
+    struct value place = value_member(value, &member);
     uint64_t size = type_size(&member.type);
     if (size < 8)
         *mask = (1ull << (8 * size)) - 1;
@@ -78,8 +78,8 @@ bool rust_find_variant(
     Dwarf_Die part, child, best, field;
     uint64_t wanted, mask, number = 0;
     bool found = false;
-    if (!value->in_memory || !find_part(&value->type, &part) ||
-        !read_discriminant(view, value, &part, &wanted, &mask) || dwarf_child(&part, &child) != 0)
+    if (!find_part(&value->type, &part) || !read_discriminant(view, value, &part, &wanted, &mask) ||
+        dwarf_child(&part, &child) != 0)
         return false;
     do {
         if (dwarf_tag(&child) != DW_TAG_variant)
@@ -96,7 +96,7 @@ bool rust_find_variant(
         return false;
     struct member member;
     type_read_member(&field, &member);
-    *variant = printer_member(value, &member);
+    *variant = value_member(value, &member);
     *name = member.name;
     return true;
 }
@@ -127,7 +127,7 @@ static bool print_field(void *context, const struct member *member)
 {
     struct printer *printer = context;
     const struct value *of = printer->of;
-    struct value value = printer_member(of, member);
+    struct value value = value_member(of, member);
     printer_separate(printer);
     if (member->name && !is_numbered(member->name)) {
         printer_put(printer, member->name);
@@ -183,7 +183,7 @@ static bool read_field(const struct value *of, const char *name, struct value *v
     struct member member;
     if (!type_find_member(&of->type, name, &member))
         return false;
-    *value = printer_member(of, &member);
+    *value = value_member(of, &member);
     return true;
 }
 

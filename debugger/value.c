@@ -21,6 +21,35 @@ struct value value_at(uint64_t address, const struct type *type)
     return (struct value){.type = *type, .in_memory = true, .address = address};
 }
 
+struct value value_part(const struct value *of, uint64_t offset, const struct type *type)
+{
+    uint64_t size = type_size(type);
+    if (of->in_memory)
+        return value_at(of->address + offset, type);
+    struct value part = value_number(0, type);
+    if (size > VALUE_BYTES || offset > VALUE_BYTES - size) {
+        part.unknown = UINT64_MAX;
+        return part;
+    }
+    memcpy(part.bytes, of->bytes + offset, size);
+    part.unknown = offset < 64 ? of->unknown >> offset : 0;
+    return part;
+}
+
+struct value value_member(const struct value *of, const struct member *member)
+{
+    struct value value = value_part(of, member->offset, &member->type);
+    value.field_bits = member->bits;
+    value.field_shift = member->shift;
+    return value;
+}
+
+bool value_is_lost(const struct value *value)
+{
+    uint64_t size = type_size(&value->type);
+    return !value->in_memory && size && value->unknown << (size < 64 ? 64 - size : 0);
+}
+
 static uint64_t extend(uint64_t bits, unsigned width, bool is_signed)
 {
     if (width == 0 || width >= 64)
@@ -67,7 +96,9 @@ int value_scalar(
         return error_set(error, "a void has no value: cast its address to another type");
     if (size == 0 || size > 8)
         return error_set(error, "a value of %" PRIu64 " bytes is not a number", size);
-    *bits = value->bits;
+    if (value_is_lost(value))
+        return error_set(error, "optimized out: the compiler keeps it nowhere at this pc");
+    *bits = value->bits >> value->field_shift;
     if (value->in_memory) {
         unsigned bytes =
             value->field_bits ? (value->field_bits + value->field_shift + 7) / 8 : (unsigned)size;
@@ -182,14 +213,6 @@ void printer_close(struct printer *printer, const char *bracket)
     printer_put(printer, bracket);
 }
 
-struct value printer_member(const struct value *of, const struct member *member)
-{
-    struct value value = value_at(of->address + member->offset, &member->type);
-    value.field_bits = member->bits;
-    value.field_shift = member->shift;
-    return value;
-}
-
 static void print_string_at(struct printer *printer, uint64_t address)
 {
     char text[MAX_STRING + 1];
@@ -242,6 +265,10 @@ static int print_scalar(struct printer *printer, const struct value *value, enum
 {
     uint64_t bits;
     unsigned size = (unsigned)type_size(&value->type);
+    if (value_is_lost(value)) {
+        printer_put(printer, "<optimized out>");
+        return 0;
+    }
     if (kind == TYPE_FLOAT && (!printer->format || printer->format == 'f'))
         return print_float(printer, value);
     if (value_scalar(printer->view, value, &bits, printer->error) < 0)
@@ -291,7 +318,7 @@ static bool print_member(void *context, const struct member *member)
 {
     struct printer *printer = context;
     const struct value *of = printer->of;
-    struct value value = printer_member(of, member);
+    struct value value = value_member(of, member);
     printer_separate(printer);
     if (printer->pretty && printer->past_base && !member->is_base) {
         printer_put(printer, "members of ");
@@ -378,7 +405,7 @@ static int print_elements(
     bool is_rust = is_rust_type(element);
     buffer_put_u8(out, is_rust ? '[' : '{');
     for (uint64_t i = 0; i < count && result == 0; i++) {
-        struct value one = value_at(value->address + i * size, element);
+        struct value one = value_part(value, i * size, element);
         buffer_clear(&text);
         printer->out = &text;
         result = printer_value(printer, &one);
@@ -414,11 +441,9 @@ static int print_array(struct printer *printer, const struct value *value)
         vector_put(printer->symbols, value, printer->format, printer->out);
         return 0;
     }
-    if (!value->in_memory)
-        return error_set(printer->error, "an array that is not in memory");
     if (type_size(&element) == 0)
         return error_set(printer->error, "an array of elements of unknown size");
-    if (type_kind(&element) == TYPE_CHAR && type_size(&element) == 1 &&
+    if (value->in_memory && type_kind(&element) == TYPE_CHAR && type_size(&element) == 1 &&
         (!printer->format || printer->format == 's'))
         return print_characters(printer, value, count);
     return print_elements(printer, value, &element, count);
@@ -465,8 +490,7 @@ int printer_value(struct printer *printer, const struct value *value)
     }
     printer->depth++;
     if (kind == TYPE_STRUCT) {
-        result = value->in_memory ? print_struct(printer, value)
-                                  : error_set(printer->error, "a struct that is not in memory");
+        result = print_struct(printer, value);
     } else if (kind == TYPE_ARRAY) {
         result = print_array(printer, value);
     } else {

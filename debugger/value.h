@@ -1,6 +1,7 @@
 /*
- * Values of expressions, and how they are printed. A value is a scalar, or a place in guest memory
- * whose contents are read when they are needed.
+ * Values of expressions, and how they are printed. A value is a place in guest memory whose
+ * contents are read when they are needed, or a few bytes: a scalar, or a struct that the compiler
+ * keeps in registers.
  */
 #ifndef DEBUGGER_VALUE_H
 #define DEBUGGER_VALUE_H
@@ -8,17 +9,31 @@
 #include "debugger/type.h"
 #include "debugger/view.h"
 
+enum { VALUE_BYTES = 64 };
+
 struct value {
     struct type type;
-    bool in_memory;                   /* at `address`; else `bits` */
-    uint64_t address;                 /* linear */
-    uint64_t bits;                    /* zero-extended; floats as their bits */
-    uint64_t high;                    /* the rest of what has more than 8 bytes (floats.h) */
-    unsigned field_bits, field_shift; /* in memory: a bit field */
+    bool in_memory;   /* at `address`; else `bytes` */
+    uint64_t address; /* linear */
+    union {
+        struct {
+            uint64_t bits; /* zero-extended; floats as their bits */
+            uint64_t high; /* the rest of what has more than 8 bytes (floats.h) */
+        };
+        uint8_t bytes[VALUE_BYTES];
+    };
+    uint64_t unknown;                 /* a bit for each of the bytes that nothing keeps */
+    unsigned field_bits, field_shift; /* a bit field */
 };
 
 struct value value_number(uint64_t bits, const struct type *type);
 struct value value_at(uint64_t address, const struct type *type);
+
+/* What begins `offset` bytes into a value: an element. */
+struct value value_part(const struct value *of, uint64_t offset, const struct type *type);
+struct value value_member(const struct value *of, const struct member *member);
+/* Is it not in memory, and some of it nowhere else? */
+bool value_is_lost(const struct value *value);
 
 /* The scalar: sign- or zero-extended to 64 bits. A pointer for arrays and functions. */
 int value_scalar(

@@ -7,6 +7,7 @@
 
 #include "debugger/index.h"
 #include "debugger/names.h"
+#include "debugger/pieces.h"
 #include "debugger/scopes.h"
 
 /* Where a variable is looked up from. */
@@ -40,24 +41,34 @@ static bool resolve_numbers(
     return true;
 }
 
-static bool evaluate_attribute(
-    const struct scope *scope, Dwarf_Attribute *attribute, struct location *location)
+enum { MOST_OPERATIONS = 128 };
+
+/* The operations that tell where it is at the scope's pc; 0 when nothing does. */
+static size_t find_operations(
+    const struct scope *scope, Dwarf_Attribute *attribute, Dwarf_Op resolved[MOST_OPERATIONS])
 {
-    enum { MOST_OPERATIONS = 128 };
-    Dwarf_Op *ops, resolved[MOST_OPERATIONS];
+    Dwarf_Op *ops;
     size_t count;
     return dwarf_getlocation_addr(attribute, scope->pc, &ops, &count, 1) == 1 &&
-           count <= MOST_OPERATIONS && resolve_numbers(attribute, ops, count, resolved) &&
-           unwind_evaluate(scope->view, scope->module, scope->frame,
-               scope->has_base ? &scope->base : NULL, resolved, count, NULL, location);
+                   count <= MOST_OPERATIONS && resolve_numbers(attribute, ops, count, resolved)
+               ? count
+               : 0;
+}
+
+static bool evaluate(
+    const struct scope *scope, const Dwarf_Op *ops, size_t count, struct location *location)
+{
+    return unwind_evaluate(scope->view, scope->module, scope->frame,
+        scope->has_base ? &scope->base : NULL, ops, count, NULL, location);
 }
 
 static void find_frame_base(struct scope *scope, Dwarf_Die *function)
 {
     Dwarf_Attribute attribute;
+    Dwarf_Op ops[MOST_OPERATIONS];
     struct location location;
     if (!dwarf_attr(function, DW_AT_frame_base, &attribute) ||
-        !evaluate_attribute(scope, &attribute, &location))
+        !evaluate(scope, ops, find_operations(scope, &attribute, ops), &location))
         return;
     if (location.kind == LOCATION_REGISTER && location.value < FRAME_REGISTERS &&
         (scope->frame->known & (1u << location.value)))
@@ -68,16 +79,28 @@ static void find_frame_base(struct scope *scope, Dwarf_Die *function)
     scope->base = location.value;
 }
 
-/* Functions need not preserve these: only the innermost one's are known. */
 static bool read_vector_register(
     const struct scope *scope, uint64_t number, const struct type *type, struct value *value)
 {
-    if (!scope->frame || scope->frame->how != FRAME_CURRENT || number < DWARF_XMM0 ||
-        number >= DWARF_XMM0 + 16 || type_size(type) > 16)
+    enum { VECTOR_BYTES = 16 };
+    const uint8_t *bytes = pieces_vector_register(scope->view, scope->frame, number);
+    if (!bytes || type_size(type) > VECTOR_BYTES)
         return false;
-    const void *bytes = &scope->view->state.fpu.xmm[number - DWARF_XMM0];
     *value = value_number(0, type);
-    memcpy(&value->bits, bytes, type_size(type) < 8 ? type_size(type) : 8);
+    memcpy(value->bytes, bytes, type_size(type));
+    return true;
+}
+
+/* "DW_OP_implicit_value": the contents themselves. */
+static bool read_implicit(
+    Dwarf_Attribute *attribute, const Dwarf_Op *op, const struct type *type, struct value *value)
+{
+    Dwarf_Block block;
+    if (op->atom != DW_OP_implicit_value ||
+        dwarf_getlocation_implicit_value(attribute, op, &block) != 0 || block.length > VALUE_BYTES)
+        return false;
+    *value = value_number(0, type);
+    memcpy(value->bytes, block.data, block.length);
     return true;
 }
 
@@ -86,6 +109,7 @@ static enum variable_result read_variable(
 {
     Dwarf_Attribute attribute;
     Dwarf_Word constant;
+    Dwarf_Op ops[MOST_OPERATIONS];
     struct location location;
     struct type type = type_of(die);
     if (dwarf_attr_integrate(die, DW_AT_const_value, &attribute) &&
@@ -93,8 +117,19 @@ static enum variable_result read_variable(
         *value = value_number(constant, &type);
         return VARIABLE_FOUND;
     }
-    if (!dwarf_attr_integrate(die, DW_AT_location, &attribute) ||
-        !evaluate_attribute(scope, &attribute, &location))
+    size_t count = dwarf_attr_integrate(die, DW_AT_location, &attribute)
+                       ? find_operations(scope, &attribute, ops)
+                       : 0;
+    if (count && pieces_are(ops, count)) {
+        *value = value_number(0, &type);
+        return pieces_read(scope->view, scope->module, scope->frame,
+                   scope->has_base ? &scope->base : NULL, ops, count, value)
+                   ? VARIABLE_FOUND
+                   : VARIABLE_NOWHERE;
+    }
+    if (count == 1 && read_implicit(&attribute, &ops[0], &type, value))
+        return VARIABLE_FOUND;
+    if (!evaluate(scope, ops, count, &location))
         return VARIABLE_NOWHERE;
     switch (location.kind) {
     case LOCATION_ADDRESS:

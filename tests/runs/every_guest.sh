@@ -39,7 +39,7 @@ every()
     echo "$name: $recordings recordings identical"
 }
 
-for guest in hello ports entropy cpu_faults cpu_gates cpu_paging cpu_smc cpu_step cpu_apic; do
+for guest in hello values ports entropy cpu_faults cpu_gates cpu_paging cpu_smc cpu_step cpu_apic; do
     every "$guest" --kernel "$GUESTS/$guest.elf"
 done
 printf 'abc\x7f\x7fz\ranother line\rq\r' >"$work/typed"

@@ -1,4 +1,5 @@
-/* A session of the debugger over one recording of the guest crash: what its tests share. */
+/* A session of the debugger over one recording, of the guest crash if not told otherwise: what its
+ * tests share. */
 #ifndef TESTS_UNIT_DEBUGGER_SESSION_H
 #define TESTS_UNIT_DEBUGGER_SESSION_H
 
@@ -13,20 +14,25 @@
 static struct debugger *debugger;
 static char folder[] = "/tmp/hindsight-session-XXXXXX";
 
+static inline int record_guest(const char *name, const char *append)
+{
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(chdir(folder), 0);
+    snprintf(trace_path, sizeof trace_path, "guest.hst");
+    record(name, append, UINT64_MAX);
+    return 0;
+}
+
 static inline int record_once(void **state)
 {
     (void)state;
-    assert_non_null(mkdtemp(folder));
-    assert_int_equal(chdir(folder), 0);
-    snprintf(trace_path, sizeof trace_path, "crash.hst");
-    record("crash", "ticks=60 hz=1000", UINT64_MAX);
-    return 0;
+    return record_guest("crash", "ticks=60 hz=1000");
 }
 
 static inline int remove_recording(void **state)
 {
     (void)state;
-    unlink("crash.hst");
+    unlink("guest.hst");
     unlink("session.hs");
     unlink("lines.hs");
     unlink("vmcore");
