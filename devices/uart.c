@@ -222,6 +222,11 @@ unsigned uart_receive_room(const struct uart *uart)
     return (has_fifo(uart) ? FIFO_SIZE : 1u) - uart->count;
 }
 
+unsigned uart_waiting(const struct uart *uart)
+{
+    return uart->lcr & LCR_DLAB ? 0 : uart->count;
+}
+
 bool uart_listens(const struct uart *uart)
 {
     return (uart->ier & IER_RDA) || uart->polls >= POLLS;

@@ -74,6 +74,9 @@ unsigned uart_receive_room(const struct uart *uart);
 bool uart_listens(const struct uart *uart);
 /* Bytes from the wire. In loopback mode the wire is disconnected and they are lost. */
 void uart_receive(struct uart *uart, const uint8_t *bytes, size_t count);
+/* How many bytes wait to be read; the next read of RBR takes the oldest. 0 while the divisor is
+ * there in its place. */
+unsigned uart_waiting(const struct uart *uart);
 /* One byte with any of LSR's PE, FE and BI; a break is byte 0 with BI and FE. */
 void uart_receive_error(struct uart *uart, uint8_t byte, uint8_t errors);
 /* The modem inputs, true = active. After create CTS, DSR and DCD are active and RI is not. */

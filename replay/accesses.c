@@ -19,12 +19,13 @@ static void on_access(void *context, const struct memory_access *memory)
     run->watcher->access(run->watcher->context, &access);
 }
 
-static void on_instruction(void *context, uint64_t linear, uint64_t gpa)
+static void on_instruction(void *context, uint64_t linear, uint64_t gpa, unsigned bits)
 {
     const struct accesses_run *run = context;
     const struct machine *machine = run->timeline->machine;
     const struct timeline_instruction instruction = {.linear = linear,
         .gpa = gpa,
+        .bits = bits,
         .position = machine_position(machine),
         .retired = machine->engine->retired,
         .delivered = engine_delivered(machine->engine),
@@ -110,7 +111,7 @@ int accesses_watch(struct timeline *timeline, struct position from, struct posit
         return error_set(error, "the engine '%s' does not tell of accesses", engine->ops->name);
     look_who_waits(&run);
     timeline->accesses = &run;
-    int status = timeline_seek(timeline, to, stop, error);
+    int status = timeline_pass(timeline, to, stop, error);
     timeline->accesses = NULL;
     if (watcher->access)
         engine_observe_accesses(engine, NULL);

@@ -18,7 +18,7 @@ struct timeline_instruction {
     uint64_t linear, gpa; /* of its first byte */
     struct position position;
     uint64_t retired, delivered;
-    unsigned vcpu;
+    unsigned vcpu, bits; /* bits: 16, 32 or 64, of the code */
 };
 
 /* Messages by which one vCPU interrupts another: vectors, and this for NMI. */

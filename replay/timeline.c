@@ -174,6 +174,17 @@ int timeline_seek(struct timeline *timeline, struct position position, struct ti
     return 0;
 }
 
+int timeline_pass(struct timeline *timeline, struct position position, struct timeline_stop *stop,
+    struct error *error)
+{
+    enum advance how;
+    start_move(timeline, stop);
+    if (advance(timeline, position, UINT64_MAX, &how, error) < 0)
+        return -1;
+    finish(stop, how);
+    return 0;
+}
+
 static bool has_delivered(void *context, struct timeline *timeline)
 {
     const uint64_t *wanted = context;
@@ -201,6 +212,18 @@ static int seek_place(
     if (*how == ADVANCE_HIT)
         *how = ADVANCE_REACHED;
     return result;
+}
+
+int timeline_seek_delivered(struct timeline *timeline, struct position position, uint64_t delivered,
+    struct timeline_stop *stop, struct error *error)
+{
+    struct timeline_stop own;
+    enum advance how;
+    start_move(timeline, stop ? stop : &own);
+    if (seek_place(timeline, (struct place){position, delivered}, &how, error) < 0)
+        return -1;
+    finish(timeline->stop, how);
+    return 0;
 }
 
 /* From a checkpoint to a place further on that was left behind: checkpoints ever denser towards it

@@ -132,6 +132,9 @@ enum { TIMELINE_MAX_CONDITIONS = 60 };
  * accesses means the end of that instruction. */
 int timeline_seek(struct timeline *timeline, struct position position, struct timeline_stop *stop,
     struct error *error);
+/* The same, to after so many faults that were delivered there. */
+int timeline_seek_delivered(struct timeline *timeline, struct position position, uint64_t delivered,
+    struct timeline_stop *stop, struct error *error);
 /* To the first position with that many retired instructions. */
 int timeline_seek_retired(
     struct timeline *timeline, uint64_t retired, struct timeline_stop *stop, struct error *error);

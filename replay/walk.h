@@ -57,6 +57,11 @@ struct place timeline_place(const struct timeline *timeline);
 /* Where the machine stood before what was just hit: an instruction, a delivery, a fault. */
 struct place timeline_place_before(const struct timeline *timeline);
 
+/* Forward to a position as timeline_seek(), but by way of everything before it: no checkpoint
+ * shortens the way. */
+int timeline_pass(struct timeline *timeline, struct position position, struct timeline_stop *stop,
+    struct error *error);
+
 /* ---- accesses.c ---- */
 
 /* An event happened while somebody is told of accesses. */

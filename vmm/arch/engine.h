@@ -151,9 +151,9 @@ struct memory_access {
 struct access_observer {
     void (*access)(void *context, const struct memory_access *access);
     void *context;
-    /* May be NULL: an instruction at this linear and guest-physical address begins. One that is
-     * abandoned retires nothing; it may begin again. */
-    void (*instruction)(void *context, uint64_t linear, uint64_t gpa);
+    /* May be NULL: an instruction of 16-, 32- or 64-bit code begins, at this linear and
+     * guest-physical address. One that is abandoned retires nothing; it may begin again. */
+    void (*instruction)(void *context, uint64_t linear, uint64_t gpa, unsigned bits);
     /* May be NULL: a device has written [gpa, gpa + size) of RAM. */
     void (*device_write)(void *context, uint64_t gpa, uint64_t size);
 };

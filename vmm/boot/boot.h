@@ -83,4 +83,7 @@ struct boot_choice {
 int boot_load(struct memory *memory, const struct boot_request *request, struct vcpu_state *state,
     struct boot_choice *choice, struct error *error);
 
+/* Which byte of the kernel's file boot_load() puts at `gpa`; false when none. */
+bool boot_where(const struct boot_image *kernel, uint64_t gpa, uint64_t *offset);
+
 #endif

@@ -49,6 +49,8 @@ bool boot_is_linux(const struct boot_image *kernel);
 /* Loads the protected-mode kernel and fills in *layout. */
 int boot_load_linux(struct memory *memory, const struct boot_request *request,
     struct boot_choice *choice, struct boot_layout *layout, struct error *error);
+/* As boot_where(), of such an image. */
+bool boot_linux_where(const struct boot_image *kernel, uint64_t gpa, uint64_t *offset);
 /* Has it the 64-bit entry? Else it is started by the 32-bit one. */
 bool boot_linux_has_64bit_entry(const struct boot_image *kernel);
 /* Writes boot_params. */

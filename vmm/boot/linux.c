@@ -120,6 +120,14 @@ static uint64_t load_address(const struct boot_image *kernel)
     return get(kernel, ENTRY_32BIT, 4);
 }
 
+bool boot_linux_where(const struct boot_image *kernel, uint64_t gpa, uint64_t *offset)
+{
+    if (kernel->size < HEADER_END || kernel_offset(kernel) > kernel->size)
+        return false;
+    *offset = kernel_offset(kernel) + (gpa - load_address(kernel));
+    return gpa - load_address(kernel) < kernel->size - kernel_offset(kernel);
+}
+
 /* What it needs from there on to unpack itself; older headers do not say. */
 static uint64_t size_needed(const struct boot_image *kernel, uint64_t size)
 {

@@ -110,7 +110,8 @@ void watch_instruction(struct cpu *cpu, const struct insn *insn)
         gpa = entry->gpa + linear % PAGE_SIZE;
     else
         cpu_translate_quiet(cpu, linear, &gpa);
-    cpu->observer.instruction(cpu->observer.context, linear, gpa);
+    cpu->observer.instruction(
+        cpu->observer.context, linear, gpa, cpu->code64 ? 64 : cpu->code_size * 8);
 }
 
 void watch_tell(struct cpu *cpu, const struct memory_access *access)

@@ -94,9 +94,10 @@ static void ignore(void *context, const struct memory_access *access)
     (void)access;
 }
 
-static void on_instruction(void *context, uint64_t linear, uint64_t gpa)
+static void on_instruction(void *context, uint64_t linear, uint64_t gpa, unsigned bits)
 {
     struct begun *begun = context;
+    assert_int_equal(bits, 64);
     assert_true(begun->count < RUN);
     begun->retired[begun->count] = begun->engine->retired;
     begun->linear[begun->count] = linear;
