@@ -60,12 +60,6 @@ static void json_blob(const struct trace_blob *blob, const struct place *place, 
     buffer_printf(out, "}");
 }
 
-static struct outcome outcome_of_end(const struct trace_end *end)
-{
-    return outcome_from_status(end->guest_status,
-        end->reason == TRACE_END_DEBUG_EXIT && end->guest_status == (end->status & 0xff));
-}
-
 static void text_end(const struct trace_info *info, struct buffer *out)
 {
     if (!info->complete) {

@@ -10,11 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/parse.h"
+#include "cli/files.h"
 #include "devices/raid/raid.h"
 #include "devices/uart.h"
 #include "vmm/storage/disk.h"
@@ -66,11 +66,12 @@ const char cli_machine_help[] =
     "  --fail-on REGEX        a line on the console that is a failure, status 102; repeatable,\n"
     "                         beside Linux's oopses, BUGs and lockups, which --no-fail-on drops\n"
     "  --fail-fast            such a line ends the run\n"
+    "  --plain-status         V written to port 0xf4 is status V, not V << 1 | 1\n"
     "  --boot auto|elf64|pvh|multiboot|multiboot2|linux   which entry of the kernel to use\n";
 
 int cli_machine_init(struct cli_machine *setup, struct error *error)
 {
-    *setup = (struct cli_machine){.engine = "auto", .serial = "stdio"};
+    *setup = (struct cli_machine){.engine = "auto", .serial = "stdio", .share.folder = -1};
     config_defaults(&setup->config);
     setup->config.memory_count = 0;
     setup->config.start_time = (int64_t)time(NULL);
@@ -313,6 +314,9 @@ int cli_machine_option(
     case CLI_FAIL_FAST:
         setup->fail_fast = true;
         break;
+    case CLI_PLAIN_STATUS:
+        setup->plain_status = true;
+        break;
     case CLI_CPUS:
         result = parse_cpus(value, &setup->config, error);
         break;
@@ -339,52 +343,60 @@ int cli_machine_option(
         result = add_fault(setup, value, error);
         break;
     default:
-        return 0;
+        return rootfs_option(&setup->rootfs, option, value, error);
     }
     return result < 0 ? -1 : 1;
 }
 
-static int read_all(int fd, struct boot_image *image, const struct stat *info, struct error *error)
-{
-    if (S_ISDIR(info->st_mode))
-        return error_set(error, "%s: a directory, not a file", image->name);
-    struct buffer content = {0};
-    for (;;) {
-        uint8_t *room = buffer_extend(&content, 1 << 20);
-        if (!room) {
-            buffer_free(&content);
-            return error_set(error, "%s: too large to be read into memory", image->name);
-        }
-        ssize_t got = read(fd, room, 1 << 20);
-        if (got < 0) {
-            error_set_errno(error, "%s: cannot be read", image->name);
-            buffer_free(&content);
-            return -1;
-        }
-        content.size -= (size_t)((1 << 20) - got);
-        if (got == 0)
-            break;
-    }
-    if (content.size == 0) {
-        buffer_free(&content);
-        return error_set(error, "%s: the file is empty", image->name);
-    }
-    image->data = content.data;
-    image->size = content.size;
-    return 0;
-}
-
 static int load_file(const char *path, struct boot_image *image, struct error *error)
 {
+    struct buffer content = {0};
+    int result = files_read(path, &content, error);
+    if (result == 0 && content.size == 0)
+        result = error_set(error, "%s: the file is empty", path);
+    if (result < 0)
+        buffer_free(&content);
     image->name = path;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return error_set_errno(error, "%s: cannot be opened", path);
-    struct stat info;
-    int result = fstat(fd, &info) < 0 ? error_set_errno(error, "%s", path)
-                                      : read_all(fd, image, &info, error);
-    close(fd);
+    image->data = content.data;
+    image->size = content.size;
     return result;
+}
+
+/* The machine that runs a command: the disk is the last of those that are given. */
+static int add_command(struct cli_machine *setup, struct error *error)
+{
+    struct rootfs *rootfs = &setup->rootfs;
+    char disk[PATH_MAX + 32], line[BOOT_COMMAND_LINE_MAX + 64];
+    rootfs->terminal = isatty(STDIN_FILENO) && strncmp(setup->serial, "stdio", 5) == 0;
+    if (rootfs->share && share_open(&setup->share, rootfs->share, error) < 0)
+        return -1;
+    if (rootfs_make(rootfs, setup->config.disk_count, NULL, error) < 0)
+        return -1;
+    rootfs_disk_option(rootfs, disk, sizeof disk);
+    rootfs_command_line(setup->config.command_line, line, sizeof line);
+    setup->kernel_path = rootfs->kernel;
+    setup->plain_status = true;
+    if (setup->config.memory_count == 0 && add_memory(setup, ROOTFS_MEMORY, error) < 0)
+        return -1;
+    if (add_disk(setup, disk, error) < 0 || add_module(setup, rootfs->initrd, true, error) < 0)
+        return -1;
+    setup->module_names[0] = "root.cpio"; /* where it was is of no interest */
+    return set_command_line(setup, line, error);
+}
+
+int cli_machine_command(struct cli_machine *setup, char *const *command, struct error *error)
+{
+    if (setup->rootfs.root)
+        setup->rootfs.command = command;
+    else if (*command)
+        return error_set(error, "'%s' is not understood", *command);
+    if (rootfs_check(&setup->rootfs, setup->kernel_path, error) < 0)
+        return -1;
+    if (setup->rootfs.root && setup->initrd_given)
+        return error_set(error, "--root has an initrd of its own");
+    return setup->kernel_path || setup->rootfs.root
+               ? 0
+               : error_set(error, "no kernel: give one with --kernel FILE");
 }
 
 /* KVM has the host's rules and no others; so have traces recorded on it. */
@@ -423,10 +435,10 @@ void cli_machine_roles(const struct cli_machine *setup, struct file_roles *roles
 
 int cli_machine_load(struct cli_machine *setup, struct error *error)
 {
-    if (!setup->kernel_path)
-        return error_set(error, "no kernel: give one with --kernel FILE");
     if (setup->config.store_buffers && setup->config.cpus == 1)
         return error_set(error, "--store-buffers is for several vCPUs: give --cpus N");
+    if (setup->rootfs.root && add_command(setup, error) < 0)
+        return -1;
     if (setup->config.memory_count == 0 && add_memory(setup, "128M", error) < 0)
         return -1;
     if (!setup->pace_given)
@@ -563,7 +575,7 @@ static void tell_degraded(const struct machine *machine, const struct machine_co
 static void tell_boot(const struct cli_machine *setup)
 {
     const struct boot_choice *choice = &setup->machine->boot_choice;
-    if (setup->config.boot == BOOT_AUTO)
+    if (setup->config.boot == BOOT_AUTO && !setup->rootfs.root)
         cli_say("%s: started by --boot %s: %s", setup->kernel.name,
             boot_protocol_name(choice->protocol), choice->reason);
 }
@@ -582,6 +594,10 @@ void cli_machine_confine(const struct cli_machine *setup)
     }
     if (setup->trace_path && (wanted.writable[0] = cli_folder_of(setup->trace_path, folder)))
         wanted.writable_count = 1;
+    if (setup->rootfs.share) {
+        wanted.writable[wanted.writable_count++] = setup->rootfs.share;
+        wanted.makes_folders = true;
+    }
     cli_confine(&wanted);
 }
 
@@ -599,6 +615,7 @@ int cli_machine_create(struct cli_machine *setup, struct input_source *source, s
         .line_target = setup,
     };
     setup->machine = machine_create(&options, error);
+    rootfs_remove(&setup->rootfs); /* the machine has opened them */
     if (setup->machine)
         cli_machine_confine(setup);
     if (setup->machine && live_attach(setup->live, setup->machine, error) == 0) {
@@ -640,9 +657,26 @@ int cli_machine_run(struct cli_machine *setup, int *signal_number, struct error 
     return result;
 }
 
+int cli_machine_share(struct cli_machine *setup, struct error *error)
+{
+    struct share *share = &setup->share;
+    const struct machine_config *config = &setup->config;
+    if (!setup->rootfs.share || !setup->machine)
+        return 0;
+    if (share_copy(share, setup->machine->disk[config->disk_count - 1], ROOTFS_SHARED, error) < 0)
+        return -1;
+    if (share->left_out)
+        cli_say("--share %s: %u left out, '%s' among them: links, devices, sockets and names with "
+                "control characters are not copied",
+            share->path, share->left_out, share->example);
+    return 0;
+}
+
 void cli_machine_close(struct cli_machine *setup)
 {
+    share_close(&setup->share);
     console_watch_clear(&setup->watch);
+    rootfs_remove(&setup->rootfs);
     live_destroy(setup->live);
     close_console(setup);
     machine_destroy(setup->machine);
@@ -662,6 +696,8 @@ void cli_machine_close(struct cli_machine *setup)
 struct outcome cli_machine_outcome(const struct cli_machine *setup, int signal, bool full)
 {
     struct outcome outcome = outcome_of(setup->machine, signal);
+    if (outcome.kind == OUTCOME_STATUS && setup->plain_status)
+        outcome.number = setup->machine->run.status >> 1 & 0xff;
     bool stopped_by_watch = setup->watch.found[0] && setup->fail_fast && signal == 0;
     if (full)
         outcome = (struct outcome){.kind = OUTCOME_LIMIT};

@@ -9,6 +9,8 @@
 
 #include "cli/console_watch.h"
 #include "cli/roles.h"
+#include "cli/rootfs.h"
+#include "cli/share.h"
 #include "vmm/machine/live.h"
 #include "vmm/machine/machine.h"
 #include "vmm/machine/outcome.h"
@@ -27,6 +29,9 @@ struct cli_machine {
     char *memory_paths[MEMORY_MAX_BACKENDS];
     bool rules_given;
     bool start_given;
+    struct rootfs rootfs; /* --root and what goes with it */
+    struct share share;   /* where its results go */
+    bool plain_status;    /* the guest's status is what it wrote to the debug-exit port */
     struct console_watch watch;
     bool fail_fast;        /* the run ends where the watch finds something */
     uint64_t report_event; /* where it was found */
@@ -51,30 +56,30 @@ struct cli_machine {
     }
 
 /* Long options for getopt_long; values start at 1000. A subcommand appends its own. */
-#define CLI_MACHINE_OPTIONS                                                                       \
-    {"engine", required_argument, NULL, CLI_ENGINE},                                              \
-        {"memory", required_argument, NULL, CLI_MEMORY},                                          \
-        {"kernel", required_argument, NULL, CLI_KERNEL},                                          \
-        {"initrd", required_argument, NULL, CLI_INITRD},                                          \
-        {"module", required_argument, NULL, CLI_MODULE},                                          \
-        {"append", required_argument, NULL, CLI_APPEND},                                          \
-        {"boot", required_argument, NULL, CLI_BOOT},                                              \
-        {"serial", required_argument, NULL, CLI_SERIAL},                                          \
-        {"pace", required_argument, NULL, CLI_PACE},                                              \
-        {"max-time", required_argument, NULL, CLI_MAX_TIME},                                      \
-        {"cpus", required_argument, NULL, CLI_CPUS}, {"turn", required_argument, NULL, CLI_TURN}, \
-        {"store-buffers", no_argument, NULL, CLI_STORE_BUFFERS},                                  \
-        {"schedule", required_argument, NULL, CLI_SCHEDULE},                                      \
-        {"start-time", required_argument, NULL, CLI_START_TIME},                                  \
-        {"cpu-rules", required_argument, NULL, CLI_CPU_RULES},                                    \
-        {"disk", required_argument, NULL, CLI_DISK},                                              \
-        {"fault", required_argument, NULL, CLI_FAULT}, {"net", required_argument, NULL, CLI_NET}, \
-        {"no-reboot", no_argument, NULL, CLI_NO_REBOOT},                                          \
-        {"panic-exit", required_argument, NULL, CLI_PANIC_EXIT},                                  \
-        {"chaos", no_argument, NULL, CLI_CHAOS}, {"hang", required_argument, NULL, CLI_HANG},     \
-        CLI_REPORT_OPTIONS,                                                                       \
-    {                                                                                             \
-        "seed", required_argument, NULL, CLI_SEED                                                 \
+#define CLI_MACHINE_OPTIONS                                                                        \
+    {"engine", required_argument, NULL, CLI_ENGINE},                                               \
+        {"memory", required_argument, NULL, CLI_MEMORY},                                           \
+        {"kernel", required_argument, NULL, CLI_KERNEL},                                           \
+        {"initrd", required_argument, NULL, CLI_INITRD},                                           \
+        {"module", required_argument, NULL, CLI_MODULE},                                           \
+        {"append", required_argument, NULL, CLI_APPEND},                                           \
+        {"boot", required_argument, NULL, CLI_BOOT},                                               \
+        {"serial", required_argument, NULL, CLI_SERIAL},                                           \
+        {"pace", required_argument, NULL, CLI_PACE},                                               \
+        {"max-time", required_argument, NULL, CLI_MAX_TIME},                                       \
+        {"cpus", required_argument, NULL, CLI_CPUS}, {"turn", required_argument, NULL, CLI_TURN},  \
+        {"store-buffers", no_argument, NULL, CLI_STORE_BUFFERS},                                   \
+        {"schedule", required_argument, NULL, CLI_SCHEDULE},                                       \
+        {"start-time", required_argument, NULL, CLI_START_TIME},                                   \
+        {"cpu-rules", required_argument, NULL, CLI_CPU_RULES},                                     \
+        {"disk", required_argument, NULL, CLI_DISK},                                               \
+        {"fault", required_argument, NULL, CLI_FAULT}, {"net", required_argument, NULL, CLI_NET},  \
+        {"no-reboot", no_argument, NULL, CLI_NO_REBOOT},                                           \
+        {"panic-exit", required_argument, NULL, CLI_PANIC_EXIT},                                   \
+        {"chaos", no_argument, NULL, CLI_CHAOS}, {"hang", required_argument, NULL, CLI_HANG},      \
+        CLI_REPORT_OPTIONS, ROOTFS_OPTIONS, {"plain-status", no_argument, NULL, CLI_PLAIN_STATUS}, \
+    {                                                                                              \
+        "seed", required_argument, NULL, CLI_SEED                                                  \
     }
 
 enum {
@@ -105,6 +110,7 @@ enum {
     CLI_FAIL_ON,
     CLI_NO_FAIL_ON,
     CLI_FAIL_FAST,
+    CLI_PLAIN_STATUS,
 };
 
 extern const char cli_machine_help[];
@@ -113,6 +119,8 @@ int cli_machine_init(struct cli_machine *setup, struct error *error);
 /* One parsed option; 1: taken, 0: not a machine option, -1: bad value. */
 int cli_machine_option(
     struct cli_machine *setup, int option, const char *value, struct error *error);
+/* What comes after the options: --root's command, or nothing. Checks what the options need. */
+int cli_machine_command(struct cli_machine *setup, char *const *command, struct error *error);
 /* Checks the whole, reads the files, resolves `auto`. */
 int cli_machine_load(struct cli_machine *setup, struct error *error);
 /* Adds every file that the machine is given. */
@@ -127,6 +135,8 @@ void cli_machine_confine(const struct cli_machine *setup);
 int cli_machine_create(struct cli_machine *setup, struct input_source *source, struct error *error);
 /* Runs until the guest stops; SIGINT, SIGTERM and SIGHUP stop it. *signal receives which, or 0. */
 int cli_machine_run(struct cli_machine *setup, int *signal, struct error *error);
+/* After that: what --share copies out. */
+int cli_machine_share(struct cli_machine *setup, struct error *error);
 /* Closes everything and restores the terminal. */
 void cli_machine_close(struct cli_machine *setup);
 /* What became of the guest: how its machine stopped, or what its console showed before. `full`: it

@@ -11,7 +11,9 @@
 
 static const char help[] =
     "Usage: hindsight record [MACHINE] -o TRACE.hst [--no-checks] [--max-size SIZE]\n"
-    "Run a guest and record it. The exit status tells what became of it: the guest's own "
+    "       hindsight record --root DIR|TAR -o TRACE.hst [MACHINE] -- COMMAND...\n"
+    "Run a guest, or a command in one, and record it. The exit status tells what became of it: the "
+    "guest's own "
     "(debug-exit\n"
     "port), 100 a panic, 102 an oops or other report on the console, 104 a hang, 106 a triple "
     "fault,\n"
@@ -38,6 +40,9 @@ static int finish(struct cli_machine *setup, struct recorder *recorder, const ch
     bool full = recorder_is_full(recorder);
     struct outcome outcome = cli_machine_outcome(setup, signal_number, full);
     const char *text = run < 0 ? failure->text : cli_machine_outcome_text(setup, outcome);
+    int shared = run < 0 ? 0 : cli_machine_share(setup, &error);
+    if (shared < 0)
+        cli_fail(STATUS_HOST, &error);
     int written = recorder_finish(recorder, setup->machine, outcome, text, &error);
     if (run < 0 || machine_stopped(setup->machine) == STOP_SHUTDOWN)
         cli_describe_failure(setup->machine);
@@ -106,6 +111,7 @@ int cli_record(int argc, char **argv)
     struct request request = {.include_checks = true};
     if (cli_wants_help(argc, argv)) {
         cli_help(help);
+        cli_help(rootfs_help);
         return cli_help(cli_machine_help);
     }
     if (cli_machine_init(&setup, &error) < 0)
@@ -128,12 +134,10 @@ int cli_record(int argc, char **argv)
                                    : cli_usage("record", "bad option");
         }
     }
-    if (status == STATUS_OK && optind < argc)
-        status = cli_usage("record", "'%s' is not understood", argv[optind]);
     if (status == STATUS_OK && !request.path)
         status = cli_usage("record", "no trace to write: give one with -o FILE.hst");
-    if (status == STATUS_OK && !setup.kernel_path)
-        status = cli_usage("record", "no kernel: give one with --kernel FILE");
+    if (status == STATUS_OK && cli_machine_command(&setup, argv + optind, &error) < 0)
+        status = cli_usage("record", "%s", error.text);
     if (status == STATUS_OK)
         status = record(&setup, &request);
     cli_machine_close(&setup);

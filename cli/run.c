@@ -7,6 +7,7 @@
 #include "base/visible.h"
 
 static const char help[] = "Usage: hindsight run [MACHINE]\n"
+                           "       hindsight run --root DIR|TAR [MACHINE] -- COMMAND...\n"
                            "Run a guest live, without a trace. The exit status tells what became "
                            "of it: see hindsight(1).\n\n";
 
@@ -39,7 +40,8 @@ static int run(struct cli_machine *setup)
         cli_describe_failure(setup->machine);
     if (status < 0)
         return cli_fail(STATUS_HOST, &error);
-    return cli_machine_status(setup, cli_machine_outcome(setup, signal_number, false));
+    status = cli_machine_status(setup, cli_machine_outcome(setup, signal_number, false));
+    return cli_machine_share(setup, &error) < 0 ? cli_fail(STATUS_HOST, &error) : status;
 }
 
 int cli_run(int argc, char **argv)
@@ -49,6 +51,7 @@ int cli_run(int argc, char **argv)
     struct error error;
     if (cli_wants_help(argc, argv)) {
         cli_help(help);
+        cli_help(rootfs_help);
         return cli_help(cli_machine_help);
     }
     if (cli_machine_init(&setup, &error) < 0)
@@ -60,10 +63,8 @@ int cli_run(int argc, char **argv)
             status =
                 taken < 0 ? cli_usage("run", "%s", error.text) : cli_usage("run", "bad option");
     }
-    if (status == STATUS_OK && optind < argc)
-        status = cli_usage("run", "'%s' is not understood", argv[optind]);
-    if (status == STATUS_OK && !setup.kernel_path)
-        status = cli_usage("run", "no kernel: give one with --kernel FILE");
+    if (status == STATUS_OK && cli_machine_command(&setup, argv + optind, &error) < 0)
+        status = cli_usage("run", "%s", error.text);
     if (status == STATUS_OK)
         status = run(&setup);
     cli_machine_close(&setup);

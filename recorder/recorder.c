@@ -385,6 +385,15 @@ static enum trace_end_reason end_reason(enum stop_reason stop)
     }
 }
 
+/* All 32 bits of it, unless the exit status is another part of what was written to the port. */
+static int32_t own_status(const struct machine *machine, struct outcome outcome)
+{
+    uint32_t status = machine->run.status;
+    if (outcome.kind == OUTCOME_STATUS && outcome.number != (int)(status & 0xff))
+        return outcome.number;
+    return (int32_t)status;
+}
+
 int recorder_finish(struct recorder *recorder, struct machine *machine, struct outcome outcome,
     const char *text, struct error *error)
 {
@@ -398,7 +407,7 @@ int recorder_finish(struct recorder *recorder, struct machine *machine, struct o
     if (end.reason == TRACE_END_SIGNAL)
         end.status = signal;
     if (end.reason == TRACE_END_DEBUG_EXIT)
-        end.status = (int32_t)machine->run.status;
+        end.status = own_status(machine, outcome);
     if (end.reason == TRACE_END_SIGNAL && signal == 0)
         end.reason = TRACE_END_COMPLETE;
     if (!text)

@@ -3,7 +3,7 @@
 source "$(dirname "$0")/common.bash"
 prefix=$work/prefix
 cmake --install "$BUILD" --prefix "$prefix" >"$work/out" 2>&1 || { cat "$work/out"; fail "cmake --install"; }
-for file in bin/hindsight share/man/man1/hindsight.1.gz share/bash-completion/completions/hindsight \
+for file in bin/hindsight lib/hindsight/guest-init share/man/man1/hindsight.1.gz share/bash-completion/completions/hindsight \
     share/zsh/vendor-completions/_hindsight share/fish/vendor_completions.d/hindsight.fish \
     share/doc/hindsight/README.md share/doc/hindsight/debugger.md include/hindsight/traces/trace.h; do
     [ -s "$prefix/$file" ] || fail "$file is not installed"

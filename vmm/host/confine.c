@@ -160,6 +160,8 @@ static void build(struct program *program, const struct confine *confine)
         allow_with(program, SYS_kill, 0, (uint32_t)getpid());
     allow_with(program, SYS_prlimit64, 2, 0);
     allow_with(program, SYS_prctl, 0, PR_SET_NAME);
+    if (confine->makes_folders)
+        allow(program, SYS_mkdirat);
     if (confine->reopens) {
         allow(program, SYS_socket);
         allow(program, SYS_connect);
@@ -226,7 +228,8 @@ static void restrict_files(const struct confine *confine)
     if (confine->removes)
         permit(ruleset, confine->removes, LANDLOCK_ACCESS_FS_REMOVE_FILE);
     for (unsigned i = 0; i < confine->writable_count; i++)
-        permit(ruleset, confine->writable[i], READING | WRITING);
+        permit(ruleset, confine->writable[i],
+            READING | WRITING | (confine->makes_folders ? LANDLOCK_ACCESS_FS_MAKE_DIR : 0));
     syscall(SYS_landlock_restrict_self, ruleset, 0);
     close(ruleset);
 }

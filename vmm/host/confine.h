@@ -25,6 +25,7 @@ struct confine {
     /* Folders where files may be made, replaced and removed. */
     const char *writable[CONFINE_MAX_FOLDERS];
     unsigned writable_count;
+    bool makes_folders;  /* and folders in those */
     const char *removes; /* folder of a socket that is removed at the end; or NULL */
     bool reopens; /* a serial device or socket may be opened again: any file may be, no new kind */
     bool child;   /* a command of the machine's is to be ended at last */

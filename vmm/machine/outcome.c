@@ -1,6 +1,7 @@
 /* What became of a guest, as a word and as an exit status. */
 #include "vmm/machine/outcome.h"
 
+#include "traces/trace.h"
 #include "vmm/machine/machine.h"
 
 static const struct {
@@ -50,9 +51,10 @@ int outcome_exit_status(struct outcome outcome)
     return kinds[outcome.kind].status;
 }
 
-struct outcome outcome_from_status(int status, bool own)
+struct outcome outcome_of_end(const struct trace_end *end)
 {
-    if (own)
+    int status = end->guest_status;
+    if (end->reason == TRACE_END_DEBUG_EXIT && status == (end->status & 0xff))
         return (struct outcome){OUTCOME_STATUS, status};
     for (unsigned kind = OUTCOME_PANIC; kind < OUTCOME_COUNT; kind++) {
         if (kinds[kind].status == status && kind != OUTCOME_INTERRUPTED)

@@ -1,13 +1,12 @@
 /*
  * What became of a guest, in one word and as the exit status of what ran it, so that a script can
- * tell a panic from a full disk. A guest's own statuses are odd (QEMU's isa-debug-exit gives
- * V << 1 | 1), the others but one even; that one, 125, is what env(1) and timeout(1) give when they
- * fail themselves.
+ * tell a panic from a full disk. Unless it was asked for a plain status, a guest's own are odd
+ * (QEMU's isa-debug-exit gives V << 1 | 1), the others but one even; that one, 125, is what env(1)
+ * and timeout(1) give when they fail themselves.
  */
 #ifndef VMM_OUTCOME_H
 #define VMM_OUTCOME_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 enum outcome_kind {
@@ -38,12 +37,13 @@ enum {
 };
 
 struct machine;
+struct trace_end;
 /* Of a machine that has stopped; `signal` is the one that stopped it, or 0. */
 struct outcome outcome_of(const struct machine *machine, int signal);
 /* 0 to 255. */
 int outcome_exit_status(struct outcome outcome);
-/* What outcome_exit_status() gave; a guest's own status is told by `own`. */
-struct outcome outcome_from_status(int status, bool own);
+/* What a recorder wrote. */
+struct outcome outcome_of_end(const struct trace_end *end);
 /* "ended", "status", "panic", "report", "hang", "shutdown", "limit", "interrupted", "host". */
 const char *outcome_name(enum outcome_kind kind);
 

@@ -468,3 +468,23 @@ struct raid_array *disk_array(struct disk *disk)
 {
     return disk->array;
 }
+
+uint64_t disk_sectors(const struct disk *disk)
+{
+    return disk->front.sectors;
+}
+
+int disk_peek(
+    const struct disk *disk, uint64_t sector, uint32_t count, uint8_t *data, struct error *error)
+{
+    if (disk->array)
+        return error_set(error, "disk%u is an array", disk->number);
+    if (sector > disk->front.sectors || count > disk->front.sectors - sector)
+        return error_set(error, "disk%u ends before sector %llu", disk->number,
+            (unsigned long long)(sector + count));
+    if (disk_member_peek(&disk->file[0], sector, count, data) < 0)
+        return error_set(error,
+            "sector %llu of disk%u is not known: the guest had neither read nor written it",
+            (unsigned long long)sector, disk->number);
+    return 0;
+}

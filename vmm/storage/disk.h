@@ -55,6 +55,11 @@ struct device disk_controller_device(struct disk *disk);
 struct disk_store;
 /* Stores of the disk's images, for checkpoints; NULL past the last. */
 struct disk_store *disk_image_store(struct disk *disk, unsigned index);
+/* Sectors of a disk that is no array, as they are at this moment, for somebody who looks on: no
+ * input, no event. -1 when they are not known: a replay knows what the guest read or wrote. */
+int disk_peek(
+    const struct disk *disk, uint64_t sector, uint32_t count, uint8_t *data, struct error *error);
+uint64_t disk_sectors(const struct disk *disk);
 /* The array, or NULL. */
 struct raid_array *disk_array(struct disk *disk);
 

@@ -152,3 +152,20 @@ struct raid_member disk_member_interface(struct disk_member *member)
 {
     return (struct raid_member){.ops = &member_ops, .object = member};
 }
+
+int disk_member_peek(const struct disk_member *member, uint64_t lba, uint32_t count, uint8_t *data)
+{
+    if (member->file) {
+        struct raid_member file = raw_member(member->file);
+        return file.ops->read(file.object, lba, count, data);
+    }
+    for (uint32_t done = 0; done < count;) {
+        bool known;
+        uint32_t run = disk_store_run(&member->store, lba + done, count - done, &known);
+        if (!known)
+            return -1;
+        disk_store_read(&member->store, lba + done, run, data + (size_t)done * BLOCK_SECTOR);
+        done += run;
+    }
+    return 0;
+}

@@ -24,5 +24,7 @@ int disk_member_create(struct disk_member *member, const struct services *servic
 void disk_member_destroy(struct disk_member *member);
 /* The interface that an array uses; valid as long as the member. */
 struct raid_member disk_member_interface(struct disk_member *member);
+/* What is there now, without an input and without an event: -1 for sectors that nobody knows. */
+int disk_member_peek(const struct disk_member *member, uint64_t lba, uint32_t count, uint8_t *data);
 
 #endif
