@@ -15,10 +15,14 @@
 #include "cli/hunt_log.h"
 #include "cli/pool.h"
 #include "cli/progress.h"
+#include "cli/rootfs.h"
+#include "traces/trace.h"
+#include "vmm/boot/boot.h"
 #include "vmm/machine/outcome.h"
 
 static const char help[] =
     "Usage: hindsight hunt [MACHINE] --runs N -o DIR [OPTION]...\n"
+    "       hindsight hunt --root DIR|TAR --runs N -o DIR [OPTION]... -- COMMAND...\n"
     "       hindsight hunt --merge DIR...\n"
     "Record a machine again and again, each time with another seed, which varies entropy, the "
     "turns\n"
@@ -38,7 +42,9 @@ static const char help[] =
     "  --shard I/N            try every Nth seed from the Ith on: what one of N machines does\n"
     "  --json                 the summary as JSON\n"
     "  --merge                add up what hunts in these folders found\n\n"
-    "All of record's options can be given; runs are with --chaos --pace fast --serial null.\n";
+    "All of record's options but --share can be given; runs are with --chaos --pace fast --serial\n"
+    "null. Of a command (see 'hindsight record --help') any status but 0 is a failure, and its\n"
+    "disk is made once.\n";
 
 enum { CONDITIONS_MAX = 16, ARGUMENTS_MAX = 256 };
 
@@ -56,6 +62,11 @@ struct hunt {
     unsigned conditions;
     const char *machine[ARGUMENTS_MAX]; /* what is passed on to record */
     unsigned machine_count;
+    struct rootfs rootfs;
+    const char *kernel, *append; /* what the user gave of these, with --root */
+    bool has_memory;
+    unsigned disks;
+    char disk[PATH_MAX + 32], line[BOOT_COMMAND_LINE_MAX + 64];
 
     struct hunt_log log;
     uint64_t next, kept, found, done;
@@ -65,8 +76,10 @@ struct hunt {
 
 /* ---- What is looked for ---- */
 
-static bool is_failure(int status)
+static bool is_failure(const struct hunt *hunt, int status)
 {
+    if (hunt->rootfs.root)
+        return status != 0 && status != OUTCOME_STATUS_LIMIT;
     switch (status) {
     case OUTCOME_STATUS_PANIC:
     case OUTCOME_STATUS_REPORT:
@@ -82,7 +95,7 @@ static bool is_found(const struct hunt *hunt, int status)
 {
     for (unsigned i = 0; i < hunt->conditions; i++) {
         const struct condition *condition = &hunt->condition[i];
-        if (condition->any_failure ? is_failure(status) : condition->status == status)
+        if (condition->any_failure ? is_failure(hunt, status) : condition->status == status)
             return true;
     }
     return false;
@@ -215,10 +228,26 @@ static void keep_or_drop(
         unlink(from);
 }
 
+/* These are the recorder's own, unless the trace says that they are the command's. */
+static bool could_not_be(const struct hunt *hunt, uint64_t seed, int status)
+{
+    char trace[PATH_MAX];
+    struct trace_reader *reader;
+    struct trace_info info = {0};
+    if (status != STATUS_USAGE && status != OUTCOME_STATUS_HOST && status != 127)
+        return false;
+    path_of(hunt, "run", seed, ".hst", trace);
+    if (!hunt->rootfs.root || trace_reader_open(&reader, trace, NULL) < 0)
+        return true;
+    trace_reader_info(reader, &info);
+    trace_reader_close(reader);
+    return !info.complete || outcome_of_end(&info.end).kind != OUTCOME_STATUS;
+}
+
 static int run_ended(void *context, const struct pool_run *run, int status, struct error *error)
 {
     struct hunt *hunt = context;
-    if (status == STATUS_USAGE || status == OUTCOME_STATUS_HOST || status == 127) {
+    if (could_not_be(hunt, run->number, status)) {
         char line[256];
         last_line(run->output, line, sizeof line);
         const char *text = strncmp(line, "hindsight: ", 11) == 0 ? line + 11 : line;
@@ -380,16 +409,41 @@ static bool flag(struct hunt *hunt, const char *name)
     return true;
 }
 
+/* One of --root's options, or what --root makes itself: 1, or 0 for another's, or -1. */
+static int root_option(struct hunt *hunt, const char *name, const char *value, struct error *error)
+{
+    static const struct option options[] = {ROOTFS_OPTIONS, {0}};
+    for (const struct option *option = options; option->name; option++) {
+        if (strncmp(name, "--", 2) == 0 && strcmp(name + 2, option->name) == 0)
+            return rootfs_option(&hunt->rootfs, option->val, value, error);
+    }
+    hunt->has_memory |= strcmp(name, "--memory") == 0;
+    hunt->disks += strcmp(name, "--disk") == 0;
+    if (strcmp(name, "--kernel") == 0)
+        hunt->kernel = value;
+    else if (strcmp(name, "--append") == 0)
+        hunt->append = value;
+    else
+        return 0;
+    return 1;
+}
+
 static int parse(struct hunt *hunt, int argc, char **argv, struct error *error)
 {
     for (int i = 1; i < argc; i++) {
         if (flag(hunt, argv[i]))
             continue;
+        if (strcmp(argv[i], "--") == 0) {
+            hunt->rootfs.command = argv + i + 1;
+            break;
+        }
         char *equals = strncmp(argv[i], "--", 2) == 0 ? strchr(argv[i], '=') : NULL;
         const char *value = equals ? equals + 1 : i + 1 < argc ? argv[i + 1] : NULL;
         if (equals)
             *equals = '\0';
         int own = value ? own_option(hunt, argv[i], value, error) : 0;
+        if (value && own == 0)
+            own = root_option(hunt, argv[i], value, error);
         if (equals)
             *equals = '=';
         if (own < 0)
@@ -400,6 +454,44 @@ static int parse(struct hunt *hunt, int argc, char **argv, struct error *error)
             return -1;
     }
     return 0;
+}
+
+static int pass_on_pair(struct hunt *hunt, const char *name, const char *value, struct error *error)
+{
+    if (!value)
+        return 0;
+    return pass_on(hunt, name, error) < 0 || pass_on(hunt, value, error) < 0 ? -1 : 0;
+}
+
+/* The machine of all the runs: with --root its disk and its initramfs, which they share. */
+static int make_machine(struct hunt *hunt, struct error *error)
+{
+    struct rootfs *rootfs = &hunt->rootfs;
+    if (!rootfs->root)
+        return pass_on_pair(hunt, "--kernel", hunt->kernel, error) < 0
+                   ? -1
+                   : pass_on_pair(hunt, "--append", hunt->append, error);
+    if (rootfs_make(rootfs, hunt->disks, hunt->folder, error) < 0)
+        return -1;
+    rootfs_disk_option(rootfs, hunt->disk, sizeof hunt->disk);
+    rootfs_command_line(hunt->append ? hunt->append : "", hunt->line, sizeof hunt->line);
+    if (!hunt->has_memory && pass_on_pair(hunt, "--memory", ROOTFS_MEMORY, error) < 0)
+        return -1;
+    if (pass_on_pair(hunt, "--kernel", rootfs->kernel, error) < 0 ||
+        pass_on_pair(hunt, "--initrd", rootfs->initrd, error) < 0 ||
+        pass_on_pair(hunt, "--disk", hunt->disk, error) < 0 ||
+        pass_on_pair(hunt, "--append", hunt->line, error) < 0)
+        return -1;
+    return pass_on(hunt, "--plain-status", error);
+}
+
+static int check_command(const struct hunt *hunt, struct rootfs *rootfs, struct error *error)
+{
+    if (rootfs->share)
+        return error_set(error, "--share is for one run: record it again with its seed");
+    if (!rootfs->root && rootfs->command && rootfs->command[0])
+        return error_set(error, "'%s' is not understood", rootfs->command[0]);
+    return rootfs_check(rootfs, hunt->kernel, error);
 }
 
 static int merge(struct hunt *hunt)
@@ -435,7 +527,10 @@ static int work(struct hunt *hunt)
     hunt->has_pass = before.failed < before.runs;
     const struct pool pool = {
         .jobs = hunt->jobs, .next = next_run, .ended = run_ended, .context = hunt};
-    int result = pool_work(&pool, &error);
+    int result = make_machine(hunt, &error);
+    if (result == 0)
+        result = pool_work(&pool, &error);
+    rootfs_remove(&hunt->rootfs);
     progress_end(&hunt->progress);
     int status = result < 0 ? cli_fail(STATUS_HOST, &error) : summarize(hunt, result);
     hunt_log_close(&hunt->log);
@@ -454,6 +549,8 @@ int cli_hunt(int argc, char **argv)
         return merge(&hunt);
     if (!hunt.runs || !hunt.folder)
         return cli_usage("hunt", "give --runs N and -o DIR");
+    if (check_command(&hunt, &hunt.rootfs, &error) < 0)
+        return cli_usage("hunt", "%s", error.text);
     if (hunt.conditions == 0 && add_condition(&hunt, "failure", &error) < 0)
         return cli_usage("hunt", "%s", error.text);
     return work(&hunt);

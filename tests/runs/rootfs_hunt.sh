@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# A flaky program in a plain folder: `hunt --root` finds the run in which its two threads lose an
+# update, its seed alone makes it again, and the two places are named.
+source "$(dirname "$0")/common.bash"
+source "$here/linux.bash"
+grep -q 'HINDSIGHT_EXT4:BOOL=ON' "$BUILD/CMakeCache.txt" || exit 77
+cd "$work"
+mkdir root
+gcc -g -O1 -Wall -Werror -static -no-pie -pthread -o root/flaky "$root/guests/linux/flaky.c"
+
+hunting=(--engine soft --kernel "$cache/vmlinuz" --root root --cpus 2)
+hindsight hunt "${hunting[@]}" --until status=3 --stop-after 1 --runs 40 -o hunt -- /flaky
+[ "$status" -eq 1 ] || fail "the lost update is not found: $status"
+grep -q '^[0-9]* runs, [1-9][0-9]* found: ' out || fail "no summary"
+trace=$(ls hunt/fail-*.hst)
+hindsight info --json "$trace"
+grep -q '"outcome": "status", "exit_status": 3' out || fail "the trace has another end"
+identical "$trace"
+[ -z "$(ls -d hunt/hindsight-* 2>/dev/null)" ] || fail "the disk is left over"
+seed=${trace//[^0-9]/}
+hindsight record "${hunting[@]}" --pace fast --chaos --seed "$seed" -o again.hst -- /flaky
+[ "$status" -eq 3 ] || fail "seed $seed: status $status"
+grep -qE '^[0-9]+ of 12000' out || fail "the program's own words"
+echo "a lost update of a program is found"
+
+# A command whose statuses are those that hindsight has for itself.
+hindsight hunt "${hunting[@]:0:6}" --runs 1 -o odd -- /nowhere/none
+[ "$status" -eq 1 ] && grep -q 'status 127: 1' out || fail "status 127 is the command's: $(cat out)"
+refused 2 'for one run' hunt "${hunting[@]}" --share out --runs 1 -o x -- /flaky
+refused 2 'no command' hunt "${hunting[@]}" --runs 1 -o x
+refused 2 "'sh' is not understood" hunt --kernel k --runs 1 -o x -- sh
+refused 125 'No such file' hunt --engine soft --kernel "$cache/vmlinuz" --root nowhere --runs 1 -o x -- sh
+
+if ! "$root/scripts/fetch-linux.sh" --debug >/dev/null 2>fetch; then
+    echo "skipped: the places: $(tail -n 1 fetch)"
+    exit 0
+fi
+hindsight debug "$trace" --batch -ex "add-symbol-file $cache/debug/vmlinux" -ex 'add-symbol-file root/flaky -process flaky' \
+    -ex 'tbreak add_one' -ex continue -ex 'races counter'
+[ "$status" -eq 0 ] || fail "races: status $status"
+grep -qE '^  vCPU [01] writes 8 bytes at [0-9.]+ in 0x[0-9a-f]+ <add_one\+[0-9]+> at flaky\.c:[0-9]+$' out || fail "no write"
+grep -qE '^  vCPU [01] reads 8 bytes at [0-9.]+ in 0x[0-9a-f]+ <add_one(\+[0-9]+)?> at flaky\.c:[0-9]+$' out || fail "no read"
+grep -qE '^    #1 .* in count \(.*\) at flaky\.c:[0-9]+$' out || fail "no caller"
+echo "its two places are named"
