@@ -21,8 +21,11 @@ enum {
     STATUS_HOST = 125,  /* STATUS_ERROR of what runs a guest, which may itself give 1 */
 };
 
+int cli_cat(int argc, char **argv);
+int cli_console(int argc, char **argv);
 int cli_debug(int argc, char **argv);
 int cli_diff(int argc, char **argv);
+int cli_dmesg(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_dump(int argc, char **argv);
 int cli_gdb(int argc, char **argv);
@@ -30,6 +33,7 @@ int cli_fork(int argc, char **argv);
 int cli_hunt(int argc, char **argv);
 int cli_info(int argc, char **argv);
 int cli_pack(int argc, char **argv);
+int cli_ps(int argc, char **argv);
 int cli_raid(int argc, char **argv);
 int cli_record(int argc, char **argv);
 int cli_replay(int argc, char **argv);

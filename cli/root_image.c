@@ -70,11 +70,11 @@ static int make_file_system(const struct root_image *image, const char *folder, 
         return error_set(error, "--root-size: %s needs at least %llu MiB", image->source,
             (unsigned long long)(needed >> 20) + 1);
     snprintf(blocks, sizeof blocks, "%llu", (unsigned long long)(size / BLOCK));
-    snprintf(inodes, sizeof inodes, "%llu",
-        (unsigned long long)(content.files * 2 + 4096 + size / (64 << 10)));
+    snprintf(inodes, sizeof inodes, "%llu", 2ull * content.files + 4096 + size / (64 << 10));
+    static const char extended[] =
+        "hash_seed=" IDENTITY ",root_owner=0:0,lazy_itable_init=1,nodiscard";
     const char *const argv[] = {"mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0", "-N",
-        inodes, "-U", IDENTITY, "-O", "^has_journal,^resize_inode", "-E",
-        "hash_seed=" IDENTITY ",root_owner=0:0,lazy_itable_init=1,nodiscard", "-d", folder,
+        inodes, "-U", IDENTITY, "-O", "^has_journal,^resize_inode", "-E", extended, "-d", folder,
         image->path, blocks, NULL};
     static const char *const variables[] = {"E2FSPROGS_FAKE_TIME=1735689600", NULL};
     return tool_run(argv, variables, error);

@@ -41,6 +41,7 @@ confined 'main thread' '' record "${guest[@]}" -o traces/t.hst
 confined main '' replay traces/t.hst
 confined main reading debug traces/t.hst --batch -ex 'seek end' -ex bt
 confined 'main thread' '' fork traces/t.hst --at 20.0 --pace fast --serial null -o traces/f.hst
+confined main '' console traces/t.hst
 for command in 'info' 'info --json' 'dump' 'verify'; do
     confined main '' $command traces/t.hst
 done

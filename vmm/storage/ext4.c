@@ -220,6 +220,20 @@ int ext4_read(struct ext4 *ext4, const struct ext4_node *node,
     return code ? fail(ext4, "the file cannot be read", code, error) : result;
 }
 
+int ext4_read_at(struct ext4 *ext4, const struct ext4_node *node, uint64_t offset, uint8_t *data,
+    size_t size, struct error *error)
+{
+    ext2_file_t file = NULL;
+    unsigned got = 0;
+    memset(data, 0, size);
+    errcode_t code = ext2fs_file_open(ext4->fs, node->inode, 0, &file);
+    code = code ? code : ext2fs_file_llseek(file, offset, EXT2_SEEK_SET, NULL);
+    code = code ? code : ext2fs_file_read(file, data, (unsigned)size, &got);
+    if (file)
+        ext2fs_file_close(file);
+    return code ? fail(ext4, "the file cannot be read", code, error) : 0;
+}
+
 /* ---- Folders ---- */
 
 struct listing {
@@ -301,6 +315,13 @@ int ext4_read(struct ext4 *ext4, const struct ext4_node *node,
     struct error *error)
 {
     (void)ext4, (void)node, (void)put, (void)context;
+    return error_set(error, "no ext4");
+}
+
+int ext4_read_at(struct ext4 *ext4, const struct ext4_node *node, uint64_t offset, uint8_t *data,
+    size_t size, struct error *error)
+{
+    (void)ext4, (void)node, (void)offset, (void)data, (void)size;
     return error_set(error, "no ext4");
 }
 

@@ -47,6 +47,9 @@ int ext4_find(struct ext4 *ext4, const char *path, struct ext4_node *node, struc
 int ext4_read(struct ext4 *ext4, const struct ext4_node *node,
     int (*put)(void *context, const uint8_t *data, size_t size, struct error *error), void *context,
     struct error *error);
+/* A piece of it; what is past its end is zeros. */
+int ext4_read_at(struct ext4 *ext4, const struct ext4_node *node, uint64_t offset, uint8_t *data,
+    size_t size, struct error *error);
 /* Names in a folder, without "." and ".."; `see` returns -1 to stop. A name has 1 to 255 bytes of
  * any value but 0, '/' among them if the file system is hostile. */
 int ext4_list(struct ext4 *ext4, const struct ext4_node *folder,
