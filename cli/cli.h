@@ -9,6 +9,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/json.h"
 
 enum {
     STATUS_OK = 0,
@@ -34,6 +35,7 @@ int cli_hunt(int argc, char **argv);
 int cli_info(int argc, char **argv);
 int cli_pack(int argc, char **argv);
 int cli_ps(int argc, char **argv);
+int cli_query(int argc, char **argv);
 int cli_raid(int argc, char **argv);
 int cli_record(int argc, char **argv);
 int cli_replay(int argc, char **argv);
@@ -78,8 +80,5 @@ char *cli_folder_of(const char *path, char *folder);
 struct machine;
 /* Registers and code of a guest that went wrong, on standard error. */
 void cli_describe_failure(struct machine *machine);
-
-/* Appends a JSON string with its quotes. */
-void json_string(struct buffer *out, const char *text);
 
 #endif
