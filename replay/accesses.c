@@ -39,6 +39,18 @@ static void on_device_write(void *context, uint64_t gpa, uint64_t size)
     run->watcher->device_write(run->watcher->context, gpa, size);
 }
 
+static void on_change(void *context, uint64_t gpa, uint64_t size, bool is_walk)
+{
+    const struct accesses_run *run = context;
+    run->watcher->change(run->watcher->context, gpa, size, is_walk);
+}
+
+static void on_abandon(void *context)
+{
+    const struct accesses_run *run = context;
+    run->watcher->abandon(run->watcher->context);
+}
+
 static void look_who_waits(struct accesses_run *run)
 {
     const struct machine *machine = run->timeline->machine;
@@ -99,7 +111,11 @@ int accesses_watch(struct timeline *timeline, struct position from, struct posit
     const struct access_observer observer = {.access = on_access,
         .context = &run,
         .instruction = watcher->instruction ? on_instruction : NULL,
-        .device_write = watcher->device_write ? on_device_write : NULL};
+        .device_write = watcher->device_write ? on_device_write : NULL,
+        .ranges = watcher->ranges,
+        .range_count = watcher->range_count,
+        .change = watcher->change ? on_change : NULL,
+        .abandon = watcher->abandon ? on_abandon : NULL};
     struct engine *engine = timeline->machine->engine;
     *began = false;
     if (timeline_seek(timeline, from, stop, error) < 0)

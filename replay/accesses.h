@@ -1,7 +1,8 @@
 /*
  * All accesses to memory that the vCPUs make in a stretch of a replay, in the order of the run, and
  * the messages between vCPUs among them: what a query over a run is built on. The software CPU runs
- * every instruction by its handler meanwhile, several times slower than a replay.
+ * every instruction by its handler meanwhile, several times slower than a replay; not so where the
+ * accesses to some ranges alone are wanted.
  */
 #ifndef REPLAY_ACCESSES_H
 #define REPLAY_ACCESSES_H
@@ -34,6 +35,11 @@ struct accesses_watcher {
     void (*device_write)(void *context, uint64_t gpa, uint64_t size);
     /* What the event under way did with disks and networks, as struct machine_observer has it. */
     void (*note)(void *context, uint8_t kind, const uint8_t *data, size_t size);
+    /* As in struct access_observer. */
+    const struct access_range *ranges;
+    unsigned range_count;
+    void (*change)(void *context, uint64_t gpa, uint64_t size, bool is_walk);
+    void (*abandon)(void *context);
     /* A vCPU sends a message, or takes an interrupt that such a message, or a device, brought. */
     void (*send)(void *context, unsigned vcpu, unsigned message);
     void (*receive)(void *context, unsigned vcpu, unsigned message);

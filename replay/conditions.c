@@ -150,6 +150,8 @@ const struct machine_observer conditions_observer = {.event = see_event, .note =
 /* Where the condition's own access was; a hit of several breakpoints describes only the first. */
 static uint64_t address_of(const struct timeline_condition *condition, const struct vcpu_exit *hit)
 {
+    if (condition->kind == CONDITION_EXECUTE && hit->kind == EXIT_BREAKPOINT)
+        return hit->address;
     bool described =
         hit->kind == EXIT_WATCHPOINT &&
         (condition->physical || hit->address - condition->address < condition->length ||
@@ -188,7 +190,10 @@ static bool describe(const struct timeline_condition *condition, struct breakpoi
     switch (condition->kind) {
     case CONDITION_EXECUTE:
         breakpoint->kind = BREAK_EXECUTE;
-        breakpoint->length = 1;
+        breakpoint->places = condition->places;
+        breakpoint->place_count = condition->place_count;
+        if (!breakpoint->length)
+            breakpoint->length = 1;
         return true;
     case CONDITION_WRITE:
         breakpoint->kind = BREAK_WRITE;

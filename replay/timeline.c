@@ -114,6 +114,8 @@ static int advance(struct timeline *timeline, struct position until, uint64_t re
             }
             if (take_checkpoint(timeline, error) < 0)
                 return -1;
+            if (timeline->pace)
+                timeline->pace(timeline->pace_context, timeline);
             continue;
         default:
             *how = ADVANCE_END;
@@ -455,6 +457,35 @@ int timeline_run(struct timeline *timeline, enum direction direction,
         direction == FORWARD ? run_forward(timeline, error) : run_backward(timeline, error);
     conditions_disarm(timeline);
     return result;
+}
+
+int timeline_run_to(struct timeline *timeline, struct position until,
+    const struct timeline_condition *conditions, unsigned count, struct timeline_stop *stop,
+    struct error *error)
+{
+    struct timeline_stop own;
+    enum advance how;
+    start_move(timeline, stop ? stop : &own);
+    if (conditions_arm(timeline, conditions, count, error) < 0)
+        return -1;
+    int result = advance(timeline, until, UINT64_MAX, &how, error);
+    conditions_disarm(timeline);
+    if (result == 0)
+        finish(timeline->stop, how);
+    return result;
+}
+
+int timeline_rearm(struct timeline *timeline, const struct timeline_condition *conditions,
+    unsigned count, struct error *error)
+{
+    return conditions_arm(timeline, conditions, count, error);
+}
+
+void timeline_set_pace(struct timeline *timeline,
+    void (*pace)(void *context, struct timeline *timeline), void *context)
+{
+    timeline->pace = pace;
+    timeline->pace_context = context;
 }
 
 void timeline_interrupt(struct timeline *timeline)

@@ -68,7 +68,8 @@ enum timeline_why {
 };
 
 enum condition_kind {
-    CONDITION_EXECUTE, /* about to execute at `address` (linear) */
+    CONDITION_EXECUTE, /* about to execute at `address` (linear), in [address, address + length), or
+                          at one of `places` */
     CONDITION_WRITE,   /* [address, address + length) written */
     CONDITION_READ,
     CONDITION_ACCESS,
@@ -99,6 +100,8 @@ struct timeline_condition {
     enum condition_kind kind;
     bool physical; /* READ, WRITE, ACCESS: a guest-physical range */
     uint64_t address, length;
+    const uint64_t *places; /* EXECUTE: as struct breakpoint has them */
+    unsigned place_count;
     uint32_t event_kinds; /* by bit: 1 << EVENT_PIO_OUT */
     bool match_address;
     bool match_value;
@@ -152,6 +155,20 @@ int timeline_step(struct timeline *timeline, enum direction direction, uint64_t 
 int timeline_run(struct timeline *timeline, enum direction direction,
     const struct timeline_condition *conditions, unsigned count, struct timeline_stop *stop,
     struct error *error);
+
+/*
+ * Runs forward to `until`, or to a condition that holds on the way, which it also may where it
+ * stands: what asks about a stretch of the run, by conditions whose `accept` looks and lets pass.
+ */
+int timeline_run_to(struct timeline *timeline, struct position until,
+    const struct timeline_condition *conditions, unsigned count, struct timeline_stop *stop,
+    struct error *error);
+/* From `accept`: other conditions from here on, in the place of those that the run began with. */
+int timeline_rearm(struct timeline *timeline, const struct timeline_condition *conditions,
+    unsigned count, struct error *error);
+/* Called every few million instructions that a move executes; NULL: nothing is. */
+void timeline_set_pace(struct timeline *timeline,
+    void (*pace)(void *context, struct timeline *timeline), void *context);
 
 /* From a signal handler or another thread: the run under way stops where it is. */
 void timeline_interrupt(struct timeline *timeline);

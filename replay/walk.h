@@ -39,6 +39,9 @@ struct timeline {
     bool hit;        /* an event fulfilled a condition: *stop tells */
     bool skip_start; /* a breakpoint where the run starts is not a hit */
 
+    void (*pace)(void *context, struct timeline *timeline);
+    void *pace_context;
+
     struct accesses_run *accesses; /* somebody is told of accesses (accesses.c); else NULL */
 
     /* Of the last event that was seen. */

@@ -102,8 +102,9 @@ enum { ENGINE_DONE = 0, ENGINE_MORE = 1 };
 
 /*
  * Breakpoints and watchpoints with no guest-visible effect; soft only (kvm returns an error).
- * `length` is 1 for BREAK_EXECUTE. Addresses are linear (GVA), or physical when `physical` is set.
+ * Addresses are linear (GVA), or physical when `physical` is set.
  *
+ * BREAK_EXECUTE: an instruction begins in [address, address + length), or at one of `places`.
  * BREAK_WRITE and BREAK_ACCESS see every change of RAM: stores, what the delivery of interrupts and
  * exceptions pushes, the bits that address translation sets in page tables, what devices write
  * (memory_changed). Linear ranges are those of the page tables at that moment.
@@ -128,6 +129,11 @@ struct breakpoint {
     bool physical;
     uint64_t address;
     uint64_t length;
+    /* BREAK_EXECUTE: linear addresses in ascending order instead of the range; the caller's, until
+     * other breakpoints are set. One that the upper half has is taken to be the only one there for
+     * its code, as it is in kernels: other code at the same offset in its page stays fast. */
+    const uint64_t *places;
+    unsigned place_count;
 };
 
 /*
@@ -140,8 +146,15 @@ struct memory_access {
     uint64_t rip; /* linear address of the instruction; of one being delivered to: where it stood */
     unsigned size;
     bool is_write;
-    bool is_atomic;   /* of a locked instruction, or of XCHG */
-    bool is_implicit; /* of descriptor tables, TSS and what a delivery pushes */
+    bool is_atomic;      /* of a locked instruction, or of XCHG */
+    bool is_implicit;    /* of descriptor tables, TSS and what a delivery pushes */
+    const uint8_t *data; /* of a write: the bytes that will be there; valid during the call */
+};
+
+/* A piece of linear or, if `physical`, guest-physical memory. */
+struct access_range {
+    bool physical;
+    uint64_t address, length;
 };
 
 /*
@@ -156,6 +169,17 @@ struct access_observer {
     void (*instruction)(void *context, uint64_t linear, uint64_t gpa, unsigned bits);
     /* May be NULL: a device has written [gpa, gpa + size) of RAM. */
     void (*device_write)(void *context, uint64_t gpa, uint64_t size);
+    /* With ranges, accesses that touch one of them are told and no others, and the rest of the run
+     * is as fast as unobserved. The list is the caller's while it observes. */
+    const struct access_range *ranges;
+    unsigned range_count; /* 0: every access */
+    /* With ranges: RAM in one of them was changed by no access of an instruction: by a device, or
+     * (`is_walk`) by address translation, which sets bits in page tables. It has happened. May be
+     * NULL. */
+    void (*change)(void *context, uint64_t gpa, uint64_t size, bool is_walk);
+    /* The instruction under way is abandoned, and executed again later: what it was told to access
+     * since it began is void, where it may have happened in part. May be NULL. */
+    void (*abandon)(void *context);
 };
 
 struct engine; /* each engine begins with this struct's definition below */

@@ -166,19 +166,7 @@ void blocks_drop_offset(struct cpu *cpu, unsigned offset)
         drop_range(cpu, &cpu->blocks->pages[i], offset, offset);
 }
 
-/* Could a breakpoint be on the instruction at `rip`? A block may run at several linear addresses
- * of the same page offset, and CS may have a base. */
-static bool may_break_at(const struct cpu *cpu, uint64_t gpa)
-{
-    for (unsigned i = 0; i < cpu->breakpoint_count; i++) {
-        const struct breakpoint *point = &cpu->breakpoints[i];
-        if (point->kind == BREAK_EXECUTE && !((point->address ^ gpa) % PAGE_SIZE))
-            return true;
-    }
-    return false;
-}
-
-/* The same for the wanted registers. */
+/* Could the wanted registers be looked for at this place? */
 static bool may_match_at(const struct cpu *cpu, uint64_t gpa)
 {
     return cpu->match.armed && !((cpu->match.linear ^ gpa) % PAGE_SIZE);
@@ -222,12 +210,13 @@ struct block *blocks_build(struct cpu *cpu, uint64_t gpa, uint64_t rip, unsigned
     unsigned start = (unsigned)(gpa % PAGE_SIZE), offset = 0, count = 0, checks = 0;
     bool ended = false;
 
-    (void)rip;
-    *block = (struct block){
-        .key = gpa << 8 | mode, .may_break = may_break_at(cpu, gpa), .match_op = BLOCK_NO_MATCH};
+    const uint64_t linear = rip + (mode & BLOCK_CODE64 ? 0 : cpu->s.segment[SEG_CS].base);
+    *block = (struct block){.key = gpa << 8 | mode,
+        .may_break = points_may_break(cpu, linear),
+        .match_op = BLOCK_NO_MATCH};
     while (count < BLOCK_MAX_OPS && start + offset < PAGE_SIZE && !ended) {
         struct op *op = &block->ops[count + checks];
-        if (count && may_break_at(cpu, gpa + offset))
+        if (count && points_may_break(cpu, linear + offset))
             break;
         if (insn_decode(host + start + offset, (unsigned)PAGE_SIZE - start - offset,
                 mode & BLOCK_CODE64, mode & BLOCK_CODE32 ? 4 : 2, cpu_is_intel(cpu),
@@ -258,7 +247,7 @@ struct block *blocks_build(struct cpu *cpu, uint64_t gpa, uint64_t rip, unsigned
     block->entry_count = block->may_break ? BLOCK_NO_ENTRY : count;
     block->bytes = (uint16_t)offset;
     block->first = block->ops[0].exec;
-    if (cpu->native && mode == BLOCK_CODE64 && !block->may_break && !cpu->observer.access)
+    if (cpu->native && mode == BLOCK_CODE64 && !block->may_break && !cpu->observing_all)
         block->ops[0].exec = exec_warm;
     cache->used += (sizeof *block + (count + checks + 1) * sizeof(struct op) + 63) & ~63ull;
     insert(cpu, block);

@@ -166,6 +166,15 @@ struct pending_access {
     enum access_target to;
 };
 
+/* Where execution stops (points.c). By offset in a page: one bit for places that may be of any
+ * page, one for those of the upper half that are at no other linear address. */
+struct code_points {
+    uint8_t anywhere[PAGE_SIZE / 8], apart[PAGE_SIZE / 8];
+    uint64_t *places; /* all that are no ranges, ascending; owned */
+    unsigned count;
+    bool has_ranges;
+};
+
 /* What run_request.match asks for (match.c). */
 struct cpu_match {
     bool armed;
@@ -261,7 +270,8 @@ struct cpu {
     uint8_t *written; /* a bit for each page of RAM, by host offset: written since it was taken */
 
     struct access_observer observer; /* its `access` is NULL: nobody is told of accesses */
-    const struct insn *observed;     /* the instruction under way while somebody is */
+    bool observing_all;              /* somebody is told of each, wherever it is */
+    const struct insn *observed;     /* the instruction under way while somebody is told */
 
     struct stores *stores; /* store buffers (stores.h); NULL: none */
     struct block_cache *blocks;
@@ -270,15 +280,16 @@ struct cpu {
 
     struct breakpoint *breakpoints;
     unsigned breakpoint_count;
-    bool watching;               /* some breakpoint is for data */
-    bool watching_exceptions;    /* some is BREAK_EXCEPTION */
-    bool watching_anything;      /* some is not BREAK_EXECUTE */
-    uint64_t mode_points;        /* those that are BREAK_MODE, by bit */
-    unsigned mode_seen;          /* watch.c's name of the mode when it was last looked at */
-    uint64_t space_points;       /* those that are BREAK_SPACE, by bit */
-    uint64_t space_seen;         /* CR3 when it was last looked at */
-    struct vcpu_exit access_hit; /* by the instruction under way: void if it is abandoned */
-    struct vcpu_exit change_hit; /* by what stays: deliveries, page tables, devices */
+    struct code_points code_points; /* those that are BREAK_EXECUTE */
+    bool watching;                  /* some breakpoint is for data */
+    bool watching_exceptions;       /* some is BREAK_EXCEPTION */
+    bool watching_anything;         /* some is not BREAK_EXECUTE */
+    uint64_t mode_points;           /* those that are BREAK_MODE, by bit */
+    unsigned mode_seen;             /* watch.c's name of the mode when it was last looked at */
+    uint64_t space_points;          /* those that are BREAK_SPACE, by bit */
+    uint64_t space_seen;            /* CR3 when it was last looked at */
+    struct vcpu_exit access_hit;    /* by the instruction under way: void if it is abandoned */
+    struct vcpu_exit change_hit;    /* by what stays: deliveries, page tables, devices */
     struct vcpu_exit exception_hit;
     uint64_t breakpoint_rip;     /* where EXIT_BREAKPOINT was last reported, and when: */
     uint64_t breakpoint_retired; /* going on from there steps over it */
@@ -413,12 +424,14 @@ void blocks_memory_written(struct cpu *cpu, uint64_t gpa, uint64_t size);
  * watch_access for each. */
 bool watch_page(const struct cpu *cpu, uint64_t linear_page, uint64_t gpa_page);
 void watch_access(struct cpu *cpu, uint64_t linear, uint64_t gpa, unsigned size, bool is_write);
-/* Tells the observer of an access to RAM. Only while there is one. */
+/* Is the observer told of accesses to this page? Only while there is one. */
+bool watch_observes_page(const struct cpu *cpu, uint64_t linear_page, uint64_t gpa_page);
+/* Tells the observer of an access to RAM, if it is to know. Only while there is one. */
 void watch_tell(struct cpu *cpu, const struct memory_access *access);
 /* Tells the observer that the instruction at RIP begins. Only while there is one. */
 void watch_instruction(struct cpu *cpu, const struct insn *insn);
-/* [gpa, gpa + size) of RAM is changed, not by a store. Only while `watching`. */
-void watch_change(struct cpu *cpu, uint64_t gpa, uint64_t size);
+/* [gpa, gpa + size) of RAM is changed, not by a store; `is_walk`: by address translation. */
+void watch_change(struct cpu *cpu, uint64_t gpa, uint64_t size, bool is_walk);
 /* An exception was delivered. Only while `watching_exceptions`. */
 void watch_exception(struct cpu *cpu, unsigned vector, uint64_t rip, uint32_t error);
 /* Follows a new set of breakpoints; forgets hits. */
@@ -426,6 +439,19 @@ void watch_set(struct cpu *cpu);
 void watch_forget(struct cpu *cpu);
 /* What was hit since the last call; false: nothing. Only while `watching_anything`. */
 bool watch_take(struct cpu *cpu, struct vcpu_exit *exit);
+
+/* ---- Where execution stops (points.c) ---------------------------------------------------------
+ */
+
+/* Takes over those of the breakpoints, and drops the decoded code that they concern. -1: no memory,
+ * and nothing is changed. */
+int points_set(struct cpu *cpu, const struct breakpoint *list, unsigned count);
+void points_free(struct cpu *cpu);
+/* May execution have to stop at the instruction at this linear address, or at another of code at
+ * the same place in RAM? */
+bool points_may_break(const struct cpu *cpu, uint64_t linear);
+/* The breakpoints at the linear address, by bit. */
+uint64_t points_at(const struct cpu *cpu, uint64_t linear);
 
 /* ---- The registers to stop at (match.c) -------------------------------------------------------
  */

@@ -200,23 +200,12 @@ bool cpu_interruptible(const struct cpu *cpu)
 }
 
 /* The execution breakpoints here, by bit. */
-static uint64_t at_breakpoint(struct cpu *cpu)
+static uint64_t at_breakpoint(const struct cpu *cpu)
 {
-    uint64_t linear = cpu->s.segment[SEG_CS].base + cpu->s.rip, hits = 0, gpa;
-
+    uint64_t base = cpu->code64 ? 0 : cpu->s.segment[SEG_CS].base;
     if (cpu->breakpoint_rip == cpu->s.rip && cpu->breakpoint_retired == cpu->engine.retired)
         return 0;
-    if (cpu->code64)
-        linear = cpu->s.rip;
-    for (unsigned i = 0; i < cpu->breakpoint_count; i++) {
-        const struct breakpoint *point = &cpu->breakpoints[i];
-        if (point->kind != BREAK_EXECUTE)
-            continue;
-        if (point->physical ? cpu_translate_quiet(cpu, linear, &gpa) && gpa == point->address
-                            : linear == point->address)
-            hits |= 1ull << i;
-    }
-    return hits;
+    return points_at(cpu, base + cpu->s.rip);
 }
 
 /* After a fault's delivery the count of instructions is still that of the place before it, and a
@@ -522,6 +511,8 @@ static bool escaped(struct cpu *cpu, int reason)
     wait_give_up(cpu);
     cpu->debug_hits = 0;
     cpu->access_hit.hits = 0;
+    if (cpu->observer.abandon)
+        cpu->observer.abandon(cpu->observer.context);
     cpu->write_count = cpu->write_next = 0;
     if (reason == CPU_JUMP_STOP)
         return false;

@@ -176,7 +176,8 @@ static __attribute__((noinline)) const struct tlb_entry *fill(
     }
     if (kind == ACCESS_WRITE && host && blocks_page_has_code(cpu, host))
         slow = true;
-    if (kind != ACCESS_EXECUTE && cpu->observer.access)
+    if (kind != ACCESS_EXECUTE && cpu->observer.access &&
+        watch_observes_page(cpu, page, translation.gpa))
         slow = true;
     if (kind == ACCESS_WRITE && host)
         cpu_mark_written(cpu, host);
@@ -254,14 +255,16 @@ struct span {
     bool implicit;
 };
 
+/* `data`: of a write. */
 static void tell(struct cpu *cpu, const struct tlb_entry *entry, uint64_t linear, unsigned size,
-    bool is_write, bool implicit)
+    const uint8_t *data, bool implicit)
 {
     const struct memory_access access = {.linear = linear,
         .gpa = entry->gpa + linear % PAGE_SIZE,
         .size = size,
-        .is_write = is_write,
-        .is_implicit = implicit};
+        .is_write = data != NULL,
+        .is_implicit = implicit,
+        .data = data};
     if (cpu->observer.access && (entry->flags & ENTRY_RAM))
         watch_tell(cpu, &access);
 }
@@ -271,7 +274,7 @@ static void load_piece(struct cpu *cpu, const struct tlb_entry *entry, uint64_t 
 {
     uint64_t offset = linear % PAGE_SIZE;
     uint64_t gpa = entry->gpa + offset;
-    tell(cpu, entry, linear, size, false, implicit);
+    tell(cpu, entry, linear, size, NULL, implicit);
     if (entry->flags & ENTRY_WATCHED)
         watch_access(cpu, linear, gpa, size, false);
     if (entry->flags & ENTRY_RAM) {
@@ -298,7 +301,7 @@ static void store_piece(struct cpu *cpu, const struct tlb_entry *entry, uint64_t
     uint64_t offset = linear % PAGE_SIZE;
     uint64_t gpa = entry->gpa + offset;
     bool slow = entry->page != (linear & PAGE_MASK);
-    tell(cpu, entry, linear, size, true, implicit);
+    tell(cpu, entry, linear, size, data, implicit);
     if (entry->flags & ENTRY_WATCHED)
         watch_access(cpu, linear, gpa, size, true);
     if (cpu->stores && (entry->flags & ENTRY_RAM)) {

@@ -190,8 +190,7 @@ static void set_bits(struct cpu *cpu, uint64_t gpa, uint8_t bits)
     __atomic_fetch_or(host, bits, __ATOMIC_RELAXED);
     cpu_mark_written(cpu, host);
     blocks_memory_written(cpu, gpa, 1);
-    if (cpu->watching)
-        watch_change(cpu, gpa, 1);
+    watch_change(cpu, gpa, 1, true);
 }
 
 void paging_set_accessed(struct cpu *cpu, const struct translation *translation, bool dirty)

@@ -25,6 +25,7 @@ static void soft_destroy(struct engine *engine)
     simd_destroy(cpu->simd);
     native_destroy(cpu->native);
     free(cpu->breakpoints);
+    points_free(cpu);
     free(cpu->written);
     stores_destroy(cpu->stores);
     free(cpu);
@@ -228,6 +229,15 @@ static void soft_kick(struct engine *engine)
     __atomic_store_n(&cpu_of(engine)->kicked, 1, __ATOMIC_RELAXED);
 }
 
+static bool has_data(const struct breakpoint *list, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (list[i].kind != BREAK_EXECUTE)
+            return true;
+    }
+    return false;
+}
+
 static int soft_set_breakpoints(
     struct engine *engine, const struct breakpoint *list, unsigned count, struct error *error)
 {
@@ -243,23 +253,31 @@ static int soft_set_breakpoints(
             return error_set(error, "no memory for %u breakpoints", count);
         memcpy(copy, list, count * sizeof *copy);
     }
+    if (points_set(cpu, copy, count) < 0) {
+        free(copy);
+        return error_set(error, "no memory for %u breakpoints", count);
+    }
+    bool flush = has_data(cpu->breakpoints, cpu->breakpoint_count) || has_data(copy, count);
     free(cpu->breakpoints);
     cpu->breakpoints = copy;
     cpu->breakpoint_count = count;
     watch_set(cpu);
-    tlb_flush_all(cpu);
-    blocks_flush(cpu);
+    if (flush)
+        tlb_flush_all(cpu);
     return 0;
 }
 
-/* Decoded blocks and the TLB hold ways around the observer. */
+/* The TLB holds ways around the observer, and so do decoded blocks around one of every access. */
 static void soft_observe_accesses(struct engine *engine, const struct access_observer *observer)
 {
     struct cpu *cpu = cpu_of(engine);
+    bool had_all = cpu->observing_all;
     cpu->observer = observer ? *observer : (struct access_observer){0};
+    cpu->observing_all = cpu->observer.access && !cpu->observer.range_count;
     cpu->observed = NULL;
     tlb_flush_all(cpu);
-    blocks_flush(cpu);
+    if (had_all || cpu->observing_all)
+        blocks_flush(cpu);
 }
 
 static void soft_memory_changed(struct engine *engine, uint64_t gpa, uint64_t size)
@@ -268,8 +286,7 @@ static void soft_memory_changed(struct engine *engine, uint64_t gpa, uint64_t si
 
     blocks_memory_written(cpu, gpa, size);
     wait_give_up(cpu);
-    if (cpu->watching)
-        watch_change(cpu, gpa, size);
+    watch_change(cpu, gpa, size, false);
     if (cpu->observer.device_write)
         cpu->observer.device_write(cpu->observer.context, gpa, size);
     for (uint64_t page = gpa & ~(PAGE_SIZE - 1); page < gpa + size; page += PAGE_SIZE) {

@@ -236,7 +236,7 @@ void op_prepare(const struct cpu *cpu, struct op *op, unsigned mode, unsigned of
     op->immediate = op->insn.immediate;
     /* Where stores wait in buffers, and where accesses are told, every instruction goes by its
      * handler. */
-    bool special = !cpu->stores && !cpu->observer.access;
+    bool special = !cpu->stores && !cpu->observing_all;
     if (mode & (BLOCK_CODE64 | BLOCK_FLAT) && !(mode & BLOCK_ALIGN) && special) {
         /* In flat 32-bit code, FS and GS need not be flat, and CS is not writable. */
         unsigned segment = op->insn.segment;

@@ -116,7 +116,7 @@ static bool peek(const struct cpu *cpu, struct insn *insn)
 {
     const struct vcpu_state *s = &cpu->s;
     if (s->rflags & (FLAG_TF | FLAG_RF | FLAG_VM) || s->sti_shadow || s->mov_ss_shadow ||
-        s->exception_pending || cpu->debug_stepping || cpu->read_count || cpu->observer.access)
+        s->exception_pending || cpu->debug_stepping || cpu->read_count || cpu->observing_all)
         return false;
     uint64_t linear = cpu->code64 ? s->rip : (s->segment[SEG_CS].base + s->rip) & 0xffffffff;
     const uint8_t *code = at(cpu, linear, INSN_MAX_LENGTH);

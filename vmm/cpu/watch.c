@@ -114,9 +114,30 @@ void watch_instruction(struct cpu *cpu, const struct insn *insn)
         cpu->observer.context, linear, gpa, cpu->code64 ? 64 : cpu->code_size * 8);
 }
 
+static bool covers(const struct access_range *range, uint64_t linear, uint64_t gpa, uint64_t size)
+{
+    return overlap(range->physical ? gpa : linear, size, range->address, range->length);
+}
+
+static bool is_observed(const struct cpu *cpu, uint64_t linear, uint64_t gpa, uint64_t size)
+{
+    for (unsigned i = 0; i < cpu->observer.range_count; i++) {
+        if (covers(&cpu->observer.ranges[i], linear, gpa, size))
+            return true;
+    }
+    return cpu->observing_all;
+}
+
+bool watch_observes_page(const struct cpu *cpu, uint64_t linear_page, uint64_t gpa_page)
+{
+    return is_observed(cpu, linear_page, gpa_page, PAGE_SIZE);
+}
+
 void watch_tell(struct cpu *cpu, const struct memory_access *access)
 {
     struct memory_access told = *access;
+    if (!is_observed(cpu, told.linear, told.gpa, told.size))
+        return;
     told.rip = linear_rip(cpu);
     told.is_implicit |= cpu->delivering;
     told.is_atomic = !told.is_implicit && cpu->observed && is_atomic(cpu->observed);
@@ -126,18 +147,18 @@ void watch_tell(struct cpu *cpu, const struct memory_access *access)
 /* ---- Changes that are no stores -------------------------------------------------------------- */
 
 /* Where in the watched range the change lies, by the page tables as they are. */
-static bool find_change(const struct cpu *cpu, const struct breakpoint *point, uint64_t gpa,
+static bool find_change(const struct cpu *cpu, const struct access_range *range, uint64_t gpa,
     uint64_t size, uint64_t *address)
 {
-    if (point->physical) {
+    if (range->physical) {
         *address = gpa;
-        return overlap(gpa, size, point->address, point->length);
+        return overlap(gpa, size, range->address, range->length);
     }
     uint64_t length;
-    for (uint64_t done = 0; done < point->length; done += length) {
-        uint64_t linear = point->address + done, at;
+    for (uint64_t done = 0; done < range->length; done += length) {
+        uint64_t linear = range->address + done, at;
         uint64_t room = PAGE_SIZE - linear % PAGE_SIZE;
-        length = room < point->length - done ? room : point->length - done;
+        length = room < range->length - done ? room : range->length - done;
         if (!cpu_translate_quiet(cpu, linear, &at) || !overlap(gpa, size, at, length))
             continue;
         *address = gpa > at ? linear + (gpa - at) : linear;
@@ -146,13 +167,28 @@ static bool find_change(const struct cpu *cpu, const struct breakpoint *point, u
     return false;
 }
 
-void watch_change(struct cpu *cpu, uint64_t gpa, uint64_t size)
+static void tell_change(const struct cpu *cpu, uint64_t gpa, uint64_t size, bool is_walk)
 {
-    for (unsigned i = 0; i < cpu->breakpoint_count; i++) {
+    const struct access_observer *observer = &cpu->observer;
+    uint64_t address;
+    for (unsigned i = 0; i < observer->range_count; i++) {
+        if (find_change(cpu, &observer->ranges[i], gpa, size, &address)) {
+            observer->change(observer->context, gpa, size, is_walk);
+            return;
+        }
+    }
+}
+
+void watch_change(struct cpu *cpu, uint64_t gpa, uint64_t size, bool is_walk)
+{
+    if (cpu->observer.change)
+        tell_change(cpu, gpa, size, is_walk);
+    for (unsigned i = 0; i < cpu->breakpoint_count && cpu->watching; i++) {
         const struct breakpoint *point = &cpu->breakpoints[i];
+        const struct access_range range = {point->physical, point->address, point->length};
         uint64_t address;
         if ((point->kind != BREAK_WRITE && point->kind != BREAK_ACCESS) ||
-            !find_change(cpu, point, gpa, size, &address))
+            !find_change(cpu, &range, gpa, size, &address))
             continue;
         add_hit(&cpu->change_hit, i, address, size, true);
         cpu->stop_requested = true;

@@ -181,6 +181,72 @@ static void a_run_that_is_observed_is_the_same(void **state)
     guest_destroy(&guest[1]);
 }
 
+/* ---- Ranges ---------------------------------------------------------------------------------- */
+
+/* mov rbx, 0x300000; again: inc dword [rbx]; mov [rbx + 0x800], eax; mov [rbx + 0x1000], eax;
+ * jmp again */
+static const uint8_t loop[] = {0xbb, 0x00, 0x00, 0x30, 0x00, 0xff, 0x03, 0x89, 0x83, 0x00, 0x08,
+    0x00, 0x00, 0x89, 0x83, 0x00, 0x10, 0x00, 0x00, 0xeb, 0xf0};
+
+struct ranged {
+    uint64_t reads, writes, others, changes, last;
+    uint32_t data;
+    struct engine *engine;
+};
+
+static void count_ranged(void *context, const struct memory_access *access)
+{
+    struct ranged *ranged = context;
+    ranged->last = ranged->engine->retired;
+    if (access->linear != GUEST_DATA)
+        ranged->others++;
+    else if (access->is_write)
+        ranged->writes++;
+    else
+        ranged->reads++;
+    if (access->data)
+        memcpy(&ranged->data, access->data, sizeof ranged->data);
+}
+
+static void count_change(void *context, uint64_t gpa, uint64_t size, bool is_walk)
+{
+    struct ranged *ranged = context;
+    assert_true(gpa <= GUEST_DATA && gpa + size > GUEST_DATA);
+    assert_false(is_walk);
+    ranged->changes++;
+}
+
+/* Also by translated code; the rest of the page is not told. */
+static void ranges_alone_are_told(void **state)
+{
+    enum { ROUNDS = 5000, INSTRUCTIONS = 4 };
+    struct guest guest;
+    struct ranged ranged = {0};
+    const struct access_range range = {.physical = true, .address = GUEST_DATA, .length = 4};
+    (void)state;
+    guest_create(&guest, loop, sizeof loop);
+    ranged.engine = guest.engine;
+    const struct access_observer observer = {.access = count_ranged,
+        .context = &ranged,
+        .ranges = &range,
+        .range_count = 1,
+        .change = count_change};
+    assert_true(engine_observe_accesses(guest.engine, &observer));
+    guest_run(&guest, 1 + ROUNDS * INSTRUCTIONS);
+    assert_int_equal(ranged.others, 0);
+    assert_int_equal(ranged.reads, ROUNDS);
+    assert_int_equal(ranged.writes, ROUNDS);
+    assert_int_equal(ranged.data, ROUNDS);
+    assert_int_equal(ranged.last, 1 + (ROUNDS - 1) * INSTRUCTIONS);
+    engine_memory_changed(guest.engine, GUEST_DATA - 4, 4);
+    engine_memory_changed(guest.engine, GUEST_DATA - 4, 8);
+    assert_int_equal(ranged.changes, 1);
+    engine_observe_accesses(guest.engine, NULL);
+    guest_run(&guest, INSTRUCTIONS);
+    assert_int_equal(ranged.writes, ROUNDS);
+    guest_destroy(&guest);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +255,7 @@ int main(void)
         cmocka_unit_test(every_instruction_and_device_write_is_told),
         cmocka_unit_test(nothing_is_told_before_and_after),
         cmocka_unit_test(a_run_that_is_observed_is_the_same),
+        cmocka_unit_test(ranges_alone_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
