@@ -18,6 +18,7 @@ static const struct command commands[] = {
     {"record", cli_record, "run a guest and record it"},
     {"replay", cli_replay, "run a trace again and compare"},
     {"debug", cli_debug, "walk through a trace in both directions"},
+    {"query", cli_query, "ask about every moment of a trace"},
     {"gdb", cli_gdb, "let stock gdb attach to a trace"},
     {"fork", cli_fork, "go live from a position of a trace, into a trace of its own"},
     {"hunt", cli_hunt, "record with many seeds, keep what fails"},

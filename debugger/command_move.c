@@ -1,5 +1,6 @@
 /* Moving through time as such: continue, seek, when, bookmarks, checkpoints, last-write. */
 #include "debugger/command.h"
+#include "debugger/query.h"
 #include "debugger/running.h"
 #include "debugger/session.h"
 
@@ -87,8 +88,8 @@ void print_position(struct debugger *debugger)
 
 COMMAND(when)
 {
-    (void)arguments;
-    (void)error;
+    if (*arguments)
+        return query_ask(debugger, "when", arguments, error);
     print_position(debugger);
     return 0;
 }
@@ -241,9 +242,12 @@ const struct command move_commands[] = {
         "Goes to a position: EVENT, EVENT.INSN, start, end, 50% (of the instructions), t=2.5s, "
         "insn=N or a bookmark; - is the place before the last move, + the one after it.",
         "seek 50%", COMPLETE_NONE, false},
-    {"Places in time", "when", "", command_when, "",
-        "Tells the position, the instructions executed so far and the virtual time.", "when",
-        COMPLETE_NONE, false},
+    {"Places in time", "when", "", command_when,
+        "[[-from POSITION] [-to POSITION] [-limit N] [-json] CONDITION]",
+        "Tells the position, the instructions executed so far and the virtual time. With a "
+        "condition "
+        "over what is in memory: the stretches of the run in which it holds, as a table.",
+        "when", COMPLETE_NONE, false},
     {"Places in time", "bookmark", "mark", command_bookmark, "[NAME [POSITION]]",
         "Gives this position (or another) a name for seek. Without NAME lists the bookmarks.",
         "bookmark corrupted", COMPLETE_NONE, false},

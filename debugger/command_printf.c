@@ -1,6 +1,7 @@
 /* printf: C's conversions over the guest's values. */
 #include "debugger/command.h"
 #include "debugger/floats.h"
+#include "debugger/printf.h"
 #include "debugger/session.h"
 
 #include <ctype.h>
@@ -167,7 +168,8 @@ static int format(struct formatter *formatter, const char *end, struct error *er
                  : 0;
 }
 
-COMMAND(printf)
+int printf_format(
+    struct debugger *debugger, const char *arguments, struct buffer *out, struct error *error)
 {
     const char *end = *arguments == '"' ? end_of_string(arguments + 1) : NULL;
     if (!end)
@@ -176,10 +178,21 @@ COMMAND(printf)
         return -1;
     struct formatter formatter = {.debugger = debugger, .format = arguments + 1, .arguments = end};
     int result = format(&formatter, end - 1, error);
-    debugger->lost |= formatter.out.failed;
     if (result == 0)
-        print_text(debugger, &formatter.out);
+        buffer_put(out, formatter.out.data, formatter.out.size);
+    out->failed |= formatter.out.failed;
     buffer_free(&formatter.out);
+    return result;
+}
+
+COMMAND(printf)
+{
+    struct buffer text = {0};
+    int result = printf_format(debugger, arguments, &text, error);
+    debugger->lost |= text.failed;
+    if (result == 0)
+        print_text(debugger, &text);
+    buffer_free(&text);
     return result;
 }
 

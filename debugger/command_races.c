@@ -1,6 +1,7 @@
 /* Data races between vCPUs, found in a stretch of the run. */
 #include "debugger/command.h"
 #include "debugger/races.h"
+#include "debugger/range.h"
 #include "debugger/session.h"
 #include "debugger/source.h"
 #include "debugger/threads.h"
@@ -60,34 +61,14 @@ static int take_excluded(const char **arguments, struct question *question, stru
     return 0;
 }
 
-/* "EXPRESSION[,SIZE]": the place of what is in memory, or an address if a size follows. */
 static int take_range(struct debugger *debugger, struct question *question, struct error *error)
 {
-    const char *text = question->text;
-    struct expression_scope scope;
-    struct value value;
-    question->physical = strncmp(text, "phys:", 5) == 0;
-    text += question->physical ? 5 : 0;
-    session_scope(debugger, &scope);
-    if (expression_evaluate_part(&scope, &text, &value, error) < 0)
+    struct access_range range;
+    if (range_parse(debugger, question->text, 0, &range, error) < 0)
         return -1;
-    text = skip_spaces(text);
-    question->address = value.address;
-    question->length = type_size(&value.type);
-    if (*text == ',') {
-        if (!(value.in_memory && !question->physical && type_kind(&value.type) != TYPE_POINTER) &&
-            value_scalar(&debugger->view, &value, &question->address, error) < 0)
-            return -1;
-        if (session_number(debugger, skip_spaces(text + 1), &question->length, error) < 0)
-            return -1;
-    } else if (*text) {
-        return error_set(error, "races: '%.40s' is not understood", text);
-    } else if (!value.in_memory || question->physical) {
-        return error_set(error,
-            "races: '%.60s' is no variable: give ADDRESS,SIZE or *(TYPE *)ADDRESS", question->text);
-    }
-    if (question->length == 0 || question->length > ~question->address)
-        return error_set(error, "races: '%.60s' has no bytes to look at", question->text);
+    question->physical = range.physical;
+    question->address = range.address;
+    question->length = range.length;
     return 0;
 }
 

@@ -19,6 +19,7 @@ static const struct command *const families[] = {
     machine_commands,
     threads_commands,
     races_commands,
+    query_commands,
     linux_commands,
     symbols_commands,
     modules_commands,

@@ -54,6 +54,10 @@ struct buffer *debugger_output(struct debugger *debugger);
 void debugger_set_flush(
     struct debugger *debugger, void (*flush)(void *context, struct buffer *output), void *context);
 
+/* Called now and then by what looks at much of the run; `total` 0: it is over. May be NULL. */
+void debugger_set_progress(struct debugger *debugger,
+    void (*progress)(void *context, uint64_t done, uint64_t total), void *context);
+
 /* "(hindsight 1532.87) ", or ">" while the lines of `commands` are collected. */
 void debugger_prompt(const struct debugger *debugger, char *text, size_t size);
 /* `quit` was executed. */

@@ -68,6 +68,7 @@ static int place_of_line(struct debugger *debugger, const char *file, int line, 
 struct found {
     uint64_t *addresses;
     unsigned count, max;
+    bool entries; /* of functions; else where their bodies begin */
 };
 
 static void add_found(struct found *found, uint64_t address)
@@ -98,6 +99,11 @@ static bool is_clone(const char *symbol, const char *name, bool cold)
     return false;
 }
 
+static void add_function_at(const struct symbols *symbols, uint64_t address, struct found *found)
+{
+    add_found(found, found->entries ? address : symbols_after_prologue(symbols, address));
+}
+
 /* The functions of that name, which files may each have their own, and their clones; of one module
  * where `only` is not NULL, its symbol. */
 static void add_functions(const struct symbols *symbols, const char *name,
@@ -111,7 +117,7 @@ static void add_functions(const struct symbols *symbols, const char *name,
             const struct symbol *symbol = &module->list[j];
             if (*symbol->name == *name && symbol->is_code &&
                 (strcmp(symbol->name, name) == 0 || is_clone(symbol->name, name, cold)))
-                add_found(found, symbols_after_prologue(symbols, symbol->address));
+                add_function_at(symbols, symbol->address, found);
         }
     }
 }
@@ -125,7 +131,7 @@ static void add_function(void *context, const struct symbol *symbol)
 {
     const struct function_search *search = context;
     if (symbol->is_code)
-        add_found(search->found, symbols_after_prologue(search->symbols, symbol->address));
+        add_function_at(search->symbols, symbol->address, search->found);
 }
 
 static int place_of_name(struct debugger *debugger, const char *name, uint64_t *addresses,
@@ -133,7 +139,7 @@ static int place_of_name(struct debugger *debugger, const char *name, uint64_t *
 {
     const struct symbols *symbols = &debugger->symbols;
     const struct symbol *symbol = symbols_find(symbols, name);
-    struct found found = {addresses, 0, max};
+    struct found found = {.addresses = addresses, .max = max};
     struct function_search search = {symbols, &found};
     bool is_data = symbol && !symbol->is_code;
     symbols_each_function(symbols, name, add_function, &search);
@@ -154,6 +160,19 @@ static int place_of_name(struct debugger *debugger, const char *name, uint64_t *
         return error_set(error, "no symbols are loaded (see 'help add-symbol-file'); "
                                 "'break *ADDRESS' needs none");
     return error_set(error, "no function '%s'", name);
+}
+
+unsigned place_functions(
+    struct debugger *debugger, const char *name, uint64_t *entries, unsigned max)
+{
+    const struct symbols *symbols = &debugger->symbols;
+    const struct symbol *symbol = symbols_find(symbols, name);
+    struct found found = {.addresses = entries, .max = max, .entries = true};
+    struct function_search search = {symbols, &found};
+    symbols_each_function(symbols, name, add_function, &search);
+    if (!symbol || symbol->is_code)
+        add_functions(symbols, name, symbol, false, &found);
+    return found.count;
 }
 
 /* "12", "+2" and "-2" are about the file at hand, and the last two count from the line where the

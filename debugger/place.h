@@ -21,6 +21,9 @@ struct bookmark {
  * break at; how many in *count. */
 int place_parse(struct debugger *debugger, const char *text, uint64_t *addresses, unsigned max,
     unsigned *count, struct error *error);
+/* Where the functions of that name and their clones begin, of those in memory; how many. */
+unsigned place_functions(
+    struct debugger *debugger, const char *name, uint64_t *entries, unsigned max);
 /* A line of the file at hand, "12" or "+2", by a name that means the same anywhere: "FILE:LINE".
  * False where `text` is something else. */
 bool place_name_line(struct debugger *debugger, const char *text, char *name, size_t size);

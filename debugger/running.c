@@ -1,5 +1,6 @@
 /* Running to breakpoints, watchpoints and catchpoints, and telling why it stopped. */
 #include "debugger/running.h"
+#include "debugger/changes.h"
 #include "debugger/session.h"
 #include "debugger/source.h"
 #include "debugger/threads.h"
@@ -96,55 +97,11 @@ static void fill(const struct point *point, unsigned which, struct asked *asked,
     asked->address = condition->address;
 }
 
-/* ---- What moves what is stopped at ---- */
-
-/* What is in memory changes in the middle of a run: it stops there, and goes on with the new places
- * of the points. */
-struct change {
-    struct debugger *debugger;
-    uint64_t seen, signature;
-};
-
-static uint64_t look_at_kernel(const struct change *change, struct timeline *timeline)
-{
-    struct view view;
-    return view_take(&view, timeline, NULL) == 0 ? follow_look(change->debugger, &view) : 0;
-}
-
-static void begin_looking(void *context, struct timeline *timeline)
-{
-    struct change *change = context;
-    change->seen = look_at_kernel(change, timeline);
-}
-
-/* The page tables were exchanged, or the machine is reset: is it another kernel now? */
-static bool is_other_kernel(void *context, struct timeline *timeline)
-{
-    struct change *change = context;
-    uint64_t now = look_at_kernel(change, timeline), before = change->seen;
-    bool resets = timeline_machine(timeline)->run.reset_requested;
-    change->seen = resets ? 0 : now;
-    return resets ? now != 0 : now != before;
-}
-
-/* Modules were loaded or are about to be unloaded, a program began or is about to end. */
-static bool is_other_content(void *context, struct timeline *timeline)
-{
-    struct change *change = context;
-    struct debugger *debugger = change->debugger;
-    (void)timeline;
-    debugger_moved(debugger);
-    bool changed =
-        session_look(debugger, NULL) == 0 && debugger->follow.signature != change->signature;
-    debugger_moved(debugger);
-    return changed;
-}
-
 struct armed {
     struct timeline_condition conditions[TIMELINE_MAX_CONDITIONS];
     struct point *points[TIMELINE_MAX_CONDITIONS]; /* NULL: a change */
     struct asked asked[TIMELINE_MAX_CONDITIONS];
-    struct change change;
+    struct changes changes;
     unsigned count, own; /* `own` of the caller come first */
 };
 
@@ -159,38 +116,17 @@ static int arm_one(struct armed *armed, const struct timeline_condition *conditi
     return 0;
 }
 
-/* Only what can bring places of points that were not there before: forward what comes, backward
- * what goes. The rest point_holds() sorts out. */
+/* Where some point has a name, which may come to mean another place. */
 static int arm_changes(
     struct debugger *debugger, enum direction direction, struct armed *armed, struct error *error)
 {
-    static const char *const forward[] = {"do_init_module", "finalize_exec", NULL};
-    static const char *const backward[] = {"free_module", "begin_new_exec", "do_exit", NULL};
-    const char *const *names = direction == FORWARD ? forward : backward;
-    const struct module *kernel = follow_kernel(debugger);
+    struct timeline_condition conditions[CHANGES_MAX];
     bool any = false;
     for (unsigned i = 0; i < debugger->point_count; i++)
         any |= debugger->points[i].enabled && debugger->points[i].is_named;
-    if (!kernel || !any)
-        return 0;
-    armed->change =
-        (struct change){debugger, debugger->follow.kernel_signature, debugger->follow.signature};
-    struct timeline_condition space = {.kind = CONDITION_SPACE,
-        .accept = is_other_kernel,
-        .begin = begin_looking,
-        .context = &armed->change};
-    if (arm_one(armed, &space, NULL, error) < 0)
-        return -1;
-    for (; *names && !kernel->away; names++) {
-        const struct symbol *symbol = module_find(kernel, *names);
-        if (!symbol)
-            continue;
-        const struct timeline_condition condition = {.kind = CONDITION_EXECUTE,
-            .address = symbol->address,
-            .length = 1,
-            .accept = is_other_content,
-            .context = &armed->change};
-        if (arm_one(armed, &condition, NULL, error) < 0)
+    unsigned count = any ? changes_arm(&armed->changes, debugger, direction, conditions) : 0;
+    for (unsigned i = 0; i < count; i++) {
+        if (arm_one(armed, &conditions[i], NULL, error) < 0)
             return -1;
     }
     return 0;

@@ -305,6 +305,13 @@ void debugger_set_flush(
     debugger->flush_context = context;
 }
 
+void debugger_set_progress(struct debugger *debugger,
+    void (*progress)(void *context, uint64_t done, uint64_t total), void *context)
+{
+    debugger->progress = progress;
+    debugger->progress_context = context;
+}
+
 void debugger_prompt(const struct debugger *debugger, char *text, size_t size)
 {
     struct position at = timeline_position(debugger->timeline);

@@ -38,6 +38,8 @@ struct debugger {
     bool remote; /* the command at hand came over gdb's protocol */
     void (*flush)(void *context, struct buffer *output);
     void *flush_context;
+    void (*progress)(void *context, uint64_t done, uint64_t total);
+    void *progress_context;
     bool color, finished;
     atomic_bool interrupted;
 

@@ -20,6 +20,11 @@ const char *unwind_register_name(unsigned number)
     return number < sizeof names / sizeof names[0] ? names[number] : "?";
 }
 
+uint64_t unwind_register(const struct view *view, unsigned number)
+{
+    return number < GPR_COUNT ? view->state.gpr[numbers[number]] : 0;
+}
+
 uint64_t unwind_lookup_address(const struct frame *frame)
 {
     bool is_return = frame->how == FRAME_CFI || frame->how == FRAME_POINTER;

@@ -61,6 +61,9 @@ uint64_t unwind_lookup_address(const struct frame *frame);
 /* The name of DWARF register `number` (0 to 15), e.g. "rdx". */
 const char *unwind_register_name(unsigned number);
 
+/* The general register of that number. */
+uint64_t unwind_register(const struct view *view, unsigned number);
+
 /* What a DWARF location description came to. */
 enum location_kind { LOCATION_ADDRESS, LOCATION_REGISTER, LOCATION_VALUE, LOCATION_NONE };
 

@@ -367,3 +367,35 @@ void variables_each(const struct symbols *symbols, const struct view *view,
         } while (dwarf_siblingof(&child, &child) == 0);
     }
 }
+
+/* ---- Of a function that is entered ---- */
+
+bool variables_parameters(const struct symbols *symbols, const struct view *view, uint64_t entry,
+    struct type *result,
+    void (*visit)(
+        void *context, const char *name, const struct type *type, const struct location *location),
+    void *context)
+{
+    struct scope scope = {.symbols = symbols, .view = view};
+    Dwarf_Die function, child;
+    if (!symbols_function(symbols, entry, &scope.module, &function))
+        return false;
+    scope.pc = entry - scope.module->bias;
+    *result = type_of(&function);
+    if (dwarf_child(&function, &child) != 0)
+        return true;
+    do {
+        struct location location = {.kind = LOCATION_NONE};
+        Dwarf_Attribute attribute;
+        const char *name = dwarf_diename(&child);
+        struct type type = type_of(&child);
+        if (dwarf_tag(&child) != DW_TAG_formal_parameter)
+            continue;
+        Dwarf_Op ops[MOST_OPERATIONS];
+        if (!dwarf_attr_integrate(&child, DW_AT_location, &attribute) ||
+            !evaluate(&scope, ops, find_operations(&scope, &attribute, ops), &location))
+            location.kind = LOCATION_NONE;
+        visit(context, name ? name : "?", &type, &location);
+    } while (dwarf_siblingof(&child, &child) == 0);
+    return true;
+}

@@ -31,4 +31,15 @@ void variables_each(const struct symbols *symbols, const struct view *view,
     const struct frame *frame, bool parameters,
     void (*visit)(void *context, const char *name, const struct value *value), void *context);
 
+/*
+ * Where the parameters of a function are as it is entered: calls `visit` for each in order, with
+ * LOCATION_NONE where that is not told. *result receives the type that it returns. False where
+ * there is no debugging information.
+ */
+bool variables_parameters(const struct symbols *symbols, const struct view *view, uint64_t entry,
+    struct type *result,
+    void (*visit)(
+        void *context, const char *name, const struct type *type, const struct location *location),
+    void *context);
+
 #endif

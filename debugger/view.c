@@ -16,8 +16,22 @@ int view_take(struct view *view, struct timeline *timeline, struct error *error)
     return engine_export_state(machine->engine, &view->state, error);
 }
 
+static void log_read(struct view_log *log, uint64_t address, uint64_t size)
+{
+    for (unsigned i = 0; i < log->count; i++) {
+        const struct view_piece *piece = &log->pieces[i];
+        if (address >= piece->address && address + size <= piece->address + piece->size)
+            return;
+    }
+    log->overflowed |= log->count == VIEW_LOG_MAX;
+    if (!log->overflowed)
+        log->pieces[log->count++] = (struct view_piece){address, size};
+}
+
 bool view_read(const struct view *view, uint64_t address, void *data, uint64_t size)
 {
+    if (view->log)
+        log_read(view->log, address, size);
     return translate_read(view->memory, &view->state, address, data, size) == size;
 }
 

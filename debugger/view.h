@@ -11,6 +11,18 @@
 struct view {
     const struct memory *memory;
     struct vcpu_state state;
+    struct view_log *log; /* of what is read; mostly NULL */
+};
+
+/* The pieces of linear memory that were read through a view. */
+enum { VIEW_LOG_MAX = 24 };
+
+struct view_log {
+    struct view_piece {
+        uint64_t address, size;
+    } pieces[VIEW_LOG_MAX];
+    unsigned count;
+    bool overflowed;
 };
 
 int view_take(struct view *view, struct timeline *timeline, struct error *error);

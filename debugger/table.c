@@ -1,0 +1,307 @@
+/* Keeps the rows of an answer, and prints them. */
+#include "debugger/table.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/visible.h"
+
+void table_begin(struct table *table, const struct column *columns, unsigned width)
+{
+    *table = (struct table){.width = width};
+    memcpy(table->columns, columns, width * sizeof *columns);
+}
+
+void table_free(struct table *table)
+{
+    for (uint64_t i = 0; i < table->rows * table->width; i++)
+        free(table->cells[i].text);
+    free(table->cells);
+    *table = (struct table){0};
+}
+
+/* ---- Filling --------------------------------------------------------------------------------- */
+
+uint64_t table_add(struct table *table)
+{
+    if (table->rows == table->capacity) {
+        uint64_t capacity = table->capacity ? table->capacity * 2 : 64;
+        struct cell *cells =
+            reallocarray(table->cells, capacity * table->width, sizeof *table->cells);
+        if (!cells) {
+            table->failed = true;
+            return UINT64_MAX;
+        }
+        table->cells = cells;
+        table->capacity = capacity;
+    }
+    memset(table->cells + table->rows * table->width, 0, table->width * sizeof *table->cells);
+    return table->rows++;
+}
+
+static struct cell *cell_at(const struct table *table, uint64_t row, unsigned column)
+{
+    return row < table->rows && column < table->width ? &table->cells[row * table->width + column]
+                                                      : NULL;
+}
+
+void table_set_number(struct table *table, uint64_t row, unsigned column, uint64_t number)
+{
+    struct cell *cell = cell_at(table, row, column);
+    if (!cell)
+        return;
+    cell->known = true;
+    cell->number = number;
+}
+
+void table_set_position(
+    struct table *table, uint64_t row, unsigned column, struct position position)
+{
+    struct cell *cell = cell_at(table, row, column);
+    if (!cell)
+        return;
+    cell->known = true;
+    cell->number = position.event;
+    cell->insn = position.insn;
+}
+
+/* A copy that can be shown. */
+static char *visible(struct table *table, const char *text)
+{
+    struct buffer shown = {0};
+    buffer_put_visible(&shown, text, strlen(text));
+    buffer_put_u8(&shown, 0);
+    if (!shown.failed)
+        return (char *)shown.data;
+    table->failed = true;
+    buffer_free(&shown);
+    return NULL;
+}
+
+void table_set_text(struct table *table, uint64_t row, unsigned column, const char *text)
+{
+    struct cell *cell = cell_at(table, row, column);
+    if (!cell)
+        return;
+    free(cell->text);
+    cell->text = visible(table, text);
+    cell->known = cell->text != NULL;
+}
+
+void table_set_place(
+    struct table *table, uint64_t row, unsigned column, uint64_t address, const char *text)
+{
+    struct cell *cell = cell_at(table, row, column);
+    if (!cell)
+        return;
+    free(cell->text);
+    *cell = (struct cell){.known = true, .number = address};
+    if (text)
+        cell->text = visible(table, text);
+}
+
+static struct cell *cell_at_end(const struct table *table, unsigned column)
+{
+    return &table->cells[table->rows * table->width + column];
+}
+
+void table_cut(struct table *table, uint64_t rows)
+{
+    while (table->rows > rows) {
+        table->rows--;
+        for (unsigned column = 0; column < table->width; column++)
+            free(cell_at_end(table, column)->text);
+    }
+}
+
+const struct cell *table_cell(const struct table *table, uint64_t row, unsigned column)
+{
+    return cell_at(table, row, column);
+}
+
+/* ---- Sorting --------------------------------------------------------------------------------- */
+
+struct order {
+    struct position position;
+    uint64_t row;
+};
+
+static int by_position(const void *a, const void *b)
+{
+    const struct order *left = a, *right = b;
+    int order = position_compare(left->position, right->position);
+    return order ? order : (left->row > right->row) - (left->row < right->row);
+}
+
+void table_sort(struct table *table, unsigned column)
+{
+    struct order *order = calloc(table->rows + 1, sizeof *order);
+    struct cell *cells = calloc(table->rows * table->width + 1, sizeof *cells);
+    table->failed |= !order || !cells;
+    for (uint64_t row = 0; row < table->rows && !table->failed; row++) {
+        const struct cell *cell = cell_at(table, row, column);
+        order[row] = (struct order){{cell->number, cell->insn}, row};
+    }
+    if (!table->failed) {
+        qsort(order, table->rows, sizeof *order, by_position);
+        for (uint64_t row = 0; row < table->rows; row++)
+            memcpy(cells + row * table->width, table->cells + order[row].row * table->width,
+                table->width * sizeof *cells);
+        memcpy(table->cells, cells, table->rows * table->width * sizeof *cells);
+    }
+    free(order);
+    free(cells);
+}
+
+/* ---- Printing -------------------------------------------------------------------------------- */
+
+static bool is_right(enum column_kind kind)
+{
+    return kind == COLUMN_NUMBER || kind == COLUMN_TIME;
+}
+
+static void show_cell(const struct cell *cell, enum column_kind kind, struct buffer *out)
+{
+    if (!cell->known) {
+        buffer_put_u8(out, '-');
+        return;
+    }
+    switch (kind) {
+    case COLUMN_POSITION:
+        buffer_printf(out, "%" PRIu64 ".%" PRIu64, cell->number, cell->insn);
+        break;
+    case COLUMN_NUMBER:
+        buffer_printf(out, "%" PRIu64, cell->number);
+        break;
+    case COLUMN_ADDRESS:
+        buffer_printf(out, "0x%" PRIx64, cell->number);
+        break;
+    case COLUMN_PLACE:
+        buffer_printf(out, "0x%" PRIx64, cell->number);
+        if (cell->text)
+            buffer_printf(out, " <%.400s>", cell->text);
+        break;
+    case COLUMN_TIME:
+        buffer_printf(
+            out, "%" PRIu64 ".%09" PRIu64, cell->number / 1000000000, cell->number % 1000000000);
+        break;
+    case COLUMN_TEXT:
+        buffer_put(out, cell->text, strlen(cell->text));
+        break;
+    }
+}
+
+static void put_spaces(struct buffer *out, size_t count)
+{
+    while (count--)
+        buffer_put_u8(out, ' ');
+}
+
+/* Of each column, 0 for one that is left out: nothing of it is known. */
+static void find_widths(const struct table *table, size_t *widths)
+{
+    struct buffer text = {0};
+    for (unsigned column = 0; column < table->width; column++) {
+        bool any = false;
+        widths[column] = strlen(table->columns[column].name);
+        for (uint64_t row = 0; row < table->rows; row++) {
+            const struct cell *cell = cell_at(table, row, column);
+            any |= cell->known;
+            buffer_clear(&text);
+            show_cell(cell, table->columns[column].kind, &text);
+            if (text.size > widths[column])
+                widths[column] = text.size;
+        }
+        if (!any)
+            widths[column] = 0;
+    }
+    buffer_free(&text);
+}
+
+/* The last one ends where it ends. */
+static void put_padded(
+    const struct buffer *text, size_t width, bool right, bool last, struct buffer *out)
+{
+    size_t room = width > text->size ? width - text->size : 0;
+    if (right)
+        put_spaces(out, room);
+    buffer_put(out, text->data, text->size);
+    if (!last)
+        put_spaces(out, (right ? 0 : room) + 2);
+}
+
+/* `row` UINT64_MAX: the columns' names. */
+static void put_line(const struct table *table, uint64_t row, const size_t *widths,
+    struct buffer *text, struct buffer *out)
+{
+    unsigned last = table->width - 1;
+    while (last && !widths[last])
+        last--;
+    for (unsigned column = 0; column <= last; column++) {
+        const struct column *own = &table->columns[column];
+        if (!widths[column])
+            continue;
+        buffer_clear(text);
+        if (row == UINT64_MAX)
+            buffer_put(text, own->name, strlen(own->name));
+        else
+            show_cell(cell_at(table, row, column), own->kind, text);
+        put_padded(text, widths[column], is_right(own->kind), column == last, out);
+    }
+    buffer_put_u8(out, '\n');
+}
+
+void table_print_text(const struct table *table, struct buffer *out)
+{
+    size_t widths[TABLE_MAX_COLUMNS];
+    struct buffer text = {0};
+    if (table->rows == 0)
+        return;
+    find_widths(table, widths);
+    put_line(table, UINT64_MAX, widths, &text, out);
+    for (uint64_t row = 0; row < table->rows; row++)
+        put_line(table, row, widths, &text, out);
+    out->failed |= text.failed;
+    buffer_free(&text);
+}
+
+/* Numbers that every reader of JSON has exactly are numbers, addresses are strings. */
+static void put_json_cell(const struct cell *cell, const struct column *column, struct buffer *out)
+{
+    struct buffer text = {0};
+    bool is_number = column->kind == COLUMN_NUMBER || column->kind == COLUMN_TIME;
+    buffer_printf(out, "\"%s\": ", column->name);
+    if (!cell->known) {
+        buffer_printf(out, "null");
+        return;
+    }
+    if (is_number) {
+        buffer_printf(out, "%" PRIu64, cell->number);
+        return;
+    }
+    show_cell(cell, column->kind == COLUMN_PLACE ? COLUMN_ADDRESS : column->kind, &text);
+    buffer_put_u8(&text, 0);
+    json_string(out, text.failed ? "" : (const char *)text.data);
+    if (column->kind == COLUMN_PLACE && cell->text) {
+        buffer_printf(out, ", \"%s_symbol\": ", column->name);
+        json_string(out, cell->text);
+    }
+    out->failed |= text.failed;
+    buffer_free(&text);
+}
+
+void table_print_json(const struct table *table, struct buffer *out)
+{
+    buffer_put_u8(out, '[');
+    for (uint64_t row = 0; row < table->rows; row++) {
+        buffer_printf(out, "%s\n    {", row ? "," : "");
+        for (unsigned column = 0; column < table->width; column++) {
+            buffer_printf(out, "%s", column ? ", " : "");
+            put_json_cell(cell_at(table, row, column), &table->columns[column], out);
+        }
+        buffer_put_u8(out, '}');
+    }
+    buffer_printf(out, "%s]", table->rows ? "\n  " : "");
+}
