@@ -39,6 +39,7 @@ int cli_query(int argc, char **argv);
 int cli_raid(int argc, char **argv);
 int cli_record(int argc, char **argv);
 int cli_replay(int argc, char **argv);
+int cli_report(int argc, char **argv);
 int cli_run(int argc, char **argv);
 int cli_strip(int argc, char **argv);
 int cli_test(int argc, char **argv);

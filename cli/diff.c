@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/difference.h"
 #include "cli/pool.h"
 #include "replay/replay.h"
 #include "traces/trace.h"
@@ -171,12 +172,6 @@ static bool console_event(struct console *console, const struct trace_check *che
     return false;
 }
 
-static bool same_event(const struct trace_check *a, const struct trace_check *b, bool counted)
-{
-    return a->kind == b->kind && a->size == b->size && a->address == b->address &&
-           a->value == b->value && (!counted || a->insn_delta == b->insn_delta);
-}
-
 static void put_event(
     struct difference *difference, unsigned i, const struct trace_check *check, bool counted)
 {
@@ -192,41 +187,24 @@ static void put_event(
     buffer_printf(&difference->out, "\n");
 }
 
-static bool both_count(const struct difference *difference)
-{
-    return difference->side[0].info.counts_instructions &&
-           difference->side[1].info.counts_instructions;
-}
-
 static int compare_events(struct difference *difference, struct error *error)
 {
-    struct trace_checks *stream[2] = {NULL, NULL};
-    struct trace_check check[2];
-    int more[2] = {-1, -1};
-    bool counted = both_count(difference);
-    for (unsigned i = 0; i < 2; i++)
-        stream[i] = trace_checks_open(difference->side[i].reader, error);
-    while (stream[0] && stream[1]) {
-        for (unsigned i = 0; i < 2; i++)
-            more[i] = trace_checks_next(stream[i], &check[i], error);
-        if (more[0] <= 0 || more[1] <= 0 || !same_event(&check[0], &check[1], counted))
-            break;
+    struct trace_reader *const readers[] = {difference->side[0].reader, difference->side[1].reader};
+    struct difference_event first;
+    int result = difference_first(readers, &first, error);
+    if (result < 0 || first.event == 0)
+        return result;
+    difference->differs = true;
+    difference->event = first.event;
+    buffer_printf(
+        &difference->out, "event       %" PRIu64 " is the first that differs\n", first.event);
+    for (unsigned i = 0; i < 2; i++) {
+        if (first.there[i])
+            put_event(difference, i, &first.check[i], first.counted);
+        else
+            buffer_printf(&difference->out, "  %c         has ended\n", names[i]);
     }
-    if (more[0] > 0 || more[1] > 0) {
-        difference->differs = true;
-        difference->event = check[more[0] > 0 ? 0 : 1].event;
-        buffer_printf(&difference->out, "event       %" PRIu64 " is the first that differs\n",
-            difference->event);
-        for (unsigned i = 0; i < 2; i++) {
-            if (more[i] > 0)
-                put_event(difference, i, &check[i], counted);
-            else
-                buffer_printf(&difference->out, "  %c         has ended\n", names[i]);
-        }
-    }
-    for (unsigned i = 0; i < 2; i++)
-        trace_checks_close(stream[i]);
-    return more[0] < 0 ? more[0] : more[1] < 0 ? more[1] : 0;
+    return 0;
 }
 
 /* The next line of a run, the last one though it may have no end; 0 past it. */

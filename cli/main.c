@@ -23,6 +23,7 @@ static const struct command commands[] = {
     {"fork", cli_fork, "go live from a position of a trace, into a trace of its own"},
     {"hunt", cli_hunt, "record with many seeds, keep what fails"},
     {"diff", cli_diff, "where two recorded runs part"},
+    {"report", cli_report, "a page that shows a whole run, for a browser"},
     {"info", cli_info, "what a trace holds"},
     {"dump", cli_dump, "the events and inputs of a trace"},
     {"cat", cli_cat, "a file of the guest's as it was at a position"},
