@@ -16,10 +16,59 @@ void table_begin(struct table *table, const struct column *columns, unsigned wid
 
 void table_free(struct table *table)
 {
-    for (uint64_t i = 0; i < table->rows * table->width; i++)
-        free(table->cells[i].text);
+    for (uint64_t i = 0; i < table->texts.size; i++)
+        free(table->texts.slots[i]);
+    free(table->texts.slots);
+    buffer_free(&table->shown);
     free(table->cells);
     *table = (struct table){0};
+}
+
+/* ---- Texts ----------------------------------------------------------------------------------- */
+
+/* FNV-1a */
+static uint64_t hash(const char *text)
+{
+    uint64_t value = 0xcbf29ce484222325;
+    for (; *text; text++)
+        value = (value ^ (uint8_t)*text) * 0x100000001b3;
+    return value ^ value >> 32;
+}
+
+static char **find_text(const struct table_texts *texts, const char *text)
+{
+    uint64_t at = hash(text) & (texts->size - 1);
+    while (texts->slots[at] && strcmp(texts->slots[at], text) != 0)
+        at = (at + 1) & (texts->size - 1);
+    return &texts->slots[at];
+}
+
+static bool grow_texts(struct table_texts *texts)
+{
+    struct table_texts grown = {.count = texts->count, .size = texts->size ? texts->size * 2 : 256};
+    grown.slots = calloc(grown.size, sizeof *grown.slots);
+    if (!grown.slots)
+        return false;
+    for (uint64_t i = 0; i < texts->size; i++) {
+        if (texts->slots[i])
+            *find_text(&grown, texts->slots[i]) = texts->slots[i];
+    }
+    free(texts->slots);
+    *texts = grown;
+    return true;
+}
+
+/* The table's copy; NULL: no memory. */
+static const char *keep(struct table_texts *texts, const char *text)
+{
+    if ((texts->count + 1) * 2 > texts->size && !grow_texts(texts))
+        return NULL;
+    char **slot = find_text(texts, text);
+    if (!*slot) {
+        *slot = strdup(text);
+        texts->count += *slot != NULL;
+    }
+    return *slot;
 }
 
 /* ---- Filling --------------------------------------------------------------------------------- */
@@ -68,16 +117,15 @@ void table_set_position(
 }
 
 /* A copy that can be shown. */
-static char *visible(struct table *table, const char *text)
+static const char *visible(struct table *table, const char *text)
 {
-    struct buffer shown = {0};
-    buffer_put_visible(&shown, text, strlen(text));
-    buffer_put_u8(&shown, 0);
-    if (!shown.failed)
-        return (char *)shown.data;
-    table->failed = true;
-    buffer_free(&shown);
-    return NULL;
+    struct buffer *shown = &table->shown;
+    buffer_clear(shown);
+    buffer_put_visible(shown, text, strlen(text));
+    buffer_put_u8(shown, 0);
+    const char *kept = shown->failed ? NULL : keep(&table->texts, (const char *)shown->data);
+    table->failed |= !kept;
+    return kept;
 }
 
 void table_set_text(struct table *table, uint64_t row, unsigned column, const char *text)
@@ -85,7 +133,6 @@ void table_set_text(struct table *table, uint64_t row, unsigned column, const ch
     struct cell *cell = cell_at(table, row, column);
     if (!cell)
         return;
-    free(cell->text);
     cell->text = visible(table, text);
     cell->known = cell->text != NULL;
 }
@@ -94,26 +141,15 @@ void table_set_place(
     struct table *table, uint64_t row, unsigned column, uint64_t address, const char *text)
 {
     struct cell *cell = cell_at(table, row, column);
-    if (!cell)
-        return;
-    free(cell->text);
-    *cell = (struct cell){.known = true, .number = address};
-    if (text)
-        cell->text = visible(table, text);
-}
-
-static struct cell *cell_at_end(const struct table *table, unsigned column)
-{
-    return &table->cells[table->rows * table->width + column];
+    if (cell)
+        *cell = (struct cell){
+            .known = true, .number = address, .text = text ? visible(table, text) : NULL};
 }
 
 void table_cut(struct table *table, uint64_t rows)
 {
-    while (table->rows > rows) {
-        table->rows--;
-        for (unsigned column = 0; column < table->width; column++)
-            free(cell_at_end(table, column)->text);
-    }
+    if (rows < table->rows)
+        table->rows = rows;
 }
 
 const struct cell *table_cell(const struct table *table, uint64_t row, unsigned column)

@@ -31,7 +31,13 @@ struct cell {
     bool known;
     uint64_t number; /* of a position its event */
     uint64_t insn;
-    char *text; /* owned */
+    const char *text; /* the table's */
+};
+
+/* Texts, each kept once: many rows have the same. */
+struct table_texts {
+    char **slots; /* a hash table; its size is a power of two */
+    uint64_t count, size;
 };
 
 struct table {
@@ -39,7 +45,9 @@ struct table {
     unsigned width;
     struct cell *cells;
     uint64_t rows, capacity;
-    bool failed; /* out of memory: some is missing */
+    struct table_texts texts;
+    struct buffer shown; /* for the text that is being set */
+    bool failed;         /* out of memory: some is missing */
 };
 
 void table_begin(struct table *table, const struct column *columns, unsigned width);

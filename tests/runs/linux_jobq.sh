@@ -73,6 +73,30 @@ want '<interrupt or exception taken here>'
 want '^#[0-9]+ '
 echo "hunted down in hindsight's own debugger"
 
+# The same at once: the object's life has both frees, with who made them.
+object=$(sed -n 's/^\$[0-9]* = \(0xffff[0-9a-f]*\)$/\1/p' out | head -n 1)
+cp out hunted
+debug t.hst "modules $work/jobq" "allocs $object" 'query -from 90% syscalls write' \
+    'query -from 90% switches' 'query -from 90% -limit 5 faults'
+[ "$status" -eq 0 ] || fail "allocs $object: status $status"
+start_wants
+want 'allocated +0x.* jobq_write < '
+want 'freed +0x.* kfree < .*(reaper_fn < |worker_fn < )'
+want 'freed again +0x.* kfree < .*(reaper_fn < |worker_fn < )'
+grep ' freed ' out | grep -q 'reaper_fn' || fail "allocs: the timer's free"
+grep ' freed ' out | grep -q 'worker_fn' || fail "allocs: the worker's free"
+want '^[0-9]+ rows\. Looked at 0\.0 to '
+want '^[0-9.]+ +[0-9.]+ +0 +[0-9]+ load +write +[0-9]+, 0x[0-9a-f]+, (48|176) +(48|176) +0\.[0-9]{9} '
+want '^[0-9.]+ +[0-9.]+ +0 +[0-9]+ load +[0-9]+ kworker'
+want '^[0-9.]+ +[0-9.]+ +0 +[0-9]+ [^ ]+ +page +14 +0x'
+echo "allocs names both frees"
+LIMIT=600 hindsight query t.hst --json --symbols "$vmlinux" -ex "modules $work/jobq" "allocs $object"
+[ "$status" -eq 0 ] || fail "allocs, JSON: status $status"
+python3 -c 'import json, sys
+kinds = [row["kind"] for row in json.load(open(sys.argv[1]))["rows"]]
+sys.exit("freed again" not in kinds)' out || fail "allocs, JSON"
+cp hunted out
+
 # With stock gdb: its symbol files by the lines that the stub prints, its own watchpoints, breakpoints,
 # frames and reverse execution. What only the kernel's tables can unwind, 'monitor backtrace' shows.
 command -v gdb >/dev/null || exit 0
