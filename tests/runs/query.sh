@@ -35,6 +35,8 @@ for name in query calls executes writes reads faults syscalls switches dprintf; 
     json "len(answer['rows']) == $rows and answer['covered']['whole'] and answer['covered']['ended'] == 'end'"
     echo "$example: $rows rows"
 done
+hindsight query crash.hst 'when ticks == 5'
+said '^1 row\. Looked at'
 hindsight query crash.hst --json 'when ticks % 2'
 json "len(answer['rows']) == 20 and all(row['instructions'] > 0 for row in answer['rows'][:-1])"
 

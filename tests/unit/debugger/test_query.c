@@ -377,6 +377,51 @@ static void a_breakpoint_where_it_starts_counts(void **state)
     close_query(&query);
 }
 
+static void interrupt(void *context, uint64_t done, uint64_t total)
+{
+    unsigned *times = context;
+    assert_true(done <= total);
+    if (total)
+        debugger_interrupt(debugger);
+    *times += total != 0;
+}
+
+static int open_long(void **state)
+{
+    snprintf(trace_path, sizeof trace_path, "compute.hst");
+    record("compute", "limit=20000", UINT64_MAX);
+    return open_session(state);
+}
+
+static int close_long(void **state)
+{
+    close_session(state);
+    unlink("compute.hst");
+    snprintf(trace_path, sizeof trace_path, "crash.hst");
+    return 0;
+}
+
+/* At the first progress that is shown; the next question is asked in full. */
+static void an_interruption_ends_it_and_is_said(void **state)
+{
+    struct error error = {""};
+    struct buffer *out = debugger_output(debugger);
+    unsigned times = 0;
+    (void)state;
+    buffer_clear(out);
+    debugger_set_progress(debugger, interrupt, &times);
+    assert_int_equal(debugger_execute(debugger, "executes guest_main", &error), 0);
+    assert_int_equal(times, 1);
+    buffer_put_u8(out, 0);
+    assert_non_null(strstr((char *)out->data, " rows. Looked at 0.0 to "));
+    assert_non_null(strstr((char *)out->data, "Interrupted there, at "));
+    buffer_clear(out);
+    debugger_set_progress(debugger, NULL, NULL);
+    assert_int_equal(debugger_execute(debugger, "executes guest_main", &error), 0);
+    buffer_put_u8(out, 0);
+    assert_null(strstr((char *)out->data, "Interrupted"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_session, close_session)
 
 int main(void)
@@ -389,6 +434,7 @@ int main(void)
         TEST(stretches_hold_all_instructions),
         TEST(a_limit_ends_it_and_is_said),
         TEST(a_breakpoint_where_it_starts_counts),
+        cmocka_unit_test_setup_teardown(an_interruption_ends_it_and_is_said, open_long, close_long),
     };
     return cmocka_run_group_tests(tests, record_once, remove_recording);
 }
