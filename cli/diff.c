@@ -1,17 +1,21 @@
 /* hindsight diff: where two recorded runs part. */
 #include "cli/cli.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cli/difference.h"
 #include "cli/pool.h"
 #include "replay/replay.h"
 #include "traces/trace.h"
+#include "vmm/host/confine.h"
 #include "vmm/machine/inputs.h"
 
 static const char help[] =
@@ -20,9 +24,10 @@ static const char help[] =
     "another,\n"
     "the first event that is another, the first line on the console that is another; then where\n"
     "each of them was at that event. Exit status 0: they are the same, 1: they are not.\n\n"
-    "  --no-context           do not replay up to the event\n";
+    "  --no-context           do not replay up to the event\n"
+    "  --store DIR            where the boot files are of traces that only name them\n";
 
-enum { OPTION_NO_CONTEXT = 1, LINE_MAX_BYTES = 200 };
+enum { OPTION_NO_CONTEXT = 1, OPTION_STORE, LINE_MAX_BYTES = 200 };
 
 /* One of the two. */
 struct side {
@@ -33,6 +38,7 @@ struct side {
 
 struct difference {
     struct side side[2];
+    const char *store; /* NULL: the default one */
     struct buffer out;
     uint64_t event; /* the first that is another; 0: none */
     bool differs;
@@ -272,12 +278,15 @@ static int next_context(void *opaque, struct pool_run *run, struct error *error)
     snprintf(seek, sizeof seek, "seek %" PRIu64, context->difference->event);
     const char *const words[] = {"hindsight", "debug", context->difference->side[i].path, "--batch",
         "-ex", seek, "-ex", "backtrace 8"};
+    const char *const store[] = {"--store", context->difference->store};
     run->number = i;
     run->argv = pool_arguments(ROOM);
     run->output = strdup(context->output[i]);
     bool added = run->argv && run->output;
     for (size_t word = 0; word < sizeof words / sizeof words[0]; word++)
         added = added && pool_add(run->argv, ROOM, words[word]);
+    for (size_t word = 0; store[1] && word < 2; word++)
+        added = added && pool_add(run->argv, ROOM, store[word]);
     if (added)
         return 1;
     pool_run_free(run);
@@ -327,9 +336,7 @@ static int show_context(struct difference *difference, struct error *error)
     return result < 0 ? -1 : 0;
 }
 
-/* ---- The command ---- */
-
-static int compare(struct difference *difference, bool with_context, struct error *error)
+static int compare(struct difference *difference, struct error *error)
 {
     compare_settings(difference, 0);
     compare_settings(difference, 1);
@@ -342,52 +349,158 @@ static int compare(struct difference *difference, bool with_context, struct erro
         result = compare_consoles(difference, error);
     if (!checked)
         buffer_printf(&difference->out, "events      not compared: a trace has no checks\n");
-    if (result == 0 && difference->event && with_context)
-        result = show_context(difference, error);
-    if (result == 0 && !difference->differs)
-        buffer_printf(&difference->out, "the runs are the same\n");
     return result;
 }
 
-static int diff(char **paths, bool with_context)
+static int open_and_compare(struct difference *difference, struct error *error)
 {
-    struct error error;
-    struct difference difference = {0};
     int result = 0;
     for (unsigned i = 0; i < 2 && result == 0; i++) {
-        struct side *side = &difference.side[i];
-        side->path = paths[i];
-        result = trace_reader_open(&side->reader, side->path, &error);
+        struct side *side = &difference->side[i];
+        result = trace_reader_open(&side->reader, side->path, error);
         if (result == 0)
             trace_reader_info(side->reader, &side->info);
     }
     if (result == 0)
-        result = compare(&difference, with_context, &error);
-    bool printed = cli_print(&difference.out);
-    buffer_free(&difference.out);
-    for (unsigned i = 0; i < 2; i++) {
-        if (difference.side[i].reader)
-            trace_reader_close(difference.side[i].reader);
+        result = compare(difference, error);
+    for (unsigned i = 0; i < 2; i++)
+        trace_reader_close(difference->side[i].reader);
+    return result;
+}
+
+/* ---- Confined ---- */
+
+/*
+ * Traces are read by a process of their own that can do nothing else; this one starts the debugger,
+ * and does not look into a trace. What comes over the pipe is numbers and a text to print.
+ */
+struct verdict {
+    int result;
+    bool differs;
+    uint64_t event, size;
+    struct error error;
+};
+
+enum { TEXT_MAX = 1 << 20 };
+
+static bool send_all(int fd, const void *data, size_t size)
+{
+    const uint8_t *at = data;
+    while (size) {
+        ssize_t count = write(fd, at, size);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count <= 0)
+            return false;
+        at += count;
+        size -= (size_t)count;
     }
+    return true;
+}
+
+static bool receive_all(int fd, void *data, size_t size)
+{
+    uint8_t *at = data;
+    while (size) {
+        ssize_t count = read(fd, at, size);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count <= 0)
+            return false;
+        at += count;
+        size -= (size_t)count;
+    }
+    return true;
+}
+
+static _Noreturn void read_traces(struct difference *difference, int fd)
+{
+    struct verdict verdict = {.error = {""}};
+    cli_confine(
+        &(struct confine){.readable = {difference->side[0].path, difference->side[1].path}});
+    verdict.result = open_and_compare(difference, &verdict.error);
+    verdict.differs = difference->differs;
+    verdict.event = difference->event;
+    verdict.size = difference->out.failed ? 0 : difference->out.size;
+    if (verdict.size > TEXT_MAX)
+        verdict.size = TEXT_MAX;
+    bool sent =
+        send_all(fd, &verdict, sizeof verdict) && send_all(fd, difference->out.data, verdict.size);
+    exit(sent ? 0 : 1);
+}
+
+static int take_verdict(struct difference *difference, int fd, struct error *error)
+{
+    struct verdict verdict;
+    if (!receive_all(fd, &verdict, sizeof verdict) || verdict.size > TEXT_MAX)
+        return error_set(error, "the process that reads the traces has died");
+    uint8_t *text = buffer_extend(&difference->out, verdict.size);
+    if ((verdict.size && !text) || !receive_all(fd, text, verdict.size))
+        return error_set(error, "the process that reads the traces has died");
+    verdict.error.text[sizeof verdict.error.text - 1] = '\0';
+    *error = verdict.error;
+    difference->differs = verdict.differs;
+    difference->event = verdict.event;
+    return verdict.result;
+}
+
+static int compare_confined(struct difference *difference, struct error *error)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return error_set_errno(error, "cannot make a pipe");
+    pid_t child = fork();
+    if (child == 0) {
+        close(ends[0]);
+        read_traces(difference, ends[1]);
+    }
+    close(ends[1]);
+    int result = child < 0 ? error_set_errno(error, "cannot start a process")
+                           : take_verdict(difference, ends[0], error);
+    close(ends[0]);
+    while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
+        ;
+    return result;
+}
+
+/* ---- The command ---- */
+
+static int diff(struct difference *difference, bool with_context)
+{
+    struct error error;
+    int result = compare_confined(difference, &error);
+    if (result == 0 && difference->event && with_context)
+        result = show_context(difference, &error);
+    cli_confine(&(struct confine){0});
+    if (result == 0 && !difference->differs)
+        buffer_printf(&difference->out, "the runs are the same\n");
+    bool printed = cli_print(&difference->out);
+    buffer_free(&difference->out);
     if (result < 0)
         return cli_fail(result == TRACE_DAMAGED ? STATUS_DAMAGED : STATUS_HOST, &error);
-    return printed ? difference.differs : STATUS_HOST;
+    return printed ? difference->differs : STATUS_HOST;
 }
 
 int cli_diff(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"no-context", no_argument, NULL, OPTION_NO_CONTEXT}, {0}};
+    static const struct option options[] = {{"no-context", no_argument, NULL, OPTION_NO_CONTEXT},
+        {"store", required_argument, NULL, OPTION_STORE}, {0}};
+    struct difference difference = {0};
     bool with_context = true;
     int option;
     if (cli_wants_help(argc, argv))
         return cli_help(help);
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (option != OPTION_NO_CONTEXT)
+        if (option == OPTION_STORE)
+            difference.store = optarg;
+        else if (option == OPTION_NO_CONTEXT)
+            with_context = false;
+        else
             return cli_usage("diff", "bad option");
-        with_context = false;
     }
     if (optind + 2 != argc)
         return cli_usage("diff", "give two traces");
-    return diff(argv + optind, with_context);
+    for (unsigned i = 0; i < 2; i++)
+        difference.side[i].path = argv[optind + (int)i];
+    return diff(&difference, with_context);
 }

@@ -56,6 +56,9 @@ confined main '' info traces/u.hst --store stored
 confined main '' pack traces/u.hst -o traces/p.hst --store stored
 confined 'main thread' '' record "${guest[@]}" -o traces/t.hst --store stored
 
+# Two runs, the second with one event more, each looked at by a debugger of its own.
+confined main '' diff traces/t.hst traces/u.hst --store stored
+
 truncate -s 4M a b c d
 confined main '' raid create --level 5 --chunk 64K a b c
 confined main '' raid status a b c
