@@ -22,6 +22,7 @@ enum {
     STATUS_HOST = 125,  /* STATUS_ERROR of what runs a guest, which may itself give 1 */
 };
 
+int cli_bisect(int argc, char **argv);
 int cli_cat(int argc, char **argv);
 int cli_console(int argc, char **argv);
 int cli_debug(int argc, char **argv);

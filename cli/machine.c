@@ -123,11 +123,25 @@ static int set_pace(struct cli_machine *setup, const char *value, struct error *
 }
 
 /* `value` is a path, for --module with arguments after a space. The initrd is the first module. */
+/* Modules that are given take the place of a trace's. */
+static void drop_like_modules(struct cli_machine *setup)
+{
+    for (unsigned i = 0; i < setup->like_modules; i++) {
+        free((void *)(uintptr_t)setup->modules[i].data);
+        free(setup->module_paths[i]);
+        setup->modules[i] = (struct boot_image){0};
+        setup->module_paths[i] = NULL;
+    }
+    if (setup->like_modules)
+        setup->module_count = setup->like_modules = 0;
+}
+
 static int add_module(
     struct cli_machine *setup, const char *value, bool is_initrd, struct error *error)
 {
     if (is_initrd && setup->initrd_given)
         return error_set(error, "--initrd is given twice; further modules are given by --module");
+    drop_like_modules(setup);
     if (setup->module_count == BOOT_MAX_MODULES)
         return error_set(error, "at most %d modules are possible", BOOT_MAX_MODULES);
     const char *space = is_initrd ? NULL : strchr(value, ' ');
@@ -394,7 +408,7 @@ int cli_machine_command(struct cli_machine *setup, char *const *command, struct 
         return -1;
     if (setup->rootfs.root && setup->initrd_given)
         return error_set(error, "--root has an initrd of its own");
-    return setup->kernel_path || setup->rootfs.root
+    return setup->kernel_path || setup->rootfs.root || setup->like_name
                ? 0
                : error_set(error, "no kernel: give one with --kernel FILE");
 }
@@ -419,7 +433,7 @@ static void choose_engine(struct cli_machine *setup)
 void cli_machine_roles(const struct cli_machine *setup, struct file_roles *roles)
 {
     roles_add(roles, "--kernel", setup->kernel_path, false);
-    for (unsigned i = 0; i < setup->module_count; i++)
+    for (unsigned i = setup->like_modules; i < setup->module_count; i++)
         roles_add(roles, i == 0 && setup->initrd_given ? "--initrd" : "--module",
             setup->module_paths[i], false);
     if (strncmp(setup->serial, "file:", 5) == 0)
@@ -444,9 +458,13 @@ int cli_machine_load(struct cli_machine *setup, struct error *error)
     if (!setup->pace_given)
         setup->config.pace =
             isatty(STDIN_FILENO) || setup->config.net_count ? PACE_REAL : PACE_FAST;
-    if (load_file(setup->kernel_path, &setup->kernel, error) < 0)
-        return -1;
-    for (unsigned i = 0; i < setup->module_count; i++) {
+    if (setup->kernel_path) {
+        free((void *)(uintptr_t)setup->kernel.data);
+        setup->kernel = (struct boot_image){0};
+        if (load_file(setup->kernel_path, &setup->kernel, error) < 0)
+            return -1;
+    }
+    for (unsigned i = setup->like_modules; i < setup->module_count; i++) {
         if (load_file(setup->module_paths[i], &setup->modules[i], error) < 0)
             return -1;
         setup->modules[i].name = setup->module_names[i];
@@ -680,6 +698,7 @@ void cli_machine_close(struct cli_machine *setup)
     live_destroy(setup->live);
     close_console(setup);
     machine_destroy(setup->machine);
+    free(setup->like_name);
     free((void *)(uintptr_t)setup->kernel.data);
     for (unsigned i = 0; i < setup->module_count; i++) {
         free((void *)(uintptr_t)setup->modules[i].data);

@@ -24,6 +24,8 @@ struct cli_machine {
     unsigned module_count;
     char *module_paths[BOOT_MAX_MODULES]; /* without the arguments */
     bool initrd_given;
+    char *like_name; /* of the kernel that a trace gave (cli/like.h), or NULL */
+    unsigned like_modules, like_disks, like_nets; /* that its machine had */
     const char *serial;
     bool pace_given;
     char *memory_paths[MEMORY_MAX_BACKENDS];

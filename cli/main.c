@@ -22,6 +22,7 @@ static const struct command commands[] = {
     {"gdb", cli_gdb, "let stock gdb attach to a trace"},
     {"fork", cli_fork, "go live from a position of a trace, into a trace of its own"},
     {"hunt", cli_hunt, "record with many seeds, keep what fails"},
+    {"bisect", cli_bisect, "which of a seed's choices decide how a run ends"},
     {"diff", cli_diff, "where two recorded runs part"},
     {"report", cli_report, "a page that shows a whole run, for a browser"},
     {"info", cli_info, "what a trace holds"},

@@ -11,9 +11,11 @@
 
 #include "base/random.h"
 #include "devices/uart.h"
+#include "vmm/machine/choices.h"
 #include "vmm/machine/interrupts.h"
 #include "vmm/machine/nic.h"
 #include "vmm/machine/schedule.h"
+#include "vmm/machine/vcpus.h"
 
 #define MS_IN_NS 1000000ull
 
@@ -29,6 +31,7 @@ struct live {
     enum pace pace;
     struct machine *machine;
     struct schedule schedule;
+    struct chooser chooser;
     uint64_t start;   /* host ns at virtual time 0 */
     uint64_t skipped; /* virtual ns that PACE_FAST jumped over */
 
@@ -228,8 +231,17 @@ static void set_time_delivery(struct delivery *delivery, bool at_deadline, uint6
 static int take_turn(struct live *live, struct machine *machine, struct delivery *delivery)
 {
     unsigned index;
-    if (machine->config->cpus == 1 || !schedule_next(&live->schedule, machine, &index))
+    struct chooser *chooser = &live->chooser;
+    if (machine->config->cpus == 1)
         return 0;
+    bool busy = vcpus_can_run(machine, machine->current) || vcpus_is_waking(machine);
+    if (chooser->follow ? !chooser_turns(chooser, machine, &index)
+                        : !schedule_next(&live->schedule, machine, &index))
+        return 0;
+    /* With two vCPUs nothing is chosen where the one that runs cannot go on. */
+    if (!chooser->follow && ((busy && !chooser->waits) || machine->config->cpus > 2))
+        chooser_note(chooser, machine, CHOICE_TURN, index);
+    chooser_turned(chooser, machine);
     delivery->kind = INPUT_TURN;
     delivery->device = index;
     delivery->size = 0;
@@ -243,7 +255,8 @@ static int take_turn(struct live *live, struct machine *machine, struct delivery
  */
 static uint64_t due_at(struct live *live, const struct machine *machine, uint64_t deadline)
 {
-    if (!machine->config->chaos || !machine->counts_time || deadline == TIMER_IDLE)
+    if (!machine->config->chaos || !machine->counts_time || deadline == TIMER_IDLE ||
+        live->chooser.follow)
         return deadline;
     if (deadline != live->early.deadline) {
         uint64_t now = machine_time(machine);
@@ -260,7 +273,15 @@ static int live_poll(struct input_source *source, struct machine *machine,
     struct live *live = (struct live *)source;
     (void)error;
     uint64_t deadline = clock_next_deadline(&machine->clock);
-    if (deadline != TIMER_IDLE && live_clock(source, machine) >= due_at(live, machine, deadline)) {
+    chooser_poll(&live->chooser, machine);
+    if (chooser_fires(&live->chooser, machine)) {
+        set_time_delivery(delivery, true, deadline);
+        return 1;
+    }
+    uint64_t now = live_clock(source, machine);
+    if (deadline != TIMER_IDLE && now >= due_at(live, machine, deadline)) {
+        if (now < deadline)
+            chooser_note(&live->chooser, machine, CHOICE_TIMER, 0);
         set_time_delivery(delivery, true, deadline);
         return 1;
     }
@@ -351,12 +372,14 @@ static void schedule_kick(struct live *live, uint64_t at)
 /* A turn ends after its number of instructions, or when the vCPU waits in a loop for another. */
 static void plan_turn(struct live *live, const struct machine *machine, struct run_plan *plan)
 {
-    if (machine->config->cpus == 1)
+    struct chooser *chooser = &live->chooser;
+    if (machine->config->cpus == 1 && !chooser->follow)
         return;
-    uint64_t left = schedule_left(&live->schedule, machine);
+    uint64_t left =
+        chooser->follow ? chooser_left(chooser, machine) : schedule_left(&live->schedule, machine);
     if (left == BUDGET_UNLIMITED)
         return;
-    plan->stop_at_wait = true;
+    plan->stop_at_wait = machine->config->cpus > 1;
     if (left < plan->budget)
         plan->budget = left;
 }
@@ -399,10 +422,14 @@ static int live_landing(struct input_source *source, struct machine *machine,
         look_through_input(live);
     bool input =
         (atomic_load(&live->input_ready) && input_room(machine) > 0) || packet_is_due(machine);
+    if (exit->kind == EXIT_WATCHPOINT && live->chooser.follow)
+        return 0;
     if (exit->kind == EXIT_WATCHPOINT && !schedule_accessed(&live->schedule, machine))
         return 0;
-    if (exit->kind == EXIT_WAIT)
+    if (exit->kind == EXIT_WAIT) {
         schedule_yield(&live->schedule, machine);
+        live->chooser.waits = true;
+    }
     if (machine->counts_time)
         return exit->kind != EXIT_KICK || input;
     if (interrupts_request(machine) && !interrupts_output(machine) &&
@@ -487,6 +514,12 @@ void live_destroy(struct live *live)
 struct input_source *live_source(struct live *live)
 {
     return &live->source;
+}
+
+void live_choose(struct live *live, struct choices *note, const struct choices *follow)
+{
+    live->chooser.note = note;
+    live->chooser.follow = follow;
 }
 
 int live_attach(struct live *live, struct machine *machine, struct error *error)

@@ -34,6 +34,12 @@ struct live;
 struct live *live_create(const struct live_console *console, enum pace pace, struct error *error);
 void live_destroy(struct live *live);
 struct input_source *live_source(struct live *live);
+struct choices;
+/*
+ * Before live_attach(), of an engine that counts: notes what the seed chooses, or follows what an
+ * earlier run noted (vmm/machine/choices.h). Each is borrowed, and may be NULL.
+ */
+void live_choose(struct live *live, struct choices *note, const struct choices *follow);
 /* Starts the helper thread; call once, after machine_create and before machine_run. Virtual time
  * begins. */
 int live_attach(struct live *live, struct machine *machine, struct error *error);
