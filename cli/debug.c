@@ -1,5 +1,6 @@
 /* hindsight debug: the time-travel debugger on a terminal, or over a script. */
 #include "cli/cli.h"
+#include "cli/line_editor.h"
 #include "cli/roles.h"
 
 #include <fcntl.h>
@@ -11,9 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include <readline/history.h>
-#include <readline/readline.h>
 
 #include "base/visible.h"
 #include "debugger/debugger.h"
@@ -54,36 +52,13 @@ struct script {
 };
 
 static struct debugger *volatile running;
-static volatile sig_atomic_t pressed; /* Ctrl-C at the prompt */
-/* readline's completion function takes no context. */
-static struct {
-    struct debugger *debugger;
-    char **list;
-    size_t count, capacity;
-} completion;
-
 static void on_interrupt(int number)
 {
     (void)number;
     if (running)
         debugger_interrupt(running);
     else
-        pressed = 1;
-}
-
-/* Ctrl-C at the prompt drops what was typed; a fresh prompt comes. */
-static int drop_line(void)
-{
-    if (!pressed)
-        return 0;
-    pressed = 0;
-    rl_point = rl_end;
-    rl_redisplay();
-    rl_crlf();
-    rl_replace_line("", 1);
-    rl_on_new_line();
-    rl_redisplay();
-    return 0;
+        line_editor_interrupt();
 }
 
 static void write_out(void *context, struct buffer *output)
@@ -112,94 +87,12 @@ static int execute(struct debugger *debugger, const struct script *script)
 
 /* ---- The terminal ---- */
 
-static void add_candidate(void *context, const char *candidate)
-{
-    (void)context;
-    if (completion.count == completion.capacity) {
-        size_t capacity = completion.capacity ? completion.capacity * 2 : 64;
-        char **list = realloc(completion.list, capacity * sizeof *list);
-        if (!list)
-            return;
-        completion.list = list;
-        completion.capacity = capacity;
-    }
-    char *copy = strdup(candidate);
-    if (copy)
-        completion.list[completion.count++] = copy;
-}
-
-/* Hands over the strings one by one; readline frees them. */
-static char *next_candidate(const char *text, int state)
-{
-    static size_t next;
-    (void)text;
-    if (state == 0)
-        next = 0;
-    return next < completion.count ? completion.list[next++] : NULL;
-}
-
-static char **complete(const char *text, int start, int end)
-{
-    (void)end;
-    completion.count = 0;
-    rl_attempted_completion_over = 1;
-    if (!debugger_complete(
-            completion.debugger, rl_line_buffer, (size_t)start, add_candidate, NULL)) {
-        rl_attempted_completion_over = 0;
-        return NULL;
-    }
-    if (completion.count == 0)
-        return NULL;
-    /* After "crash.c:" comes a line. */
-    const char *first = completion.list[0];
-    bool is_file = *first && first[strlen(first) - 1] == ':';
-    rl_completion_append_character = is_file ? '\0' : ' ';
-    return rl_completion_matches(text, next_candidate);
-}
-
-static bool history_path(char path[PATH_MAX])
-{
-    const char *home = getenv("HOME");
-    return home && snprintf(path, PATH_MAX, "%s/.hindsight_history", home) < PATH_MAX;
-}
-
-/* In place: readline's own way makes other files beside it, which confinement does not allow. */
-static void save_history(const char *path)
-{
-    FILE *file = fopen(path, "we");
-    if (!file)
-        return;
-    for (int i = 0; i < history_length; i++) {
-        const HIST_ENTRY *entry = history_get(history_base + i);
-        if (entry)
-            fprintf(file, "%s\n", entry->line);
-    }
-    fclose(file);
-}
-
-static void start_readline(struct debugger *debugger, char history[PATH_MAX])
-{
-    completion.debugger = debugger;
-    rl_readline_name = "hindsight";
-    /* The first at once; the second where the signal came between two reads. */
-    rl_signal_event_hook = drop_line;
-    rl_event_hook = drop_line;
-    rl_attempted_completion_function = complete;
-    rl_basic_word_break_characters = " \t\n\"'`@><=;|&{(+-*/,!~?:[";
-    using_history();
-    stifle_history(1000);
-    if (history_path(history))
-        read_history(history);
-    else
-        history[0] = '\0';
-}
-
 static char *read_line(struct debugger *debugger, bool terminal)
 {
     char prompt[128];
     if (terminal) {
         debugger_prompt(debugger, prompt, sizeof prompt);
-        return readline(prompt);
+        return line_editor_read(prompt);
     }
     char *line = NULL;
     size_t size = 0;
@@ -211,23 +104,16 @@ static char *read_line(struct debugger *debugger, bool terminal)
     return line;
 }
 
-static void remember(const char *line)
-{
-    HIST_ENTRY *last = history_length ? history_get(history_base + history_length - 1) : NULL;
-    if (!last || strcmp(last->line, line) != 0)
-        add_history(line);
-}
-
 /* -1 when the commands could not be read to their end. */
 static int interact(struct debugger *debugger)
 {
     bool terminal = isatty(STDIN_FILENO);
-    char history[PATH_MAX] = "", *last = NULL, *line;
+    char *last = NULL, *line;
     if (terminal)
-        start_readline(debugger, history);
+        line_editor_start(debugger);
     while (!debugger_finished(debugger) && (line = read_line(debugger, terminal))) {
         if (terminal && *line)
-            remember(line);
+            line_editor_remember(line);
         if (*line || !terminal) {
             free(last);
             last = line;
@@ -244,10 +130,9 @@ static int interact(struct debugger *debugger)
     }
     if (terminal && !debugger_finished(debugger))
         putchar('\n');
-    if (terminal && *history)
-        save_history(history);
+    if (terminal)
+        line_editor_end();
     free(last);
-    free(completion.list);
     if (terminal || debugger_finished(debugger) || feof(stdin))
         return 0;
     fprintf(stderr, "hindsight: standard input: no more of it can be read\n");
@@ -275,7 +160,7 @@ static void confine(const char *path, const struct debugger_options *options)
     confine.writable_count = 2;
     folder_of(path, trace, &confine);
     folder_of(options->cache_path, cache, &confine);
-    if (isatty(STDIN_FILENO) && history_path(history)) {
+    if (isatty(STDIN_FILENO) && line_editor_history(history)) {
         /* The file itself; it has to be there to be named. */
         int fd = open(history, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd >= 0)

@@ -4,9 +4,12 @@
 #include <getopt.h>
 #include <string.h>
 
+#include "cli/line_editor.h"
+#include "debugger/demangle.h"
 #include "vmm/host/confine.h"
 #include "vmm/arch/personality.h"
 #include "vmm/machine/probe.h"
+#include "vmm/storage/ext4.h"
 
 static const char help[] =
     "Usage: hindsight doctor [--json]\n"
@@ -28,6 +31,23 @@ static void print_instructions(const struct probe *probe, struct buffer *out)
     for (enum probe_instruction i = 0; i < PROBE_INSTRUCTIONS; i++)
         buffer_printf(out, "  %-21s%-10s%s\n", probe_instruction_title(i),
             fidelity_name(probe->fidelity[i][0]), fidelity_name(probe->fidelity[i][1]));
+}
+
+/* Libraries that may be absent when it is built, and what it then cannot do. */
+static void print_absent(struct buffer *out)
+{
+    const struct {
+        bool present;
+        const char *text;
+    } libraries[] = {
+        {demangle_available(), "libiberty: names of C++ and Rust are shown as the linker has them"},
+        {line_editor_available(), "readline: no editing at the debugger's prompt"},
+        {ext4_available(), "libext2fs: no --root, no --share, no cat"},
+    };
+    for (size_t i = 0; i < sizeof libraries / sizeof libraries[0]; i++) {
+        if (!libraries[i].present)
+            buffer_printf(out, "built without          %s\n", libraries[i].text);
+    }
 }
 
 static void print_text(
@@ -61,6 +81,7 @@ static void print_text(
     }
     buffer_printf(out, "software CPU           always usable\n");
     buffer_printf(out, "--engine auto          %s\n", choice(probe));
+    print_absent(out);
 }
 
 static void print_json(

@@ -93,8 +93,10 @@ int rootfs_check(struct rootfs *rootfs, const char *kernel, struct error *error)
     if (kernel && snprintf(rootfs->kernel, PATH_MAX, "%s", kernel) >= PATH_MAX)
         return error_set(error, "--kernel %s: the name is too long", kernel);
     if (!kernel && !find_kernel(rootfs->kernel))
-        return error_set(
-            error, "no kernel at %s: run scripts/fetch-linux.sh, or give --kernel", rootfs->kernel);
+        return error_set(error,
+            "no kernel at %s: run scripts/fetch-linux.sh (in /usr/lib/hindsight, too), or give "
+            "--kernel",
+            rootfs->kernel);
     return 0;
 }
 

@@ -3,7 +3,8 @@
 source "$(dirname "$0")/common.bash"
 prefix=$work/prefix
 cmake --install "$BUILD" --prefix "$prefix" >"$work/out" 2>&1 || { cat "$work/out"; fail "cmake --install"; }
-for file in bin/hindsight lib/hindsight/guest-init share/man/man1/hindsight.1.gz share/bash-completion/completions/hindsight \
+for file in bin/hindsight lib/hindsight/guests/guest-init lib/hindsight/guests/crash.elf \
+    lib/hindsight/scripts/fetch-linux.sh lib/hindsight/scripts/initramfs.sh lib/hindsight/guests/initramfs/init share/man/man1/hindsight.1.gz share/bash-completion/completions/hindsight \
     share/zsh/vendor-completions/_hindsight share/fish/vendor_completions.d/hindsight.fish \
     share/doc/hindsight/README.md share/doc/hindsight/debugger.md include/hindsight/traces/trace.h; do
     [ -s "$prefix/$file" ] || fail "$file is not installed"
@@ -51,6 +52,9 @@ if command -v dpkg-shlibdeps >/dev/null; then
         { cat "$work/out"; fail "cpack"; }
     package=$(echo "$work"/deb/hindsight_*.deb)
     dpkg-deb -f "$package" Depends | grep -q 'libc6.*libcapstone4' || fail "the package does not name its libraries"
+    if command -v lintian >/dev/null; then
+        lintian --no-cfg --allow-root --fail-on error,warning "$package" >"$work/out" 2>&1 || { cat "$work/out"; fail "lintian"; }
+    fi
     dpkg-deb -x "$package" "$work/root"
     HINDSIGHT=$work/root/usr/bin/hindsight
     identical "$work/t.hst"
