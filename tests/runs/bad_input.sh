@@ -5,7 +5,7 @@ engine=$(first_engine)
 record=(record --engine "$engine" --pace fast -o "$work/t.hst")
 
 # Kernels
-refused 125 "$work: a directory" "${record[@]}" --kernel "$work"
+refused 125 "$work: Is a directory" "${record[@]}" --kernel "$work"
 : >"$work/empty"
 refused 125 'the file is empty' "${record[@]}" --kernel "$work/empty"
 refused 125 'No such file' "${record[@]}" --kernel "$work/none"

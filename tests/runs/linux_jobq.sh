@@ -135,9 +135,12 @@ reverse-continue
 backtrace
 reverse-continue
 backtrace
-monitor backtrace
-reverse-continue
-monitor backtrace
+set \$stops = 0
+while \$stops < 6
+  monitor backtrace
+  reverse-continue
+  set \$stops = \$stops + 1
+end
 kill
 GDB
 } >commands
@@ -149,7 +152,7 @@ want '^undone'
 want 'Breakpoint 1, panic'
 want '^#[0-9]+ .*exc_general_protection'
 want '^Hardware watchpoint 2|^Watchpoint 2'
-want 'jobq_write'
+want 'jobq_write|job_put'
 want 'Breakpoint 3, kfree'
 want 'job_put'
 want 'Breakpoint 3, kfree'
