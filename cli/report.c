@@ -17,31 +17,34 @@
 #include "cli/report_model.h"
 #include "cli/report_page.h"
 #include "cli/report_perfetto.h"
+#include "cli/report_tasks.h"
 #include "cli/roles.h"
 #include "vmm/host/confine.h"
 #include "vmm/machine/outcome.h"
 
 static const char help[] =
     "Usage: hindsight report TRACE.hst [-o FILE.html] [--against OTHER.hst]\n"
-    "                        [--perfetto FILE.json] [--memory-limit SIZE]\n"
+    "                        [--symbols VMLINUX] [--perfetto FILE.json] [--memory-limit SIZE]\n"
     "Replay the run and write a page that shows it: a timeline of vCPUs, interrupts, devices and\n"
     "disks, the console, what went wrong, and the commands that go to each place. The page needs\n"
     "no network and no server.\n\n"
     "  -o FILE.html           the page; TRACE.html by default\n"
+    "  --symbols VMLINUX      show tasks and system calls of a Linux guest, too\n"
     "  --against OTHER.hst    mark where the run parts from this one\n"
     "  --perfetto FILE.json   also write the timeline as a Chrome trace, for ui.perfetto.dev\n"
     "  --memory-limit SIZE    RAM that the trace may ask for; three quarters of the host's by\n"
     "                         default\n"
     "  --store DIR            where a trace's boot files are if it only names them\n";
 
-enum { OPTION_AGAINST = 1, OPTION_PERFETTO, OPTION_MEMORY_LIMIT, OPTION_STORE };
+enum { OPTION_AGAINST = 1, OPTION_PERFETTO, OPTION_MEMORY_LIMIT, OPTION_STORE, OPTION_SYMBOLS };
 
 struct report {
-    const char *path, *page, *against, *perfetto_path, *store;
+    const char *path, *page, *against, *perfetto_path, *store, *symbols;
     uint64_t memory_limit;
     char *default_page; /* owned */
     struct report_model *model;
     struct report_perfetto perfetto;
+    struct report_tasks tasks;
     struct replay *replay;
     uint64_t parts; /* event from which the run differs from the other one; 0: none */
     struct progress progress;
@@ -117,6 +120,17 @@ static const char *file_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
+static void write_tasks(const struct report_tasks *tasks, struct buffer *out)
+{
+    static const char *const names[REPORT_QUESTIONS] = {"switches", "syscalls"};
+    for (unsigned i = 0; i < REPORT_QUESTIONS; i++) {
+        if (tasks->answer[i].size == 0)
+            continue;
+        buffer_printf(out, ",\n\"%s\":", names[i]);
+        buffer_put(out, tasks->answer[i].data, tasks->answer[i].size);
+    }
+}
+
 static void write_data(const struct report *report, struct buffer *out)
 {
     buffer_printf(out, "{\"path\":");
@@ -129,6 +143,7 @@ static void write_data(const struct report *report, struct buffer *out)
         buffer_printf(out, "}");
     }
     report_model_write(report->model, out);
+    write_tasks(&report->tasks, out);
     buffer_printf(out, "}");
 }
 
@@ -278,6 +293,9 @@ static int report_run(struct report *report)
     report->replay = replay_open(report->path, &options, &damaged, &error);
     if (!report->replay)
         return cli_fail_open(report->path, report->store, false, damaged, &error);
+    if (report->symbols &&
+        report_tasks_ask(&report->tasks, report->path, report->store, report->symbols, &error) < 0)
+        return cli_fail(STATUS_ERROR, &error);
     confine(report);
     if (attach(report, &error) < 0)
         return cli_fail(STATUS_ERROR, &error);
@@ -316,6 +334,7 @@ static int report_open(struct report *report)
     struct file_roles roles = {.count = 0};
     roles_add(&roles, "the trace", report->path, false);
     roles_add(&roles, "--against", report->against, false);
+    roles_add(&roles, "--symbols", report->symbols, false);
     roles_add(&roles, "-o", report->page, true);
     roles_add(&roles, "--perfetto", report->perfetto_path, true);
     if (roles_check(&roles, &error) < 0)
@@ -332,6 +351,7 @@ static void report_close(struct report *report)
     if (report->model)
         report_model_free(report->model);
     report_perfetto_free(&report->perfetto);
+    report_tasks_free(&report->tasks);
     free(report->model);
     free(report->default_page);
 }
@@ -343,6 +363,7 @@ int cli_report(int argc, char **argv)
         {"perfetto", required_argument, NULL, OPTION_PERFETTO},
         {"memory-limit", required_argument, NULL, OPTION_MEMORY_LIMIT},
         {"store", required_argument, NULL, OPTION_STORE},
+        {"symbols", required_argument, NULL, OPTION_SYMBOLS},
         {0},
     };
     struct report report = {.progress = {.label = "replaying"}};
@@ -359,6 +380,8 @@ int cli_report(int argc, char **argv)
             report.perfetto_path = optarg;
         else if (option == OPTION_STORE)
             report.store = optarg;
+        else if (option == OPTION_SYMBOLS)
+            report.symbols = optarg;
         else if (option != OPTION_MEMORY_LIMIT)
             return cli_usage("report", "bad option");
         else if (parse_size(optarg, &report.memory_limit, &error) < 0)

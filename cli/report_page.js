@@ -152,9 +152,72 @@ function drawSpaces(context, lane, top, width) {
     }
 }
 
+/* Which task the kernel had given each vCPU to: [time, name] in order. */
+function taskLanes() {
+    const found = new Map();
+    for (const row of data.switches?.rows ?? []) {
+        const lane = found.get(row.vcpu) ?? found.set(row.vcpu,
+            {name: `vCPU ${row.vcpu} tasks`, from: [0], task: [row.process], draw: drawTasks}).get(row.vcpu);
+        lane.from.push(row.time);
+        lane.task.push(row.to);
+    }
+    return [...found.values()].map((lane) => ({...lane, from: Float64Array.from(lane.from)}));
+}
+
+const isIdle = (task) => /^0 /.test(task);
+
+function hueOf(name) {
+    let sum = 0;
+    for (const letter of name)
+        sum = (sum * 31 + letter.charCodeAt(0)) % 3600;
+    return sum % 360;
+}
+
+/* The task that had most of each column; its name where it fits. */
+function drawTasks(context, lane, top, width) {
+    const step = (view.to - view.from) / width;
+    let begun = 0, before = "";
+    const label = (x) => {
+        const name = before.replace(/^\d+ /, "");
+        if (before && !isIdle(before) && x - begun > context.measureText(name).width + 8) {
+            context.fillStyle = "#fff";
+            context.fillText(name, LABELS + begun + 4, top + 12);
+        }
+    };
+    for (let x = 0; x < width; x++) {
+        const from = view.from + x * step, last = Math.min(lower(lane.from, from + step), lane.from.length);
+        let best = "", longest = 0;
+        for (let i = Math.max(lower(lane.from, from) - 1, 0), looked = 0; i < last && looked < 50; i++, looked++) {
+            const until = i + 1 < lane.from.length ? lane.from[i + 1] : endTime;
+            const share = (Math.min(until, from + step) - Math.max(lane.from[i], from)) * (isIdle(lane.task[i]) ? 0.2 : 1);
+            if (share > longest) {
+                longest = share;
+                best = lane.task[i];
+            }
+        }
+        if (best !== before) {
+            label(x);
+            begun = x;
+            before = best;
+        }
+        if (!best || isIdle(best))
+            continue;
+        context.fillStyle = `hsl(${hueOf(best)} 55% 42%)`;
+        context.fillRect(LABELS + x, top + 1, 1, LANE - 2);
+    }
+    label(width);
+}
+
 const lanes = vcpuLanes();
-for (const it of lanes.filter((lane) => lane.state.includes(USER)))
-    lanes.push({...it, name: it.name + " processes", draw: drawSpaces});
+if (data.switches) {
+    lanes.push(...taskLanes());
+} else {
+    for (const it of lanes.filter((lane) => lane.state.includes(USER)))
+        lanes.push({...it, name: it.name + " processes", draw: drawSpaces});
+}
+const calls = data.syscalls?.rows ?? [];
+if (calls.length)
+    lanes.push(rowLane("system calls", calls.map((row) => [0, row.time]), "user"));
 lanes.push(...tickLanes(24, (site) => site.kind === "interrupt" ? "interrupt " + site.address : "", "tick"));
 lanes.push(...tickLanes(20, (site) => site.device, "tick"));
 const requests = new Map();
@@ -418,6 +481,11 @@ function pick(event) {
     detail.className = "";
     detail.textContent = "";
     make("div", `event ${data.firstEvent + index} at ${spoken(time[index])}: ${siteName(sites[siteOf[index]])}`, detail);
+    for (const lane of lanes.filter((it) => it.task))
+        make("div", lane.name.replace("tasks", "had ") + lane.task[Math.max(lower(lane.from, picked + 1) - 1, 0)], detail);
+    const call = calls[lower(callTimes, picked + 1) - 1];
+    if (call)
+        make("div", `last system call: ${call.process}: ${call.syscall}(${call.arguments}) = ${call.result}`, detail);
     const line = data.console[lower(consoleTimes, time[index] + 1) - 1];
     if (line)
         make("div", "console: " + line[2], detail).className = "soft";
@@ -462,9 +530,11 @@ for (const canvas of [element("lanes"), element("disks")]) {
 }
 
 function ranThen(lane, at) {
-    if (!lane.state)
+    if (!lane.state && !lane.task)
         return "";
     const i = Math.max(lower(lane.from, at) - 1, 0);
+    if (lane.task)
+        return ": " + lane.task[i];
     return ": " + ["idle", "kernel", "user"][lane.state[i]] +
         (lane.state[i] ? `, page table ${data.tables[lane.space[i]]}` : "");
 }
@@ -523,6 +593,7 @@ window.addEventListener("keydown", (event) => {
 
 /* ---- The console, of which only the lines in sight exist as elements ---- */
 
+const callTimes = Float64Array.from(calls, (row) => row.time);
 const consoleTimes = Float64Array.from(data.console, (row) => row[1]);
 const marked = new Set(data.marks.map((row) => row[0]));
 let hits = [], hit = -1;
@@ -547,6 +618,8 @@ function drawConsole() {
 }
 element("console").addEventListener("scroll", drawConsole);
 
+const eventOf = (row) => parseInt(row.position, 10);
+
 function search() {
     const wanted = element("search").value.toLowerCase();
     hits = [];
@@ -558,6 +631,10 @@ function search() {
             if (site.hits && siteName(site).includes(wanted))
                 hits.push({event: data.firstEvent + Math.max(siteOf.indexOf(i), 0)});
         });
+        for (const row of calls) {
+            if (`${row.process} ${row.syscall} ${row.arguments}`.toLowerCase().includes(wanted))
+                hits.push({event: eventOf(row)});
+        }
         hits.sort((a, b) => a.event - b.event);
     }
     element("found").textContent = wanted ? `${hits.length} found` : "";
@@ -608,6 +685,11 @@ fill(element("marks").firstChild, marks.length ? marks : [{text: ["none"]}]);
 fill(element("sites").firstChild, sites.map((site, i) => ({site, i})).filter(({site}) => site.hits)
     .sort((a, b) => b.site.hits - a.site.hits).slice(0, 500)
     .map(({site, i}) => ({text: [siteName(site), site.hits], event: data.firstEvent + Math.max(siteOf.indexOf(i), 0)})));
+if (calls.length) {
+    element("calls").hidden = false;
+    fill(element("calls").lastElementChild.firstChild, calls.slice(0, 2000).map((row) => ({event: eventOf(row),
+        text: [spoken(row.time), row.process, `${row.syscall}(${row.arguments ?? ""})`, row.result ?? ""]})));
+}
 fill(element("machine").firstChild, data.settings.map(([key, value]) => ({text: [key, value]})));
 
 drawConsole();

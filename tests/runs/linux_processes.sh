@@ -71,3 +71,21 @@ debug t.hst 'tbreak panic' "add-symbol-file $work/count -process one" 'break tic
 grep -q '^Breakpoint 2, tick (step=1)' out || fail "a breakpoint of process one"
 grep -q "not what process $pid, one, runs: another build" err || fail "another build is not refused"
 echo "breakpoints, maps and frames of processes"
+
+# The report names them and their system calls, as query does.
+hindsight report t.hst --symbols "$vmlinux"
+[ "$status" -eq 0 ] || fail "report: status $status"
+python3 - t.html <<'PYTHON' || fail "the report lacks tasks or system calls"
+import json
+import re
+
+page = open("t.html", encoding="ascii").read()
+data = json.loads(re.search(r'type="application/json">(.*?)</script>', page, re.S).group(1))
+ran = {row["to"].split(" ", 1)[1] for row in data["switches"]["rows"]}
+assert {"one", "two"} <= ran, ran
+calls = {(row["process"].split(" ", 1)[1], row["syscall"]) for row in data["syscalls"]["rows"]}
+assert ("two", "write") in calls and ("init", "execve") in calls, calls
+PYTHON
+hindsight report t.hst -o u.html --symbols "$work/none"
+[ "$status" -eq 1 ] && [ ! -e u.html ] || fail "a report with symbols that are not there: status $status"
+echo "the report shows processes and system calls"
