@@ -1,6 +1,8 @@
 /* Searching memory, and comparing the machine at two positions. */
 #include "debugger/command.h"
 #include "debugger/session.h"
+#include "debugger/table.h"
+#include "replay/ever.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -34,7 +36,7 @@ static int parse_pattern(const char **text, uint8_t *pattern, size_t *size, stru
         *text = skip_spaces(end + 1);
         return 0;
     }
-    while (*at && *size < MAX_PATTERN && strncmp(at, "in ", 3) != 0) {
+    while (*at && *at != '-' && *size < MAX_PATTERN && strncmp(at, "in ", 3) != 0) {
         if (!hex_byte(at, &pattern[*size]))
             return error_set(error, "find: '%.20s' is not a hexadecimal byte such as de", at);
         ++*size;
@@ -90,6 +92,99 @@ static int find_linear(struct debugger *debugger, const char *text, const uint8_
                           start, size);
 }
 
+/* ---- find -ever ---- */
+
+/* The instruction at a place, or what is delivered there. */
+static int show_change(struct debugger *debugger, const char *what,
+    const struct ever_change *change, struct error *error)
+{
+    struct timeline_stop stop;
+    struct instruction instruction;
+    int status = timeline_seek_delivered(
+        debugger->timeline, change->position, change->delivered, &stop, error);
+    debugger_moved(debugger);
+    if (status < 0 || session_look(debugger, error) < 0)
+        return -1;
+    uint64_t pc = view_pc(&debugger->view);
+    print(debugger, "%s at phys:0x%" PRIx64 ", by what follows %" PRIu64 ".%" PRIu64 ":\n  ", what,
+        change->gpa, change->position.event, change->position.insn);
+    print_address(debugger, pc);
+    if (disassemble(&debugger->view, NULL, debugger->syntax, pc, &instruction))
+        print(debugger, ":  %s", instruction.text);
+    print(debugger, "\n");
+    return 0;
+}
+
+static int report_ever(struct debugger *debugger, const struct ever *ever, struct error *error)
+{
+    if (!ever->found) {
+        print(debugger, "It stood nowhere at any of the %" PRIu64 " looks.\n", ever->looks);
+        return 0;
+    }
+    if (ever->from_start)
+        print(debugger, "It stood at phys:0x%" PRIx64 " from the start.\n", ever->first.gpa);
+    else if (show_change(debugger, "First", &ever->first, error) < 0)
+        return -1;
+    if (ever->to_end)
+        print(debugger, "It stands there, or elsewhere, at the end.\n");
+    else
+        return show_change(debugger, "Gone, last", &ever->last, error);
+    return 0;
+}
+
+/* A row for where it first stood, and one for where it last did; none when it stood nowhere. */
+static void report_ever_as_rows(struct debugger *debugger, const struct ever *ever)
+{
+    enum { WHAT, POSITION, ADDRESS, COLUMNS };
+    static const struct column columns[COLUMNS] = {
+        {"what", COLUMN_TEXT}, {"position", COLUMN_POSITION}, {"phys", COLUMN_ADDRESS}};
+    const struct {
+        const char *what;
+        const struct ever_change *change; /* NULL: it is no change */
+    } rows[2] = {
+        {ever->from_start ? "from the start" : "first", ever->from_start ? NULL : &ever->first},
+        {ever->to_end ? "to the end" : "gone", ever->to_end ? NULL : &ever->last},
+    };
+    struct table table;
+    struct buffer text = {0};
+    table_begin(&table, columns, COLUMNS);
+    for (unsigned i = 0; i < 2 && ever->found; i++) {
+        uint64_t row = table_add(&table);
+        table_set_text(&table, row, WHAT, rows[i].what);
+        if (rows[i].change) {
+            table_set_position(&table, row, POSITION, rows[i].change->position);
+            table_set_number(&table, row, ADDRESS, rows[i].change->gpa);
+        }
+    }
+    table_print_json(&table, &text);
+    print_text(debugger, &text);
+    buffer_free(&text);
+    table_free(&table);
+}
+
+static int find_ever(struct debugger *debugger, const uint8_t *pattern, size_t length, bool json,
+    struct error *error)
+{
+    const struct position here = timeline_position(debugger->timeline);
+    const uint64_t delivered = timeline_delivered(debugger->timeline);
+    struct timeline_stop stop;
+    struct ever ever;
+    struct error ignored;
+    int status = ever_find(debugger->timeline, pattern, length, &ever, &stop, error);
+    debugger_moved(debugger);
+    if (status == 0 && stop.why == TIMELINE_INTERRUPTED)
+        print(debugger, "Interrupted.\n");
+    else if (status == 0 && json)
+        report_ever_as_rows(debugger, &ever);
+    else if (status == 0)
+        status = report_ever(debugger, &ever, error);
+    if (timeline_seek_delivered(
+            debugger->timeline, here, delivered, &stop, status < 0 ? &ignored : error) < 0)
+        return -1;
+    debugger_moved(debugger);
+    return status;
+}
+
 COMMAND(find)
 {
     uint8_t pattern[MAX_PATTERN];
@@ -97,12 +192,15 @@ COMMAND(find)
     unsigned found = 0;
     if (parse_pattern(&arguments, pattern, &length, error) < 0 || session_look(debugger, error) < 0)
         return -1;
+    bool json = strcmp(arguments, "-ever -json") == 0;
+    if (json || strcmp(arguments, "-ever") == 0)
+        return find_ever(debugger, pattern, length, json, error);
     if (strncmp(arguments, "in ", 3) == 0) {
         if (find_linear(debugger, skip_spaces(arguments + 3), pattern, length, &found, error) < 0)
             return -1;
     } else if (*arguments) {
         return error_set(
-            error, "find: '%s' is not understood; 'in START, SIZE' may follow", arguments);
+            error, "find: '%s' is not understood; 'in START, SIZE' or -ever may follow", arguments);
     } else {
         const struct memory *memory = debugger->view.memory;
         print(debugger, "Physical addresses:\n");
@@ -214,8 +312,9 @@ const struct command compare_commands[] = {
     {"Places in time", "diff", "", command_diff, "POSITION [POSITION]",
         "Compares registers and memory at two positions, or at one and here.", "diff 100 200",
         COMPLETE_NONE, false},
-    {"Looking", "find", "", command_find, "BYTES|\"TEXT\" [in START, SIZE]",
-        "Searches memory, all of physical memory unless told where.", "find \"panic\"",
-        COMPLETE_NONE, false},
+    {"Looking", "find", "", command_find, "BYTES|\"TEXT\" [in START, SIZE | -ever [-json]]",
+        "Searches memory, all of physical memory unless told where. With -ever tells when in the "
+        "whole run the bytes first and last stood anywhere in it.",
+        "find \"panic\"", COMPLETE_NONE, false},
     {0},
 };

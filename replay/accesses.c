@@ -127,7 +127,7 @@ int accesses_watch(struct timeline *timeline, struct position from, struct posit
         return error_set(error, "the engine '%s' does not tell of accesses", engine->ops->name);
     look_who_waits(&run);
     timeline->accesses = &run;
-    int status = timeline_pass(timeline, to, stop, error);
+    int status = timeline_pass(timeline, to, UINT64_MAX, stop, error);
     timeline->accesses = NULL;
     if (watcher->access)
         engine_observe_accesses(engine, NULL);

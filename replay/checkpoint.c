@@ -51,6 +51,8 @@ struct checkpoints {
     struct space space[CHECKPOINT_SPACES];
     unsigned space_count;
     uint8_t *dirty; /* a bit for each page: written since `current` */
+    void (*written)(void *context, uint64_t page); /* NULL: nobody is told */
+    void *written_context;
 };
 
 /* ---- Pages ---- */
@@ -195,12 +197,28 @@ static int collect_dirty(struct checkpoints *checkpoints, struct error *error)
     unsigned count;
     if (engine_take_dirty_pages(machine->engine, &pages, &count, error) < 0)
         return -1;
-    for (unsigned i = 0; i < count; i++)
-        mark_dirty(checkpoints, page_number(&machine->memory, pages[i]));
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t number = page_number(&machine->memory, pages[i]);
+        mark_dirty(checkpoints, number);
+        if (checkpoints->written)
+            checkpoints->written(checkpoints->written_context, number);
+    }
     free(pages);
     for (unsigned i = 0; i < checkpoints->space_count; i++)
         collect_space(checkpoints, &checkpoints->space[i]);
     return 0;
+}
+
+void checkpoints_tell(
+    struct checkpoints *checkpoints, void (*written)(void *context, uint64_t page), void *context)
+{
+    checkpoints->written = written;
+    checkpoints->written_context = context;
+}
+
+int checkpoints_collect(struct checkpoints *checkpoints, struct error *error)
+{
+    return collect_dirty(checkpoints, error);
 }
 
 static void each_dirty(struct checkpoints *checkpoints,

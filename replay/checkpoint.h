@@ -24,6 +24,13 @@ void checkpoints_destroy(struct checkpoints *checkpoints);
  */
 int checkpoints_take(struct checkpoints *checkpoints, struct error *error);
 
+/* From now on each page of RAM is told when it is found to have been written, by its number in
+ * memory->host; `written` NULL: no longer. */
+void checkpoints_tell(
+    struct checkpoints *checkpoints, void (*written)(void *context, uint64_t page), void *context);
+/* Looks for written pages now, as taking a checkpoint does. */
+int checkpoints_collect(struct checkpoints *checkpoints, struct error *error);
+
 /* The last one at or before `at` (`before` = strictly before); false when there is none. */
 bool checkpoints_find(
     const struct checkpoints *checkpoints, struct position at, bool before, struct position *found);

@@ -176,12 +176,12 @@ int timeline_seek(struct timeline *timeline, struct position position, struct ti
     return 0;
 }
 
-int timeline_pass(struct timeline *timeline, struct position position, struct timeline_stop *stop,
-    struct error *error)
+int timeline_pass(struct timeline *timeline, struct position position, uint64_t retired,
+    struct timeline_stop *stop, struct error *error)
 {
     enum advance how;
     start_move(timeline, stop);
-    if (advance(timeline, position, UINT64_MAX, &how, error) < 0)
+    if (advance(timeline, position, retired, &how, error) < 0)
         return -1;
     finish(stop, how);
     return 0;

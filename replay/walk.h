@@ -60,10 +60,10 @@ struct place timeline_place(const struct timeline *timeline);
 /* Where the machine stood before what was just hit: an instruction, a delivery, a fault. */
 struct place timeline_place_before(const struct timeline *timeline);
 
-/* Forward to a position as timeline_seek(), but by way of everything before it: no checkpoint
- * shortens the way. */
-int timeline_pass(struct timeline *timeline, struct position position, struct timeline_stop *stop,
-    struct error *error);
+/* Forward to a position, or to where so many instructions are retired, as timeline_seek(), but by
+ * way of everything before it: no checkpoint shortens the way. */
+int timeline_pass(struct timeline *timeline, struct position position, uint64_t retired,
+    struct timeline_stop *stop, struct error *error);
 
 /* ---- accesses.c ---- */
 
