@@ -36,8 +36,8 @@ struct command {
 extern const struct command step_commands[], move_commands[], print_commands[], info_commands[],
     break_commands[], stack_commands[], compare_commands[], events_commands[], machine_commands[],
     linux_commands[], symbols_commands[], modules_commands[], threads_commands[], races_commands[],
-    query_commands[], files_commands[], printf_commands[], macro_commands[], script_commands[],
-    save_commands[];
+    query_commands[], origin_commands[], files_commands[], printf_commands[], macro_commands[],
+    script_commands[], save_commands[];
 
 /* NULL past the last. */
 const struct command *commands_at(unsigned number);

@@ -20,6 +20,7 @@ static const struct command *const families[] = {
     threads_commands,
     races_commands,
     query_commands,
+    origin_commands,
     linux_commands,
     symbols_commands,
     modules_commands,

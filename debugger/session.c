@@ -285,6 +285,7 @@ void debugger_close(struct debugger *debugger)
     for (unsigned i = 0; i < debugger->display_count; i++)
         free(debugger->displays[i].text);
     free(debugger->directory);
+    free(debugger->origins.list);
     symbols_free(&debugger->symbols);
     follow_free(&debugger->follow);
     buffer_free(&debugger->script);

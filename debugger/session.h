@@ -13,6 +13,7 @@
 #include "debugger/display.h"
 #include "debugger/expression.h"
 #include "debugger/follow.h"
+#include "debugger/origins.h"
 #include "debugger/place.h"
 #include "debugger/points.h"
 #include "debugger/symbols.h"
@@ -66,6 +67,7 @@ struct debugger {
     unsigned variable_count;
     struct bookmark bookmarks[MAX_BOOKMARKS];
     unsigned bookmark_count;
+    struct origins origins;
 
     enum disassemble_syntax syntax;
     uint64_t instructions; /* of the whole run; 0: not known yet */

@@ -24,6 +24,7 @@ struct value {
     };
     uint64_t unknown;                 /* a bit for each of the bytes that nothing keeps */
     unsigned field_bits, field_shift; /* a bit field */
+    unsigned in_register; /* 1 + RAX to R15, of which this is a copy in this frame; 0: none */
 };
 
 struct value value_number(uint64_t bits, const struct type *type);

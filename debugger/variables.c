@@ -104,6 +104,13 @@ static bool read_implicit(
     return true;
 }
 
+/* DWARF's number of a general register as the encoding has it. */
+static unsigned register_number(unsigned dwarf)
+{
+    static const uint8_t numbers[] = {RAX, RDX, RCX, RBX, RSI, RDI, RBP, RSP};
+    return dwarf < sizeof numbers ? numbers[dwarf] : dwarf;
+}
+
 static enum variable_result read_variable(
     const struct scope *scope, Dwarf_Die *die, struct value *value)
 {
@@ -141,8 +148,9 @@ static enum variable_result read_variable(
         if (!scope->frame || location.value >= FRAME_REGISTERS ||
             !(scope->frame->known & (1u << location.value)))
             return VARIABLE_NOWHERE;
-        location.value = scope->frame->reg[location.value];
-        break;
+        *value = value_number(scope->frame->reg[location.value], &type);
+        value->in_register = 1 + register_number((unsigned)location.value);
+        return VARIABLE_FOUND;
     case LOCATION_VALUE:
         break;
     default:

@@ -77,6 +77,12 @@ says 'too deeply' "source $work/self"
 says 'has no disk' 'disk'
 says 'no device' 'devices flux-capacitor'
 says 'hexadecimal byte' 'find zz'
+says 'or -ever may follow' 'find 00 11 -never'
+says 'is not mapped here' 'seek 50%' 'origin *0xffff800000000000'
+says 'is not RAM' 'origin phys:0xfee00000,4'
+says 'give a variable, a register' 'origin'
+says 'there is no #3' 'origin #3'
+says 'no symbol .nothing. here' 'origin nothing'
 says 'ends before line|cannot be read' 'list clock.c:1' 'directory /nonexistent' 'list' 'list' 'list' 'list' \
     'list' 'list' 'list' 'list' 'list' 'list' 'list' 'list' 'list' 'list' 'list' 'list' 'list' 'list' 'list'
 long=$(printf 'a%.0s' $(seq 5000))
