@@ -30,6 +30,7 @@ int cli_diff(int argc, char **argv);
 int cli_dmesg(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_dump(int argc, char **argv);
+int cli_extract(int argc, char **argv);
 int cli_gdb(int argc, char **argv);
 int cli_fork(int argc, char **argv);
 int cli_hunt(int argc, char **argv);

@@ -31,6 +31,7 @@ static const struct command commands[] = {
     {"ps", cli_ps, "the tasks of a Linux guest at a position"},
     {"dmesg", cli_dmesg, "the log of a Linux guest's kernel at a position"},
     {"console", cli_console, "what a guest had printed by a position"},
+    {"extract", cli_extract, "a trace's kernel, initrd or disks as files"},
     {"test", cli_test, "replay kept traces and say which are as recorded"},
     {"verify", cli_verify, "check that a trace file is intact"},
     {"strip", cli_strip, "copy a trace without its checks"},

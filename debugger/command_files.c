@@ -145,18 +145,24 @@ static int write_disk(
     return 0;
 }
 
+int debugger_extract(
+    struct debugger *debugger, const char *what, const char *path, struct error *error)
+{
+    if (strcmp(what, "kernel") == 0)
+        return write_blob(debugger, "kernel", path, error);
+    if (strcmp(what, "initrd") == 0)
+        return write_blob(debugger, boot_module_label(0), path, error);
+    if (strncmp(what, "disk", 4) == 0)
+        return write_disk(debugger, what + 4, path, error);
+    return error_set(error, "extract: kernel, initrd or disk, not '%s'", what);
+}
+
 COMMAND(extract)
 {
     char what[32];
     if (!next_word(&arguments, what, sizeof what) || !*arguments)
         return error_set(error, "extract: kernel, initrd or disk, and a file to write");
-    if (strcmp(what, "kernel") == 0)
-        return write_blob(debugger, "kernel", arguments, error);
-    if (strcmp(what, "initrd") == 0)
-        return write_blob(debugger, boot_module_label(0), arguments, error);
-    if (strncmp(what, "disk", 4) == 0)
-        return write_disk(debugger, what + 4, arguments, error);
-    return error_set(error, "extract: kernel, initrd or disk, not '%s'", what);
+    return debugger_extract(debugger, what, arguments, error);
 }
 
 const struct command files_commands[] = {

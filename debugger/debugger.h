@@ -48,6 +48,13 @@ int debugger_execute(struct debugger *debugger, const char *line, struct error *
 int debugger_execute_remote(struct debugger *debugger, const char *line, struct error *error);
 /* Executes a file's lines; stops at the first that fails. */
 int debugger_source(struct debugger *debugger, const char *path, struct error *error);
+/*
+ * Writes to a file of the host, for this user alone, what the machine was started with ("kernel",
+ * "initrd") or, as far as it is known at the position, a disk ("disk", "disk1", "disk0.2" for the
+ * third image of an array). Nothing is left of a file that could not be written whole.
+ */
+int debugger_extract(
+    struct debugger *debugger, const char *what, const char *path, struct error *error);
 /* What was printed since the caller last cleared it. */
 struct buffer *debugger_output(struct debugger *debugger);
 /* Called whenever a command that runs long has something to show; may be NULL. */

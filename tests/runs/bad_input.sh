@@ -66,7 +66,7 @@ refused 2 'no kernel' record -o "$work/t.hst"
 refused 2 '-o FILE' record --kernel "$GUESTS/hello.elf"
 refused 125 "$work/no/t.hst" record --engine "$engine" --kernel "$GUESTS/hello.elf" -o "$work/no/t.hst"
 refused 125 'irectory' record --engine "$engine" --kernel "$GUESTS/hello.elf" -o "$work"
-for command in run record replay info dump verify strip doctor; do
+for command in run record replay info dump verify strip extract doctor; do
     hindsight $command --no-such-option
     [ "$status" -eq 2 ] || fail "$command --no-such-option: status $status"
     hindsight $command surplus surplus surplus

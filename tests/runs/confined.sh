@@ -49,10 +49,14 @@ confined main '' strip traces/t.hst -o traces/s.hst
 hindsight info traces/s.hst
 [ "$status" -eq 0 ] || fail "the stripped copy: $status"
 
+confined main '' extract traces/t.hst kernel -o traces/kernel
+cmp -s traces/kernel "$GUESTS/hello.elf" || fail "the kernel"
 confined main '' unpack traces/t.hst -o traces/u.hst --store stored
 confined main '' replay traces/u.hst --store stored
 confined main reading debug traces/u.hst --store stored --batch -ex 'extract kernel k' -ex 'seek end' -ex bt
 confined main '' info traces/u.hst --store stored
+confined main '' extract traces/u.hst kernel -o traces/kernel --store stored
+cmp -s traces/kernel "$GUESTS/hello.elf" || fail "the kernel out of the store"
 confined main '' pack traces/u.hst -o traces/p.hst --store stored
 confined 'main thread' '' record "${guest[@]}" -o traces/t.hst --store stored
 

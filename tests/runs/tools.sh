@@ -94,12 +94,45 @@ assert part and all(r["kind"] == "hlt" and 90 <= r["event"] <= 130 for r in part
 PYTHON
 echo "info, dump and doctor: JSON with the run's own numbers"
 
+# What went in comes out, for this user alone; a disk as it is at a position, or at the end.
+hindsight extract t.hst kernel -o kernel
+[ "$status" -eq 0 ] || fail "extract kernel: status $status"
+cmp -s kernel "$GUESTS/clock.elf" || fail "extract: another kernel than went in"
+hindsight extract t.hst initrd -o initrd.out
+[ "$status" -eq 0 ] && [ "$(stat -c '%s %a' initrd.out)" = "70000 600" ] || fail "extract initrd: status $status"
+head -c 4M /dev/zero >disk
+cp disk before
+hindsight record --engine "$engine" --pace fast --serial null --kernel "$GUESTS/disk.elf" --disk file=disk -o d.hst
+[ "$status" -eq 0 ] || fail "recording a disk: status $status"
+hindsight extract d.hst disk -o after
+[ "$status" -eq 0 ] && cmp -s after disk || fail "extract disk: not as the guest left it"
+hindsight extract d.hst disk -o start --at 0
+[ "$status" -eq 0 ] && cmp -s start before || fail "extract disk --at 0: not as it began"
+! cmp -s start after || fail "the guest wrote nothing"
+refuse()
+{
+    hindsight extract "${@:2}"
+    [ "$status" -eq "$1" ] && [ -s "$work/err" ] || fail "extract ${*:2}: status $status, not $1"
+}
+refuse 1 t.hst disk -o none
+refuse 1 t.hst floppy -o none
+refuse 1 d.hst initrd -o none
+refuse 1 d.hst disk -o no/folder
+refuse 1 d.hst disk -o none --at 99999999
+refuse 2 d.hst kernel -o none --at 5
+refuse 2 d.hst kernel -o d.hst
+refuse 2 d.hst kernel
+[ ! -e none ] || fail "a file is left of what cannot be extracted"
+hindsight info d.hst
+[ "$status" -eq 0 ] || fail "the trace after extracting: status $status"
+echo "extract: kernel, initrd and disk as they were"
+
 # Output into a closed pipe ends in order.
 status=0
 { "$HINDSIGHT" dump t.hst || echo "status $?" >&2; } 2>"$work/err" | head -1 >"$work/out" || true
 grep -q '^1 \|^input' "$work/out" || fail "dump into head"
 
-for command in doctor run record replay info dump verify strip; do
+for command in doctor run record replay info dump verify strip extract; do
     hindsight $command --help
     [ "$status" -eq 0 ] || fail "$command --help: status $status"
     grep -q "^Usage: hindsight $command" "$work/out" || fail "$command --help: no usage"
@@ -107,7 +140,7 @@ for command in doctor run record replay info dump verify strip; do
 done
 hindsight --help
 [ "$status" -eq 0 ] || fail "--help: status $status"
-for command in doctor run record replay info dump verify strip; do
+for command in doctor run record replay info dump verify strip extract; do
     grep -q "^  $command " "$work/out" || fail "--help does not list $command"
 done
 hindsight --version
