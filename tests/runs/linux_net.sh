@@ -17,7 +17,8 @@ done
 ifconfig eth0 "$own" up
 if [ "$pings" -gt 0 ]; then
     until ping -c 1 -W 1 "$peer" >/dev/null; do :; done
-    echo "the other guest is there"
+    ping -q -A -c 100 "$peer" >/dev/null
+    echo "frames cross"
     ping -q -A -c "$pings" "$peer"
     for try in 1 2 3 4 5 6 7 8; do
         ! echo over | nc -w 5 "$peer" 9 || break
@@ -58,11 +59,10 @@ for mode in $modes; do
         "own=10.0.0.1 peer=10.0.0.2 pings=$((packets / 2))"
     a=${children[-1]}
     for _ in $(seq 1800); do
-        ! grep -q 'the other guest is there' a.out || break
+        ! grep -q '^frames cross' a.out || break
         kill -0 "$a" 2>/dev/null || fail "$mode: the guest ended: $(tail -n 2 a.out a.err)"
         sleep 0.1
     done
-    sleep 1
     kill -9 "$relay"
     wait "$a" || fail "$mode: the first guest: status $?"
     wait "$b" || fail "$mode: the second guest: status $?"
