@@ -1,6 +1,7 @@
 /* hindsight debug: the time-travel debugger on a terminal, or over a script. */
 #include "cli/cli.h"
 #include "cli/line_editor.h"
+#include "cli/pager.h"
 #include "cli/roles.h"
 
 #include <fcntl.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/visible.h"
@@ -61,23 +63,30 @@ static void on_interrupt(int number)
         line_editor_interrupt();
 }
 
+/* By pages where there is a pager; what runs stops when the person wants no more. */
 static void write_out(void *context, struct buffer *output)
 {
-    (void)context;
-    cli_print_shown(output);
+    struct pager *pager = context;
+    if (!pager || output->failed)
+        cli_print_shown(output);
+    else if (!pager_print(pager, output) && running)
+        debugger_interrupt(running);
     buffer_clear(output);
 }
 
 /* What was executed printed or failed: both are shown. */
-static int execute(struct debugger *debugger, const struct script *script)
+static int execute(struct debugger *debugger, const struct script *script, struct pager *pager)
 {
     struct error error = {""};
     running = debugger;
+    debugger_set_flush(debugger, write_out, pager);
     int result = script->is_file ? debugger_source(debugger, script->text, &error)
                                  : debugger_execute(debugger, script->text, &error);
+    write_out(pager, debugger_output(debugger));
     running = NULL;
-    write_out(NULL, debugger_output(debugger));
-    if (result < 0) {
+    if (pager && pager->quit) {
+        fprintf(stderr, "Quit\n");
+    } else if (result < 0) {
         text_make_visible(error.text, sizeof error.text);
         fprintf(stderr, "%s\n", error.text);
         fflush(stderr);
@@ -104,11 +113,25 @@ static char *read_line(struct debugger *debugger, bool terminal)
     return line;
 }
 
+/* Between prompts on a terminal; never for scripts and pipes. */
+static struct pager *start_page(const struct debugger *debugger, struct pager *pager)
+{
+    struct winsize size = {0};
+    if (!isatty(STDIN_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0)
+        return NULL;
+    unsigned height = size.ws_row, width = size.ws_col;
+    if (!debugger_page(debugger, &height, &width))
+        return NULL;
+    pager_start(pager, height, width);
+    return pager;
+}
+
 /* -1 when the commands could not be read to their end. */
 static int interact(struct debugger *debugger)
 {
     bool terminal = isatty(STDIN_FILENO);
     char *last = NULL, *line;
+    struct pager pager;
     if (terminal)
         line_editor_start(debugger);
     while (!debugger_finished(debugger) && (line = read_line(debugger, terminal))) {
@@ -122,7 +145,7 @@ static int interact(struct debugger *debugger)
         }
         const struct script script = {false, last ? last : ""};
         bool repeated = !last || (!*last);
-        execute(debugger, &script);
+        execute(debugger, &script, start_page(debugger, &pager));
         if (!repeated && !debugger_repeats(last)) {
             free(last);
             last = NULL;
@@ -181,7 +204,6 @@ static int run(const char *path, const struct debugger_options *options,
     if (*debugger_cache_message(debugger))
         fprintf(stderr, "%s\n", debugger_cache_message(debugger));
     confine(path, options);
-    debugger_set_flush(debugger, write_out, NULL);
     struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
     sigaction(SIGINT, &action, NULL);
     if (batch)
@@ -189,7 +211,7 @@ static int run(const char *path, const struct debugger_options *options,
     write_out(NULL, debugger_output(debugger));
     int result = 0;
     for (unsigned i = 0; i < count && !debugger_finished(debugger); i++) {
-        if (execute(debugger, &scripts[i]) < 0)
+        if (execute(debugger, &scripts[i], NULL) < 0)
             result = -1;
         if (result < 0 && batch)
             break;

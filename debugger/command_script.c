@@ -4,6 +4,7 @@
 #include "debugger/session.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,6 +138,66 @@ static int set_convenience(struct debugger *debugger, const char *text, struct e
     return session_set_variable(debugger, name, &value, error);
 }
 
+bool debugger_page(const struct debugger *debugger, unsigned *height, unsigned *width)
+{
+    const struct page *page = &debugger->page;
+    if (page->has_height)
+        *height = page->height;
+    if (page->has_width)
+        *width = page->width;
+    return !page->off && *height;
+}
+
+/* on or off; false for another word. */
+static bool set_switch(const char *text, bool *on)
+{
+    bool is_on = strcmp(text, "on") == 0;
+    if (is_on || strcmp(text, "off") == 0)
+        *on = is_on;
+    return is_on || strcmp(text, "off") == 0;
+}
+
+/* A count of rows or columns; "unlimited" and 0 are without end. */
+static bool set_extent(const char *text, bool *has, unsigned *extent)
+{
+    char *end;
+    unsigned long number = strcmp(text, "unlimited") == 0 ? 0 : strtoul(text, &end, 10);
+    if (strcmp(text, "unlimited") != 0 && (!isdigit((unsigned char)*text) || *end))
+        return false;
+    *has = true;
+    *extent = number < UINT_MAX ? (unsigned)number : UINT_MAX;
+    return true;
+}
+
+static bool set_setting(struct debugger *debugger, const char *name, const char *value)
+{
+    struct page *page = &debugger->page;
+    bool on;
+    if (strcmp(name, "disassembly-flavor") == 0) {
+        bool is_intel = strcmp(value, "intel") == 0;
+        if (is_intel || strcmp(value, "att") == 0)
+            debugger->syntax = is_intel ? SYNTAX_INTEL : SYNTAX_ATT;
+        return is_intel || strcmp(value, "att") == 0;
+    }
+    if (strcmp(name, "color") == 0)
+        return set_switch(value, &debugger->color);
+    if (strcmp(name, "print") == 0 && strncmp(value, "pretty ", 7) == 0)
+        return set_switch(skip_spaces(value + 7), &debugger->pretty);
+    if (strcmp(name, "height") == 0)
+        return set_extent(value, &page->has_height, &page->height);
+    if (strcmp(name, "width") == 0)
+        return set_extent(value, &page->has_width, &page->width);
+    if (strcmp(name, "pagination") == 0 && set_switch(value, &on)) {
+        page->off = !on;
+        return true;
+    }
+    if (strcmp(name, "scheduler-locking") == 0 && set_switch(value, &on)) {
+        debugger->machine_steps = !on;
+        return true;
+    }
+    return false;
+}
+
 COMMAND(set)
 {
     char word[64];
@@ -144,35 +205,22 @@ COMMAND(set)
     if (*arguments == '$')
         return set_convenience(debugger, arguments, error);
     next_word(&rest, word, sizeof word);
-    if (strcmp(word, "disassembly-flavor") == 0 && strcmp(rest, "intel") == 0)
-        debugger->syntax = SYNTAX_INTEL;
-    else if (strcmp(word, "disassembly-flavor") == 0 && strcmp(rest, "att") == 0)
-        debugger->syntax = SYNTAX_ATT;
-    else if (strcmp(word, "color") == 0 && (strcmp(rest, "on") == 0 || strcmp(rest, "off") == 0))
-        debugger->color = strcmp(rest, "on") == 0;
-    else if (strcmp(word, "print") == 0 && strcmp(rest, "pretty on") == 0)
-        debugger->pretty = true;
-    else if (strcmp(word, "print") == 0 && strcmp(rest, "pretty off") == 0)
-        debugger->pretty = false;
-    else if (strcmp(word, "scheduler-locking") == 0 && strcmp(rest, "on") == 0)
-        debugger->machine_steps = false;
-    else if (strcmp(word, "scheduler-locking") == 0 && strcmp(rest, "off") == 0)
-        debugger->machine_steps = true;
-    else if (strncmp(word, "var", 3) == 0 || strchr(arguments, '='))
+    if (set_setting(debugger, word, rest))
+        return 0;
+    if (strncmp(word, "var", 3) == 0 || strchr(arguments, '='))
         return error_set(error, "the past cannot be changed: 'set $name = ...' sets a variable of "
                                 "the debugger");
-    else
-        return error_set(error, "set: disassembly-flavor att|intel, color on|off, "
-                                "print pretty on|off, "
-                                "scheduler-locking on|off, or $name = "
-                                "EXPRESSION");
-    return 0;
+    return error_set(error, "set: disassembly-flavor att|intel, color on|off, print pretty on|off, "
+                            "pagination on|off, height ROWS, width COLUMNS, "
+                            "scheduler-locking on|off, or $name = EXPRESSION");
 }
 
 const struct command script_commands[] = {
     {"Looking", "set", "", command_set, "$NAME = EXPRESSION|SETTING VALUE",
         "Sets a variable of the debugger, disassembly-flavor att|intel, color on|off, "
-        "print pretty on|off (a line for each member), or scheduler-locking: with on, as it is at "
+        "print pretty on|off (a line for each member), pagination on|off, height and width (of the "
+        "pages that long output is shown by on a terminal; 0: without end), or "
+        "scheduler-locking: with on, as it is at "
         "first, steps are those of the thread looked at, "
         "with off "
         "those of the machine, whichever vCPU runs. The guest is never written to.",

@@ -65,6 +65,11 @@ void debugger_set_flush(
 void debugger_set_progress(struct debugger *debugger,
     void (*progress)(void *context, uint64_t done, uint64_t total), void *context);
 
+/*
+ * How long output is shown on a terminal of so many rows and columns: replaced by what was set. A
+ * height of 0 has no end. False: not by pages.
+ */
+bool debugger_page(const struct debugger *debugger, unsigned *height, unsigned *width);
 /* "(hindsight 1532.87) ", or ">" while the lines of `commands` are collected. */
 void debugger_prompt(const struct debugger *debugger, char *text, size_t size);
 /* `quit` was executed. */

@@ -45,6 +45,11 @@ struct debugger {
     atomic_bool interrupted;
 
     bool pretty; /* "set print pretty" */
+    struct page {
+        bool off;                   /* "set pagination off" */
+        bool has_height, has_width; /* set, and not the terminal's */
+        unsigned height, width;     /* 0: without end */
+    } page;
     struct trail trail;
     bool machine_steps; /* steps are the machine's, not those of the thread looked at */
     unsigned thread;    /* the one looked at (threads.h); 0: the one that runs */
