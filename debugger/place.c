@@ -105,13 +105,14 @@ static void add_function_at(const struct symbols *symbols, uint64_t address, str
 }
 
 /* The functions of that name, which files may each have their own, and their clones; of one module
- * where `only` is not NULL, its symbol. */
+ * where `only` is not NULL, its symbol, and of every program. */
 static void add_functions(const struct symbols *symbols, const char *name,
     const struct symbol *only, bool cold, struct found *found)
 {
     for (unsigned i = 0; i < symbols->module_count; i++) {
         const struct module *module = symbols->modules[i];
-        if (module->away || (only && (only < module->list || only >= module->list + module->count)))
+        bool is_other = only && (only < module->list || only >= module->list + module->count);
+        if (module->away || (is_other && module->kind != MODULE_PROCESS))
             continue;
         for (size_t j = 0; j < module->count; j++) {
             const struct symbol *symbol = &module->list[j];

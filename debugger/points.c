@@ -61,8 +61,10 @@ static void show_processes(struct debugger *debugger, bool *was_away, bool show)
     }
 }
 
-/* Quietly: what place_parse has to say was said when the point was set. */
-static unsigned resolve(struct debugger *debugger, const struct point *point, uint64_t *addresses)
+/* Of all programs, or as the one that runs sees it. Quietly: what place_parse has to say was said
+ * when the point was set. */
+static unsigned resolve(
+    struct debugger *debugger, const struct point *point, bool of_all, uint64_t *addresses)
 {
     bool was_away[SYMBOLS_MAX_MODULES];
     unsigned count = 0;
@@ -70,7 +72,8 @@ static unsigned resolve(struct debugger *debugger, const struct point *point, ui
     struct value value;
     struct expression_scope scope;
     size_t printed = debugger->out.size;
-    show_processes(debugger, was_away, true);
+    if (of_all)
+        show_processes(debugger, was_away, true);
     if (point->kind == POINT_BREAK) {
         if (place_parse(debugger, point->text, addresses, MAX_POINT_ADDRESSES, &count, &error) < 0)
             count = 0;
@@ -82,7 +85,8 @@ static unsigned resolve(struct debugger *debugger, const struct point *point, ui
             count = 1;
         }
     }
-    show_processes(debugger, was_away, false);
+    if (of_all)
+        show_processes(debugger, was_away, false);
     debugger->out.size = printed;
     return count;
 }
@@ -94,37 +98,48 @@ int points_resolve(struct debugger *debugger, struct error *error)
     for (unsigned i = 0; i < debugger->point_count; i++) {
         struct point *point = &debugger->points[i];
         if (point->is_named)
-            point->address_count = resolve(debugger, point, point->addresses);
+            point->address_count = resolve(debugger, point, true, point->addresses);
     }
     return 0;
 }
 
-/* An address in a program's file is that program's alone. */
+static bool resolves_to(
+    struct debugger *debugger, const struct point *point, bool of_all, uint64_t address)
+{
+    uint64_t addresses[MAX_POINT_ADDRESSES];
+    unsigned count = resolve(debugger, point, of_all, addresses), i = 0;
+    while (i < count && addresses[i] != address)
+        i++;
+    return i < count;
+}
+
+/* An address in a program's file is that program's alone. Several may be linked to the same
+ * addresses: then it has to be what the point names in the one that runs. */
 static bool runs_here(struct debugger *debugger, const struct point *point, uint64_t address)
 {
+    unsigned programs = 0;
+    bool running = false;
     if (point->space && point->space != processes_space(debugger))
         return false;
     for (unsigned i = 0; i < debugger->symbols.module_count; i++) {
         const struct module *module = debugger->symbols.modules[i];
-        if (module->kind == MODULE_PROCESS && module->identity && module_covers(module, address))
-            return !module->away;
+        if (module->kind != MODULE_PROCESS || !module->identity || !module_covers(module, address))
+            continue;
+        programs++;
+        running |= !module->away;
     }
-    return true;
+    return programs == 0 || (running && (programs == 1 || !point->is_named ||
+                                            resolves_to(debugger, point, false, address)));
 }
 
 bool point_holds(
     struct debugger *debugger, const struct point *point, uint64_t address, uint64_t signature)
 {
-    uint64_t addresses[MAX_POINT_ADDRESSES];
     if (session_look(debugger, NULL) < 0)
         return true;
-    if (point->is_named && signature != debugger->follow.signature) {
-        unsigned count = resolve(debugger, point, addresses), i = 0;
-        while (i < count && addresses[i] != address)
-            i++;
-        if (i == count)
-            return false;
-    }
+    if (point->is_named && signature != debugger->follow.signature &&
+        !resolves_to(debugger, point, true, address))
+        return false;
     return point->physical || runs_here(debugger, point, address);
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A C++ and a Rust program in a guest: breakpoints by demangled names, values as gdb shows them, and
-# backtraces from the kernel into both.
+# backtraces from the kernel into both. A C program lives all the while, linked to the same addresses.
 source "$(dirname "$0")/common.bash"
 source "$here/linux.bash"
 source "$here/linux_debug.bash"
@@ -12,9 +12,29 @@ cp "$root/guests/linux/shapes.cc" "$root/guests/linux/shapes.rs" .
 c++ -g3 -O1 -static -o cshapes shapes.cc >out 2>&1 || fail "building shapes.cc"
 "$rustc" -g -C opt-level=0 -C target-feature=+crt-static -o rshapes shapes.rs >out 2>&1 ||
     fail "building shapes.rs"
-autorun "$work/cshapes:/cshapes" "$work/rshapes:/rshapes" <<'GUEST'
+cat >waiter.c <<'C'
+#include <fcntl.h>
+#include <unistd.h>
+static volatile int rounds;
+int __attribute__((noinline)) wait_again(int i) { return rounds += i; }
+int main(void)
+{
+    close(open("/ready", O_CREAT | O_WRONLY, 0600));
+    while (access("/over", F_OK) != 0) {
+        wait_again(1);
+        usleep(10000);
+    }
+    return 0;
+}
+C
+build_program waiter waiter.c -static
+autorun "$work/cshapes:/cshapes" "$work/rshapes:/rshapes" "$work/waiter:/waiter" <<'GUEST'
+/waiter &
+until [ -e /ready ]; do :; done
 /cshapes
 /rshapes
+: >/over
+wait
 poweroff -f
 GUEST
 hindsight record "${machine[@]}" --pace fast --append console=ttyS0 -o t.hst
@@ -47,7 +67,7 @@ values 'print *this' \
     'print this->color' geo::Color::Green 'print (geo::Color)1' 1 'print geo::Color::Green' geo::Color::Green \
     'print (geo::Flags)11' '(geo::BOLD | geo::WIDE | unknown: 0x8)' 'print geo::HIGH' geo::HIGH \
     'print counter' 3 'print geo::counter' 3 "print 'shapes.cc'::geo::counter" 3 'print calls' 41 \
-    'print geo::Circle::area::calls' 41 'print sizeof(geo::Box<int, 4>)' 16 'print $xmm0.v2_double[0]' 0.5
+    'print geo::Circle::area::calls' 41 'print ALL_SIDES + TWICE(1)' 10 'print sizeof(geo::Box<int, 4>)' 16 'print $xmm0.v2_double[0]' 0.5
 debug t.hst "add-symbol-file $work/cshapes -process cshapes" 'break geo::Circle::area' continue \
     "${ask[@]}" 'ptype geo::Circle' 'ptype geo::Color' 'info symbol $pc' 'up' 'print box' 'print box.items[1]' \
     'ptype box' 'ptype operation' 'tbreak last' continue 'delete' 'tbreak ksys_write' reverse-continue backtrace
@@ -107,3 +127,21 @@ want '<shapes::Shape as shapes::Area>::area \(self='
 want 'shapes::outer::look'
 want 'shapes::main \(\)'
 echo "C++ and Rust by their own names"
+
+# All three at once, in the order in which they start; what is at the place of one of them in another is
+# nothing. A name that two of them have is that of both.
+debug t.hst "add-symbol-file $work/waiter -process waiter" "add-symbol-file $work/cshapes -process cshapes" \
+    "add-symbol-file $work/rshapes -process rshapes" 'tbreak geo::Circle::area' 'tbreak shapes::outer::look' \
+    'break wait_again if rounds < 2' continue continue continue current delete 'seek start' 'break main' \
+    continue current continue current
+[ "$status" -eq 0 ] || fail "programs side by side: status $status"
+start_wants
+want 'reakpoint 3, wait_again \(i=1\)'
+want 'reakpoint 1, geo::Circle::area \(this='
+want 'reakpoint 2, shapes::outer::look'
+want '^\* .* rshapes '
+want '^Breakpoint 4, main \(\) at waiter.c:'
+want '^\* .* waiter '
+want '^Breakpoint 4, main \(\) at shapes.cc:'
+want '^\* .* cshapes '
+echo "three programs, two of them at the same addresses"
