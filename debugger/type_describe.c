@@ -192,9 +192,10 @@ static void put_dimension(Dwarf_Die *array, struct buffer *out)
     } while (dwarf_siblingof(&child, &child) == 0);
 }
 
-static bool is_suffix(const struct declarator *at)
+/* "(*name)[4]" is a pointer to an array, "name[4]" an array. */
+static bool is_pointer(const struct declarator *at)
 {
-    return at && at->die;
+    return at && !at->die && (*at->text == '*' || *at->text == '&');
 }
 
 /* What is around, from the outermost pointer to the innermost name's place. */
@@ -206,7 +207,7 @@ static void put_declarator(const struct declarator *at, unsigned depth, struct b
         put(out, at->text);
         return put_declarator(at->inner, depth, out);
     }
-    bool grouped = at->inner && !is_suffix(at->inner);
+    bool grouped = is_pointer(at->inner);
     put(out, grouped ? "(" : "");
     put_declarator(at->inner, depth, out);
     put(out, grouped ? ")" : "");

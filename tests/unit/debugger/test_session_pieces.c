@@ -38,6 +38,14 @@ static void what_nothing_keeps_is_optimized_out(void **state)
     refuses("print split.right.kind + 1", "optimized out");
 }
 
+static void members_are_declared_as_in_c(void **state)
+{
+    (void)state;
+    prints("ptype struct table", "    struct pair *rows[2]; /* offset 0 */\n"
+                                 "    void (*visit)(struct pair); /* offset 16 */\n"
+                                 "    char (*line)[8]; /* offset 24 */\n");
+}
+
 static void values_printed_before_keep_their_bytes(void **state)
 {
     (void)state;
@@ -53,6 +61,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_struct_in_two_registers_has_members),
         TEST(what_nothing_keeps_is_optimized_out),
+        TEST(members_are_declared_as_in_c),
         TEST(values_printed_before_keep_their_bytes),
     };
     return cmocka_run_group_tests(tests, record_values, remove_recording);
