@@ -25,6 +25,9 @@ ctest --test-dir build-clang --output-on-failure -j "$(nproc)" \
 step "clang-tidy"
 scripts/tidy.sh
 
+step "coverage of the debugger"
+scripts/coverage.sh
+
 step "sanitizers"
 cmake --preset sanitize >/dev/null
 cmake --build build-sanitize
