@@ -199,6 +199,7 @@ struct device_wiring {
     int64_t start_seconds; /* UTC at virtual time 0, since 1970-01-01 */
     uint64_t memory_below_4g, memory_above_4g;
     const struct fw_cfg_config *fw_cfg;
+    bool transitional_virtio; /* virtio devices have the legacy interface, too */
 
     /* What a device asks of the machine, which is the first argument. */
     void *machine;

@@ -240,8 +240,7 @@ static void set_accepted(struct virtio *virtio, uint32_t value)
     virtio->accepted |= (uint64_t)value << shift;
 }
 
-/* A vector that does not exist cannot be mapped: the driver reads back "none". */
-static uint16_t map_vector(const struct virtio *virtio, uint64_t value)
+uint16_t virtio_map_vector(const struct virtio *virtio, uint64_t value)
 {
     return value < virtio->msix.vectors ? (uint16_t)value : VIRTIO_NO_VECTOR;
 }
@@ -250,7 +249,7 @@ static void set_queue_field(struct virtio *virtio, enum field field, uint64_t va
 {
     struct virtio_queue *queue = selected(virtio);
     if (queue && field == QUEUE_VECTOR)
-        virtio->queue_vector[virtio->queue_select] = map_vector(virtio, value);
+        virtio->queue_vector[virtio->queue_select] = virtio_map_vector(virtio, value);
     if (!queue || queue->enabled)
         return; /* an enabled queue changes by a reset only */
     switch (field) {
@@ -291,7 +290,7 @@ static void set_field(struct virtio *virtio, enum field field, uint64_t value)
         set_status(virtio, (uint8_t)value);
         break;
     case CONFIG_VECTOR:
-        virtio->config_vector = map_vector(virtio, value);
+        virtio->config_vector = virtio_map_vector(virtio, value);
         break;
     case QUEUE_SELECT:
         virtio->queue_select = (uint16_t)value;
@@ -337,7 +336,7 @@ static void common_write(struct virtio *virtio, unsigned offset, unsigned size, 
     }
 }
 
-static uint8_t isr_read(struct virtio *virtio)
+uint8_t virtio_take_isr(struct virtio *virtio)
 {
     uint8_t isr = virtio->isr;
     virtio->isr = 0;
@@ -345,22 +344,35 @@ static uint8_t isr_read(struct virtio *virtio)
     return isr;
 }
 
+uint64_t virtio_config_read(struct virtio *virtio, unsigned offset, unsigned size)
+{
+    uint64_t value = 0;
+    for (unsigned i = 0; i < size; i++) {
+        if (offset + i < virtio->type->config_size)
+            value |= (uint64_t)virtio->type->config_read(virtio->device, offset + i) << (8 * i);
+    }
+    return value;
+}
+
+void virtio_config_write(struct virtio *virtio, unsigned offset, unsigned size, uint64_t value)
+{
+    for (unsigned i = 0; i < size && virtio->type->config_write; i++) {
+        if (offset + i < virtio->type->config_size)
+            virtio->type->config_write(virtio->device, offset + i, (uint8_t)(value >> (8 * i)));
+    }
+}
+
 static uint64_t bar_read(void *device, uint64_t address, unsigned size)
 {
     struct virtio *virtio = device;
-    uint64_t value = 0;
     unsigned offset = (unsigned)(address & 0xfff);
     switch (address & ~UINT64_C(0xfff)) {
     case VIRTIO_COMMON_OFFSET:
         return common_read(virtio, offset, size);
     case VIRTIO_ISR_OFFSET:
-        return offset == 0 ? isr_read(virtio) : 0;
+        return offset == 0 ? virtio_take_isr(virtio) : 0;
     case VIRTIO_DEVICE_OFFSET:
-        for (unsigned i = 0; i < size; i++) {
-            if (offset + i < virtio->type->config_size)
-                value |= (uint64_t)virtio->type->config_read(virtio->device, offset + i) << (8 * i);
-        }
-        return value;
+        return virtio_config_read(virtio, offset, size);
     default:
         return 0;
     }
@@ -375,10 +387,7 @@ static void bar_write(void *device, uint64_t address, unsigned size, uint64_t va
         common_write(virtio, offset, size, value);
         break;
     case VIRTIO_DEVICE_OFFSET:
-        for (unsigned i = 0; i < size && virtio->type->config_write; i++) {
-            if (offset + i < virtio->type->config_size)
-                virtio->type->config_write(virtio->device, offset + i, (uint8_t)(value >> (8 * i)));
-        }
+        virtio_config_write(virtio, offset, size, value);
         break;
     case VIRTIO_NOTIFY_OFFSET:
         if (offset / VIRTIO_NOTIFY_MULTIPLIER < virtio->type->queues)
@@ -398,8 +407,9 @@ static bool window(const struct virtio *virtio, uint32_t *offset, uint32_t *leng
     unsigned at = virtio->access_capability;
     *offset = pci_config_get(&virtio->function, at + 8, 4);
     *length = pci_config_get(&virtio->function, at + 12, 4);
-    return virtio->function.config[at + 4] == 0 && (*length == 1 || *length == 2 || *length == 4) &&
-           *offset % *length == 0 && *offset <= VIRTIO_BAR_SIZE - *length;
+    return virtio->function.config[at + 4] == virtio->modern_bar &&
+           (*length == 1 || *length == 2 || *length == 4) && *offset % *length == 0 &&
+           *offset <= VIRTIO_BAR_SIZE - *length;
 }
 
 static bool touches_window(const struct virtio *virtio, unsigned offset, unsigned size)

@@ -2,9 +2,10 @@
  * The virtio 1.x transport over PCI (OASIS Virtual I/O Device Version 1.2, section 4.1) with the
  * split rings of virtio_queue.h: what every virtio device is built on.
  *
- * Modern only (no legacy interface). Features of the transport: VERSION_1, RING_INDIRECT_DESC,
- * RING_EVENT_IDX. Interrupts are MSI-X messages where the driver has enabled them, with one vector
- * for each queue and one for the configuration, else INTx with the ISR status.
+ * The legacy interface is beside it: virtio_legacy.h. Features of the transport: VERSION_1,
+ * RING_INDIRECT_DESC, RING_EVENT_IDX. Interrupts are MSI-X messages where the driver has enabled
+ * them, with one vector for each queue and one for the configuration, else INTx with the ISR
+ * status.
  *
  * All requests that a notification makes available are done inside that notification (or held,
  * where they are room for what is to come), so a device's behaviour depends on nothing but the
@@ -66,6 +67,7 @@ struct virtio {
     struct virtio_rings rings;
     struct pci_function function;
     unsigned access_capability; /* offset of VIRTIO_PCI_CAP_PCI_CFG */
+    unsigned modern_bar;        /* where the registers of virtio 1.x are */
     uint8_t status, isr;
     uint32_t offered_select, accepted_select;
     uint64_t accepted;
@@ -91,6 +93,14 @@ void virtio_bus_reset(struct virtio *virtio); /* by the reset line: MSI-X as wel
 void virtio_save(const struct virtio *virtio, struct buffer *out);
 void virtio_restore(struct virtio *virtio, struct reader *in);
 void virtio_describe(const struct virtio *virtio, struct buffer *out);
+
+/* Of the registers that both interfaces have. */
+uint8_t virtio_take_isr(struct virtio *virtio); /* reading clears it */
+/* A vector that does not exist cannot be mapped: the driver reads back "none". */
+uint16_t virtio_map_vector(const struct virtio *virtio, uint64_t value);
+/* The device-specific configuration; what is past its end reads as zero. */
+uint64_t virtio_config_read(struct virtio *virtio, unsigned offset, unsigned size);
+void virtio_config_write(struct virtio *virtio, unsigned offset, unsigned size, uint64_t value);
 
 /* Serves the queue until it is empty, held or broken. */
 void virtio_serve(struct virtio *virtio, unsigned queue);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "devices/virtio_legacy.h"
+
 enum {
     HEADER = 16,
     CONFIG_SIZE = 60,
@@ -239,6 +241,8 @@ struct virtio_blk *virtio_blk_create(const struct virtio_blk_config *config, str
         virtio_blk_destroy(blk);
         return NULL;
     }
+    if (config->is_transitional)
+        virtio_legacy_add(&blk->virtio);
     return blk;
 }
 

@@ -39,6 +39,7 @@ struct virtio_blk_config {
     const char *name;          /* "disk0"; must outlive the device */
     struct block_device *disk; /* must outlive the device */
     struct guest_memory memory;
+    bool is_transitional; /* has the legacy interface, too */
 };
 
 struct virtio_blk *virtio_blk_create(const struct virtio_blk_config *config, struct error *error);

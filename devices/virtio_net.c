@@ -4,13 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "devices/virtio_legacy.h"
+
 enum {
     DEVICE_ID = 1,
     CLASS_ETHERNET = 0x020000,
     RECEIVE = 0,
     TRANSMIT = 1,
     QUEUES = 2,
-    HEADER_SIZE = 12, /* struct virtio_net_hdr */
+    HEADER_MOST = 12, /* struct virtio_net_hdr */
+    HEADER_LEGACY = 10,
     CONFIG_SIZE = 12, /* mac, status, max_virtqueue_pairs, mtu */
     STATUS_LINK_UP = 1,
 };
@@ -25,32 +28,40 @@ struct virtio_net {
     bool taken;
 };
 
+/* Without VERSION_1 and mergeable buffers there is no num_buffers (section 5.1.6.1). */
+static size_t header_size(const struct virtio_net *net)
+{
+    return virtio_has(&net->virtio, VIRTIO_F_VERSION_1) ? HEADER_MOST : HEADER_LEGACY;
+}
+
 static uint32_t receive(struct virtio_net *net, const struct virtio_chain *chain)
 {
     if (!net->frame)
         return VIRTIO_HOLD;
-    const uint8_t header[HEADER_SIZE] = {[10] = 1}; /* num_buffers */
+    const uint8_t header[HEADER_MOST] = {[10] = 1}; /* num_buffers */
+    const size_t header_bytes = header_size(net);
     const uint8_t *frame = net->frame;
     net->frame = NULL;
-    if (chain->writable_bytes < HEADER_SIZE) {
+    if (chain->writable_bytes < header_bytes) {
         virtio_broken(&net->virtio);
         return 0;
     }
-    if (chain->writable_bytes < HEADER_SIZE + net->frame_size)
+    if (chain->writable_bytes < header_bytes + net->frame_size)
         return VIRTIO_HOLD;
-    virtio_chain_write(&net->virtio.rings.memory, chain, 0, header, sizeof header);
-    virtio_chain_write(&net->virtio.rings.memory, chain, sizeof header, frame, net->frame_size);
+    virtio_chain_write(&net->virtio.rings.memory, chain, 0, header, header_bytes);
+    virtio_chain_write(&net->virtio.rings.memory, chain, header_bytes, frame, net->frame_size);
     net->taken = true;
-    return (uint32_t)(HEADER_SIZE + net->frame_size);
+    return (uint32_t)(header_bytes + net->frame_size);
 }
 
 static void transmit(struct virtio_net *net, const struct virtio_chain *chain)
 {
     uint8_t frame[VIRTIO_NET_FRAME_MOST];
-    uint64_t size = chain->readable_bytes - HEADER_SIZE;
-    if (chain->readable_bytes < HEADER_SIZE + VIRTIO_NET_FRAME_LEAST || size > sizeof frame)
+    const size_t header_bytes = header_size(net);
+    uint64_t size = chain->readable_bytes - header_bytes;
+    if (chain->readable_bytes < header_bytes + VIRTIO_NET_FRAME_LEAST || size > sizeof frame)
         return;
-    virtio_chain_read(chain, HEADER_SIZE, frame, size);
+    virtio_chain_read(chain, header_bytes, frame, size);
     net->config.transmit(net->config.target, frame, (size_t)size);
 }
 
@@ -122,6 +133,8 @@ struct virtio_net *virtio_net_create(const struct virtio_net_config *config, str
         free(net);
         return NULL;
     }
+    if (config->is_transitional)
+        virtio_legacy_add(&net->virtio);
     return net;
 }
 

@@ -24,6 +24,7 @@ struct virtio_net_config {
     const char *name; /* "net0"; must outlive the device */
     uint8_t mac[6];
     struct guest_memory memory;
+    bool is_transitional; /* has the legacy interface, too */
     void (*transmit)(void *target, const uint8_t *frame, size_t size);
     void *target;
 };

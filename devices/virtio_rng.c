@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "devices/virtio_legacy.h"
+
 enum { DEVICE_ID = 4, CLASS_OTHER = 0xff0000 };
 
 struct virtio_rng {
@@ -51,6 +53,8 @@ struct virtio_rng *virtio_rng_create(const struct virtio_rng_config *config, str
         free(rng);
         return NULL;
     }
+    if (config->is_transitional)
+        virtio_legacy_add(&rng->virtio);
     return rng;
 }
 
@@ -105,6 +109,7 @@ static int create(const struct device_wiring *wiring, struct device *device, str
 {
     const struct virtio_rng_config config = {
         .memory = *wiring->memory,
+        .is_transitional = wiring->transitional_virtio,
         .entropy = wiring->entropy,
         .machine = wiring->machine,
     };

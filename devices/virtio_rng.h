@@ -11,6 +11,7 @@ struct virtio_rng;
 
 struct virtio_rng_config {
     struct guest_memory memory;
+    bool is_transitional; /* has the legacy interface, too */
     /* Fills in `size` random bytes, at most VIRTIO_RNG_MOST. */
     void (*entropy)(void *machine, uint8_t *data, size_t size);
     void *machine;

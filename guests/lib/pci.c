@@ -30,10 +30,15 @@ void pci_write(unsigned slot, unsigned offset, unsigned size, uint32_t value)
         port_out32(port, value);
 }
 
-bool pci_find(uint16_t vendor, uint16_t device, unsigned number, unsigned *slot)
+bool pci_find_virtio(unsigned type, unsigned number, unsigned *slot)
 {
+    enum { VENDOR = 0x1af4, TRANSITIONAL = 0x1000, MODERN = 0x1040 };
     for (*slot = 0; *slot < PCI_SLOTS; (*slot)++) {
-        if (pci_read(*slot, 0, 4) == (vendor | (uint32_t)device << 16) && number-- == 0)
+        if (pci_read(*slot, 0, 2) != VENDOR)
+            continue;
+        unsigned device = pci_read(*slot, 2, 2);
+        bool is_old = device >= TRANSITIONAL && device < MODERN && pci_read(*slot, 0x2e, 2) == type;
+        if ((is_old || device == MODERN + type) && number-- == 0)
             return true;
     }
     return false;

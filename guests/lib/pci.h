@@ -9,7 +9,8 @@ enum { PCI_SLOTS = 32 };
 
 uint32_t pci_read(unsigned slot, unsigned offset, unsigned size); /* 1, 2 or 4 bytes */
 void pci_write(unsigned slot, unsigned offset, unsigned size, uint32_t value);
-/* The `number`-th slot (from 0) with this vendor and device; false when there is none. */
-bool pci_find(uint16_t vendor, uint16_t device, unsigned number, unsigned *slot);
+/* The `number`-th slot (from 0) with a virtio device of this type, transitional or not; false when
+ * there is none. */
+bool pci_find_virtio(unsigned type, unsigned number, unsigned *slot);
 
 #endif

@@ -132,7 +132,7 @@ bool virtio_open(struct virtio *virtio, unsigned id, unsigned number, uint64_t f
     struct virtio_ring *const *rings, unsigned count)
 {
     unsigned slot;
-    if (!pci_find(0x1af4, (uint16_t)(0x1040 + id), number, &slot))
+    if (!pci_find_virtio(id, number, &slot))
         return false;
     pci_write(slot, 4, 2, 6); /* memory, bus master */
     find_registers(virtio, slot);

@@ -128,7 +128,7 @@ static void negotiate(void)
 bool disk_open(unsigned number)
 {
     unsigned slot;
-    if (!pci_find(0x1af4, 0x1042, number, &slot))
+    if (!pci_find_virtio(2, number, &slot))
         return false;
     pci_write(slot, 4, 2, 6); /* memory, bus master */
     find_registers(slot);

@@ -39,7 +39,7 @@ static uint64_t address(struct input *in)
 
 static void step(struct driver *d, struct input *in)
 {
-    switch (take(in, 1) % 10) {
+    switch (take(in, 1) % 12) {
     case 0:
         set_reg(d, take(in, 1) & 0x3f, 1u << (take(in, 1) & 3), take(in, 4));
         break;
@@ -73,6 +73,12 @@ static void step(struct driver *d, struct input *in)
         d->ram[take(in, 3) % RAM_SIZE] = (uint8_t)take(in, 1);
         notify(d);
         break;
+    case 10:
+        set_port(d, 2, take(in, 1) & 0x7f, 1u << take(in, 1) % 3, take(in, 4));
+        break;
+    case 11:
+        (void)port(d, 2, take(in, 1) & 0x7f, 1u << take(in, 1) % 3);
+        break;
     default:
         if (reg(d, 0x14, 1) & 64 || take(in, 1) % 8 == 0)
             driver_start(d, features(d) & ~(uint64_t)take(in, 4));
@@ -85,11 +91,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct driver *d;
     struct input in = {data, size};
     if (!d)
-        d = driver_create(false);
+        d = driver_make(false, true);
     struct device pci = pci_device(d->pci);
     pci.ops->reset(pci.object);
     pci_setup(d->pci);
-    d->bar = config_get(d, 2, 0x10, 4) & ~15u;
+    d->bar = config_get(d, 2, 0x20, 4) & ~15u;
     driver_start(d, features(d));
     while (in.size)
         step(d, &in);

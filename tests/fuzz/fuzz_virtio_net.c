@@ -57,7 +57,7 @@ static void step(struct nic_driver *n, struct input *in)
     unsigned queue = take(in, 1);
     unsigned what = queue >> 1;
     queue &= 1;
-    switch (what % 10) {
+    switch (what % 12) {
     case 0:
         set_reg(d, take(in, 1) & 0x3f, 1u << (take(in, 1) & 3), take(in, 4));
         break;
@@ -88,6 +88,12 @@ static void step(struct nic_driver *n, struct input *in)
     case 8:
         virtio_net_set_link(n->net, queue);
         break;
+    case 10:
+        set_port(d, NIC_SLOT, take(in, 1) & 0x7f, 1u << take(in, 1) % 3, take(in, 4));
+        break;
+    case 11:
+        (void)port(d, NIC_SLOT, take(in, 1) & 0x7f, 1u << take(in, 1) % 3);
+        break;
     default:
         if (reg(d, 0x14, 1) & 64 || take(in, 1) % 8 == 0)
             nic_start(n, features(d) & ~(uint64_t)take(in, 4));
@@ -100,7 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct nic_driver *n;
     struct input in = {data, size};
     if (!n)
-        n = nic_driver_create(false);
+        n = nic_driver_make(false, true);
     struct device pci = pci_device(n->d->pci);
     pci.ops->reset(pci.object);
     pci_setup(n->d->pci);

@@ -65,7 +65,8 @@ struct services {
     struct pci_host *pci;       /* NULL until the bus is made */
     struct guest_memory memory; /* what bus masters read and write */
     bool no_host; /* disks and network links are not opened: the trace knows what they gave */
-    bool closing; /* being destroyed: nothing is asked or noted any more */
+    bool transitional_virtio; /* virtio devices have the legacy interface, too */
+    bool closing;             /* being destroyed: nothing is asked or noted any more */
 
     /* From the input source; -1 and the error when it cannot answer. */
     int (*ask)(struct machine *machine, const struct input_question *question,

@@ -50,7 +50,8 @@
  *      writes of APIC_BASE are events, its enable bit is the local APIC's, INIT keeps it;
  *      degraded RAID 5 puts the missing member's data in the parity's place
  *   6  machines of versions 4 and 5 are still built;
- *      x2APIC mode, the TSC-deadline timer, an invariant TSC, where virtual time is the TSC's
+ *      x2APIC mode, the TSC-deadline timer, an invariant TSC, where virtual time is the TSC's;
+ *      virtio devices are transitional ones: with the legacy interface, too
  */
 enum { MACHINE_VERSION = 6, MACHINE_VERSION_OLDEST = 4, MACHINE_VERSION_UNSAID = 1 };
 
@@ -107,6 +108,11 @@ static inline bool config_has_hpet(const struct machine_config *config)
 static inline bool config_keeps_parity(const struct machine_config *config)
 {
     return config->version < 5;
+}
+
+static inline bool config_has_legacy_virtio(const struct machine_config *config)
+{
+    return config->version >= 6;
 }
 
 /*

@@ -342,6 +342,7 @@ struct nic *nic_create(struct machine *machine, unsigned number, const struct ne
     struct virtio_net_config net = {
         .name = nic->name,
         .memory = machine->services.memory,
+        .is_transitional = machine->services.transitional_virtio,
         .transmit = transmit,
         .target = nic,
     };

@@ -317,6 +317,7 @@ static struct device_wiring wire(const struct plan *plan, const struct fw_cfg_co
         .memory_below_4g = machine->memory.region[0].size,
         .memory_above_4g = machine->memory.region[1].size,
         .fw_cfg = fw_cfg,
+        .transitional_virtio = machine->services.transitional_virtio,
         .machine = machine,
         .reset = reset_requested,
         .power_off = stop_for_power_off,

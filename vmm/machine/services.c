@@ -38,6 +38,7 @@ void services_init(struct machine *machine, bool no_host)
         .clock = &machine->clock,
         .memory = {.context = machine, .at = guest_at, .wrote = guest_wrote},
         .no_host = no_host,
+        .transitional_virtio = config_has_legacy_virtio(machine->config),
         .ask = ask,
         .member_failed = member_failed,
         .note = machine_note,

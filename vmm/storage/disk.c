@@ -398,6 +398,7 @@ static int add_function(struct disk *disk, struct error *error)
         .name = disk->name,
         .disk = &disk->front,
         .memory = disk->services->memory,
+        .is_transitional = disk->services->transitional_virtio,
     };
     disk->blk = virtio_blk_create(&config, error);
     if (!disk->blk)

@@ -142,7 +142,7 @@ static inline void set_reg(struct driver *d, unsigned offset, unsigned size, uin
 }
 
 /* Power-on: an ELCR to write, the PCI bus, the disk in slot 2. */
-static inline struct driver *driver_create(bool read_only)
+static inline struct driver *driver_make(bool read_only, bool is_transitional)
 {
     struct driver *d = calloc(1, sizeof *d);
     if (!d)
@@ -161,15 +161,33 @@ static inline struct driver *driver_create(bool read_only)
         .block_size = 512,
         .minimum_io = 65536,
         .optimal_io = 3 * 65536};
-    struct virtio_blk_config blk = {.name = "disk0", .disk = &d->disk.device};
+    struct virtio_blk_config blk = {
+        .name = "disk0", .disk = &d->disk.device, .is_transitional = is_transitional};
     blk.memory = (struct guest_memory){.context = d, .at = ram_at, .wrote = ram_wrote};
     d->blk = virtio_blk_create(&blk, NULL);
     if (!d->pci || !d->blk || pci_attach(d->pci, NULL) ||
         pci_add(d->pci, virtio_blk_function(d->blk), NULL))
         abort();
     pci_setup(d->pci);
-    d->bar = config_get(d, 2, 0x10, 4) & ~15u;
+    d->bar = config_get(d, 2, is_transitional ? 0x20 : 0x10, 4) & ~15u;
     return d;
+}
+
+static inline struct driver *driver_create(bool read_only)
+{
+    return driver_make(read_only, false);
+}
+
+/* The legacy interface's registers. */
+static inline uint32_t port(struct driver *d, unsigned slot, unsigned offset, unsigned size)
+{
+    return (uint32_t)bus_read(&d->ports, (config_get(d, slot, 0x10, 4) & ~3u) + offset, size);
+}
+
+static inline void set_port(
+    struct driver *d, unsigned slot, unsigned offset, unsigned size, uint32_t value)
+{
+    bus_write(&d->ports, (config_get(d, slot, 0x10, 4) & ~3u) + offset, size, value);
 }
 
 static inline void driver_destroy(struct driver *d)

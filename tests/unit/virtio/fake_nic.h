@@ -50,7 +50,7 @@ static inline void give_bytes(void *target, uint8_t *data, size_t size)
         data[i] = ++n->next_byte;
 }
 
-static inline struct nic_driver *nic_driver_create(bool rng)
+static inline struct nic_driver *nic_driver_make(bool rng, bool is_transitional)
 {
     struct nic_driver *n = calloc(1, sizeof *n);
     if (!n || !(n->d = driver_create(false)))
@@ -59,9 +59,11 @@ static inline struct nic_driver *nic_driver_create(bool rng)
     const struct virtio_net_config net = {.name = "net0",
         .mac = {0x52, 0x54, 0, 1, 2, 3},
         .memory = memory,
+        .is_transitional = is_transitional,
         .transmit = take_sent,
         .target = n};
-    const struct virtio_rng_config random = {.memory = memory, .entropy = give_bytes, .machine = n};
+    const struct virtio_rng_config random = {
+        .memory = memory, .is_transitional = is_transitional, .entropy = give_bytes, .machine = n};
     if (rng)
         n->rng = virtio_rng_create(&random, NULL);
     else
@@ -70,9 +72,14 @@ static inline struct nic_driver *nic_driver_create(bool rng)
         pci_add(n->d->pci, rng ? virtio_rng_function(n->rng) : virtio_net_function(n->net), NULL))
         abort();
     pci_setup(n->d->pci);
-    n->d->bar = config_get(n->d, NIC_SLOT, 0x10, 4) & ~15u;
+    n->d->bar = config_get(n->d, NIC_SLOT, is_transitional ? 0x20 : 0x10, 4) & ~15u;
     n->line = pci_setup_irq(NIC_SLOT, 0);
     return n;
+}
+
+static inline struct nic_driver *nic_driver_create(bool rng)
+{
+    return nic_driver_make(rng, false);
 }
 
 static inline void nic_driver_destroy(struct nic_driver *n)
