@@ -191,7 +191,9 @@ static int decode_exit(struct kvm_engine *kvm, struct vcpu_exit *exit, struct er
     case KVM_EXIT_FAIL_ENTRY:
         return error_set(error, "kvm: the host CPU refuses the guest state (reason %#llx)",
             (unsigned long long)run->fail_entry.hardware_entry_failure_reason);
-    case KVM_EXIT_IRQ_WINDOW_OPEN:
+    case KVM_EXIT_IRQ_WINDOW_OPEN: /* it was asked for: wants_window() */
+        exit->kind = EXIT_KICK;
+        return 0;
     case KVM_EXIT_INTR:
         return 1;
     default:
@@ -242,6 +244,38 @@ static int enter_guest(const struct kvm_engine *kvm)
     return result;
 }
 
+/* From the registers rather than kvm_run.ready_for_interrupt_injection, so that both engines decide
+ * alike. The events in the shared page are those of the last exit: an interrupt put there since
+ * would be overwritten by a second one. */
+static bool kvm_interruptible(struct engine *engine)
+{
+    struct kvm_engine *kvm = (struct kvm_engine *)engine;
+    struct vcpu_state state;
+    struct kvm_vcpu_events events;
+    if (kvm->interrupted)
+        return false;
+    if (kvm->sync_regs) {
+        const struct kvm_sync_regs *regs = &kvm->run->s.regs;
+        return (regs->regs.rflags & FLAG_IF) && !regs->events.interrupt.shadow &&
+               !regs->events.exception.injected && !regs->events.exception.pending &&
+               !regs->events.interrupt.injected;
+    }
+    if (kvm_state_export(kvm, &state, false, NULL) < 0 ||
+        ioctl(kvm->vcpu, KVM_GET_VCPU_EVENTS, &events) < 0 || events.interrupt.injected)
+        return false;
+    return (state.rflags & FLAG_IF) && !state.sti_shadow && !state.mov_ss_shadow &&
+           !state.exception_pending;
+}
+
+/*
+ * Shall the run end when the guest can take an interrupt? The local APIC's that waits, once CR8 is
+ * below it: nothing else would tell when a guest that lowered CR8 first allows interrupts after it.
+ */
+static bool wants_window(struct kvm_engine *kvm, const struct run_request *request)
+{
+    return kvm->run->cr8 < request->stop_below_cr8 && !kvm_interruptible(&kvm->engine);
+}
+
 /* Enters the guest once. 1: an exit is in kvm->run, 0: interrupted by a kick, -1: error. */
 static int enter(struct kvm_engine *kvm, struct error *error)
 {
@@ -264,11 +298,11 @@ static int kvm_run(struct engine *engine, const struct run_request *request, str
     struct error *error)
 {
     struct kvm_engine *kvm = (struct kvm_engine *)engine;
-    (void)request;
     if (kvm->access_open) {
         report_access(kvm, exit);
         return 0;
     }
+    kvm->run->request_interrupt_window = wants_window(kvm, request);
     kvm->thread = pthread_self();
     atomic_store(&kvm->in_run, true);
     int result;
@@ -338,29 +372,6 @@ static int kvm_export_core(struct engine *engine, struct vcpu_state *state, stru
 static int kvm_import(struct engine *engine, const struct vcpu_state *state, struct error *error)
 {
     return kvm_state_import((struct kvm_engine *)engine, state, error);
-}
-
-/* From the registers rather than kvm_run.ready_for_interrupt_injection, so that both engines decide
- * alike. The events in the shared page are those of the last exit: an interrupt put there since
- * would be overwritten by a second one. */
-static bool kvm_interruptible(struct engine *engine)
-{
-    struct kvm_engine *kvm = (struct kvm_engine *)engine;
-    struct vcpu_state state;
-    struct kvm_vcpu_events events;
-    if (kvm->interrupted)
-        return false;
-    if (kvm->sync_regs) {
-        const struct kvm_sync_regs *regs = &kvm->run->s.regs;
-        return (regs->regs.rflags & FLAG_IF) && !regs->events.interrupt.shadow &&
-               !regs->events.exception.injected && !regs->events.exception.pending &&
-               !regs->events.interrupt.injected;
-    }
-    if (kvm_state_export(kvm, &state, false, NULL) < 0 ||
-        ioctl(kvm->vcpu, KVM_GET_VCPU_EVENTS, &events) < 0 || events.interrupt.injected)
-        return false;
-    return (state.rflags & FLAG_IF) && !state.sti_shadow && !state.mov_ss_shadow &&
-           !state.exception_pending;
 }
 
 static int kvm_interrupt(struct engine *engine, uint8_t vector, struct error *error)

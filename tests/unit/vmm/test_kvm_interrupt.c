@@ -1,5 +1,5 @@
-/* One interrupt at a time in KVM: a second one at the same boundary has to wait, whichever way the
- * registers come. */
+/* When KVM takes an interrupt: one at a time, so that a second one at the same boundary has to
+ * wait, whichever way the registers come; and how one that waits learns that it can be taken. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -57,11 +57,42 @@ static void a_second_interrupt_waits_without(void **state)
     a_second_interrupt_waits(false);
 }
 
+/* Until an interrupt of the given priority could be taken, or OUT. */
+static enum exit_kind run_until_interruptible(unsigned cr8, unsigned priority)
+{
+    /* STI; NOP; OUT */
+    static const uint8_t code[] = {0xfb, 0x90, 0xe6, TRIAL_PORT};
+    const struct run_request request = {
+        .budget = BUDGET_UNLIMITED, .stop_below_cr8 = (uint8_t)priority};
+    struct engine *engine = trial.engine;
+    struct vcpu_state state;
+    struct vcpu_exit exit;
+    trial_state(&trial, &state, 0);
+    state.cr8 = cr8;
+    assert_true(memory_write(&trial.memory, TRIAL_CODE, code, sizeof code));
+    assert_int_equal(engine->ops->import_state(engine, &state, &error), 0);
+    assert_int_equal(engine->ops->run(engine, &request, &exit, &error), 0);
+    assert_int_equal(engine->ops->complete(engine, 0, &error), ENGINE_DONE);
+    assert_true(exit.kind != EXIT_KICK || engine->ops->interruptible(engine));
+    return exit.kind;
+}
+
+static void a_run_ends_where_a_waiting_interrupt_can_be_taken(void **state)
+{
+    (void)state;
+    assert_int_equal(run_until_interruptible(4, 5), EXIT_KICK);
+    assert_int_equal(run_until_interruptible(0, 1), EXIT_KICK);
+    /* Held back by CR8, and none. */
+    assert_int_equal(run_until_interruptible(5, 5), EXIT_PIO_OUT);
+    assert_int_equal(run_until_interruptible(0, 0), EXIT_PIO_OUT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_second_interrupt_waits_with_shared_registers),
         cmocka_unit_test(a_second_interrupt_waits_without),
+        cmocka_unit_test(a_run_ends_where_a_waiting_interrupt_can_be_taken),
     };
     if (!trial_open(&trial, &error)) {
         puts("skipped: no usable /dev/kvm");
