@@ -146,7 +146,7 @@ static int interact(struct debugger *debugger)
         const struct script script = {false, last ? last : ""};
         bool repeated = !last || (!*last);
         execute(debugger, &script, start_page(debugger, &pager));
-        if (!repeated && !debugger_repeats(last)) {
+        if (debugger_collects(debugger) || (!repeated && !debugger_repeats(last))) {
             free(last);
             last = NULL;
         }

@@ -6,6 +6,7 @@
 
 #include "cli/line_editor.h"
 #include "debugger/demangle.h"
+#include "debugger/python/python.h"
 #include "vmm/host/confine.h"
 #include "vmm/arch/personality.h"
 #include "vmm/machine/probe.h"
@@ -43,6 +44,7 @@ static void print_absent(struct buffer *out)
         {demangle_available(), "libiberty: names of C++ and Rust are shown as the linker has them"},
         {line_editor_available(), "readline: no editing at the debugger's prompt"},
         {ext4_available(), "libext2fs: no --root, no --share, no cat"},
+        {python_available(), "libpython3: no Python in the debugger"},
     };
     for (size_t i = 0; i < sizeof libraries / sizeof libraries[0]; i++) {
         if (!libraries[i].present)

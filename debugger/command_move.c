@@ -35,42 +35,50 @@ COMMAND(reverse_continue)
     return go_on(debugger, BACKWARD, arguments, error);
 }
 
-COMMAND(seek)
+int position_seek(
+    struct debugger *debugger, const char *text, struct timeline_stop *stop, struct error *error)
 {
-    struct run_result result = {.why = TIMELINE_DONE};
+    struct timeline *timeline = debugger->timeline;
     struct position position;
     uint64_t number;
     unsigned percent;
     int status;
+    if (strncmp(text, "t=", 2) == 0) {
+        if (parse_time(text + 2, &number, error) < 0)
+            return -1;
+        status = timeline_seek_time(timeline, number, stop, error);
+    } else if (strncmp(text, "insn=", 5) == 0) {
+        if (session_number(debugger, text + 5, &number, error) < 0)
+            return -1;
+        status = timeline_seek_retired(timeline, number, stop, error);
+    } else if (strcmp(text, "-") == 0 || strcmp(text, "+") == 0) {
+        if (!trail_step(&debugger->trail, *text == '-', &position))
+            return error_set(error, "seek %s: there is no place %s this one (see 'info history')",
+                text, *text == '-' ? "before" : "after");
+        status = timeline_seek(timeline, position, stop, error);
+    } else if (position_is_share(text, &percent)) {
+        status = position_seek_share(debugger, percent, stop, error);
+    } else {
+        if (position_from_text(debugger, text, &position, error) < 0)
+            return -1;
+        status = timeline_seek(timeline, position, stop, error);
+    }
+    debugger_moved(debugger);
+    if (status == 0)
+        points_look(debugger);
+    return status;
+}
+
+COMMAND(seek)
+{
+    struct run_result result = {.why = TIMELINE_DONE};
     if (!*arguments)
         return error_set(error, "seek: give a position: 1532, 1532.87, start, end, 50%%, t=2.5s, "
                                 "insn=N or a bookmark");
-    if (strncmp(arguments, "t=", 2) == 0) {
-        if (parse_time(arguments + 2, &number, error) < 0)
-            return -1;
-        status = timeline_seek_time(debugger->timeline, number, &result.stop, error);
-    } else if (strncmp(arguments, "insn=", 5) == 0) {
-        if (session_number(debugger, arguments + 5, &number, error) < 0)
-            return -1;
-        status = timeline_seek_retired(debugger->timeline, number, &result.stop, error);
-    } else if (strcmp(arguments, "-") == 0 || strcmp(arguments, "+") == 0) {
-        if (!trail_step(&debugger->trail, *arguments == '-', &position))
-            return error_set(error, "seek %s: there is no place %s this one (see 'info history')",
-                arguments, *arguments == '-' ? "before" : "after");
-        status = timeline_seek(debugger->timeline, position, &result.stop, error);
-    } else if (position_is_share(arguments, &percent)) {
-        status = position_seek_share(debugger, percent, &result.stop, error);
-    } else {
-        if (position_from_text(debugger, arguments, &position, error) < 0)
-            return -1;
-        status = timeline_seek(debugger->timeline, position, &result.stop, error);
-    }
-    debugger_moved(debugger);
-    if (status < 0)
+    if (position_seek(debugger, arguments, &result.stop, error) < 0)
         return -1;
     if (result.stop.why == TIMELINE_INTERRUPTED)
         result.why = TIMELINE_INTERRUPTED;
-    points_look(debugger);
     return run_report(debugger, &result, error);
 }
 

@@ -54,12 +54,15 @@ int query_ask(
                : ask(&query, find_question(name), arguments, error);
 }
 
-COMMAND(query)
+int query_answer(struct debugger *debugger, const char *arguments,
+    void (*receive)(void *context, struct query *query), void *context, struct error *error)
 {
     char word[32];
     struct query query;
     if (query_open(&query, debugger, error) < 0 || query_options(&query, &arguments, error) < 0)
         return -1;
+    query.receive = receive;
+    query.receive_context = context;
     next_word(&arguments, word, sizeof word);
     const struct question *question = find_question(word);
     if (!question)
@@ -69,6 +72,11 @@ COMMAND(query)
             "allocs or dprintf%s%.30s%s",
             *word ? ", not '" : "", word, *word ? "'" : "");
     return ask(&query, question, arguments, error);
+}
+
+COMMAND(query)
+{
+    return query_answer(debugger, arguments, NULL, NULL, error);
 }
 
 #define ASK(name)                                            \

@@ -1,6 +1,7 @@
 /* The session itself: help, files, settings, quitting. */
 #include "debugger/command.h"
 #include "debugger/demangle.h"
+#include "debugger/python/python.h"
 #include "debugger/session.h"
 
 #include <ctype.h>
@@ -100,6 +101,19 @@ COMMAND(directory)
         return error_set(error, "out of memory");
     free(debugger->directory);
     debugger->directory = directory;
+    return 0;
+}
+
+/* A line, or up to `end` the lines that follow. */
+COMMAND(python)
+{
+    if (debugger->remote)
+        return error_set(
+            error, "python runs code on the host: it is not to be had over gdb's protocol");
+    if (!python_available() || *arguments)
+        return python_run(debugger, arguments, error);
+    buffer_clear(&debugger->python);
+    debugger->in_python = true;
     return 0;
 }
 
@@ -229,8 +243,14 @@ const struct command script_commands[] = {
         COMPLETE_NONE, false},
     {"The session", "directory", "dir", command_directory, "[DIRECTORY]",
         "Where sources are looked for as well.", "directory /usr/src/linux", COMPLETE_FILE, false},
-    {"The session", "source", "", command_source, "FILE", "Executes a file of commands.",
-        "source session.hs", COMPLETE_FILE, false},
+    {"The session", "source", "", command_source, "FILE",
+        "Executes a file of commands, or of Python where it is FILE.py.", "source session.hs",
+        COMPLETE_FILE, false},
+    {"The session", "python", "py", command_python, "[CODE]",
+        "Executes Python: the code on the line, or the lines that follow up to 'end'. The module "
+        "hindsight has the session: execute, parse_and_eval, position, seek, read_memory, "
+        "read_register, lookup_symbol, newest_frame, query, ... (docs/debugger.md).",
+        "python print(hindsight.position())", COMPLETE_NONE, false},
     {"The session", "help", "h", command_help, "[COMMAND]",
         "Lists the commands, or tells about one.", "help watch", COMPLETE_COMMAND, false},
     {"The session", "quit", "q exit", command_quit, "", "Ends the session.", "quit", COMPLETE_NONE,

@@ -46,7 +46,7 @@ int debugger_execute(struct debugger *debugger, const char *line, struct error *
 /* The same for whoever speaks gdb's protocol: commands that read or write files of the host are
  * refused. */
 int debugger_execute_remote(struct debugger *debugger, const char *line, struct error *error);
-/* Executes a file's lines; stops at the first that fails. */
+/* Executes a file's lines; stops at the first that fails. FILE.py is Python. */
 int debugger_source(struct debugger *debugger, const char *path, struct error *error);
 /*
  * Writes to a file of the host, for this user alone, what the machine was started with ("kernel",
@@ -70,7 +70,9 @@ void debugger_set_progress(struct debugger *debugger,
  * height of 0 has no end. False: not by pages.
  */
 bool debugger_page(const struct debugger *debugger, unsigned *height, unsigned *width);
-/* "(hindsight 1532.87) ", or ">" while the lines of `commands` are collected. */
+/* The next line is one of a block, `commands` or `python`, and no command. */
+bool debugger_collects(const struct debugger *debugger);
+/* "(hindsight 1532.87) ", or ">" while the lines of a block are collected. */
 void debugger_prompt(const struct debugger *debugger, char *text, size_t size);
 /* `quit` was executed. */
 bool debugger_finished(const struct debugger *debugger);

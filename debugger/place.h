@@ -32,6 +32,9 @@ bool position_is_share(const char *text, unsigned *percent);
 /* Goes there; to the end first where it is not known yet how many instructions there are. */
 int position_seek_share(
     struct debugger *debugger, unsigned percent, struct timeline_stop *stop, struct error *error);
+/* Goes to what the command `seek` takes, which says nothing of it. */
+int position_seek(
+    struct debugger *debugger, const char *text, struct timeline_stop *stop, struct error *error);
 /* "1532", "1532.87", "start", "end", "50%", a bookmark. */
 int position_from_text(
     struct debugger *debugger, const char *text, struct position *position, struct error *error);

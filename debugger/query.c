@@ -371,10 +371,20 @@ static void put_position(struct buffer *out, const char *name, struct position p
         out, "\"%s\": \"%" PRIu64 ".%" PRIu64 "\", ", name, position.event, position.insn);
 }
 
-static void print_json(struct query *query, const struct trace_info *info)
+const char *query_ended(const struct query *query)
+{
+    struct trace_info info;
+    trace_reader_info(timeline_trace(query->debugger->timeline), &info);
+    if (query->limited)
+        return "limit";
+    if (query->interrupted)
+        return "interrupted";
+    return !info.complete && query->reached.event >= info.end_event - 1 ? "cut-off" : "end";
+}
+
+static void print_json(struct query *query)
 {
     struct buffer *out = &query->debugger->out;
-    bool cut = !info->complete && query->reached.event >= info->end_event - 1;
     buffer_printf(out, "{\n  \"question\": ");
     struct buffer question = {0};
     buffer_put_visible(&question, query->name, strlen(query->name));
@@ -390,11 +400,7 @@ static void print_json(struct query *query, const struct trace_info *info)
     put_position(out, "from", query->from);
     put_position(out, "to", query->reached);
     buffer_printf(out, "\"instructions\": %" PRIu64 ", \"whole\": %s, \"ended\": \"%s\"},\n",
-        query->instructions, is_whole(query) ? "true" : "false",
-        query->limited       ? "limit"
-        : query->interrupted ? "interrupted"
-        : cut                ? "cut-off"
-                             : "end");
+        query->instructions, is_whole(query) ? "true" : "false", query_ended(query));
     buffer_printf(out, "  \"notes\": ");
     buffer_put_u8(&query->notes, 0);
     json_string(out, query->notes.failed ? "" : (const char *)query->notes.data);
@@ -408,7 +414,7 @@ static void print_answer(struct query *query)
     struct trace_info info;
     trace_reader_info(timeline_trace(debugger->timeline), &info);
     if (query->json) {
-        print_json(query, &info);
+        print_json(query);
         return;
     }
     table_print_text(&query->table, &text);
@@ -433,7 +439,9 @@ int query_close(struct query *query, int status, struct error *error)
     if (status == 0 && query->table.failed)
         status = error_set(
             error, "out of memory after %" PRIu64 " rows: take a lower limit", query->table.rows);
-    if (status == 0)
+    if (status == 0 && query->receive)
+        query->receive(query->receive_context, query);
+    else if (status == 0)
         print_answer(query);
     table_free(&query->table);
     buffer_free(&query->notes);

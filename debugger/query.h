@@ -33,6 +33,9 @@ struct query {
     struct position from, to;
     uint64_t limit;
     bool json;
+    /* Takes the answer in the place of printing it, table and all; NULL: it is printed. */
+    void (*receive)(void *context, struct query *query);
+    void *receive_context;
     struct table table;
     struct buffer notes; /* lines for the reader */
     struct query_kernel kernel;
@@ -55,6 +58,11 @@ struct query {
 int query_ask(
     struct debugger *debugger, const char *name, const char *arguments, struct error *error);
 
+/* Asks what the command `query` does, and hands over the answer, with the session back where it
+ * stood. */
+int query_answer(struct debugger *debugger, const char *arguments,
+    void (*receive)(void *context, struct query *query), void *context, struct error *error);
+
 /* Over the whole run. */
 int query_open(struct query *query, struct debugger *debugger, struct error *error);
 /* "[-from POSITION] [-to POSITION] [-limit N] [-json]" at the beginning of *arguments, moved past
@@ -65,6 +73,9 @@ void query_columns(struct query *query, const struct column *columns, unsigned c
 /* Goes back to where the session stood, prints the answer unless `status` is -1, and frees all.
  * Returns `status`, or -1 where that failed. */
 int query_close(struct query *query, int status, struct error *error);
+
+/* Why it looked no further: "end", "limit", "interrupted" or "cut-off". */
+const char *query_ended(const struct query *query);
 
 /* ---- Running ---- */
 

@@ -5,6 +5,7 @@
 #include "debugger/command.h"
 #include "debugger/hostfile.h"
 #include "debugger/index.h"
+#include "debugger/python/python.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -289,6 +290,7 @@ void debugger_close(struct debugger *debugger)
     symbols_free(&debugger->symbols);
     follow_free(&debugger->follow);
     buffer_free(&debugger->script);
+    buffer_free(&debugger->python);
     buffer_free(&debugger->out);
     timeline_close(debugger->timeline);
     free(debugger);
@@ -313,10 +315,15 @@ void debugger_set_progress(struct debugger *debugger,
     debugger->progress_context = context;
 }
 
+bool debugger_collects(const struct debugger *debugger)
+{
+    return debugger->collecting || debugger->in_python;
+}
+
 void debugger_prompt(const struct debugger *debugger, char *text, size_t size)
 {
     struct position at = timeline_position(debugger->timeline);
-    if (debugger->collecting)
+    if (debugger_collects(debugger))
         snprintf(text, size, ">");
     else
         snprintf(text, size, "(hindsight %" PRIu64 ".%" PRIu64 "%s) ", at.event, at.insn,
@@ -332,6 +339,7 @@ void debugger_interrupt(struct debugger *debugger)
 {
     atomic_store(&debugger->interrupted, true);
     timeline_interrupt(debugger->timeline);
+    python_interrupt(debugger);
 }
 
 struct timeline *debugger_timeline(struct debugger *debugger)
@@ -346,18 +354,49 @@ const struct symbols *debugger_symbols(const struct debugger *debugger)
 
 /* ---- Executing ---- */
 
-/* A line of a breakpoint's commands; "end" ends them. */
+/* Is there nothing else on the line? */
+static bool is_word(const char *line, const char *word)
+{
+    size_t length = strlen(word);
+    line = skip_spaces(line);
+    return strncmp(line, word, length) == 0 && !*skip_spaces(line + length);
+}
+
+/* A block is executed when it ends; what is wrong in it is then its own affair. */
+static int collect_python(struct debugger *debugger, const char *line, struct error *error)
+{
+    struct buffer *code = &debugger->python;
+    if (!is_word(line, "end")) {
+        buffer_put(code, line, strlen(line));
+        buffer_put_u8(code, '\n');
+        return code->failed ? error_set(error, "out of memory") : 0;
+    }
+    struct buffer block = *code;
+    *code = (struct buffer){0};
+    debugger->in_python = false;
+    buffer_put_u8(&block, 0);
+    int result = block.failed ? error_set(error, "out of memory")
+                              : python_run(debugger, (const char *)block.data, error);
+    buffer_free(&block);
+    return result;
+}
+
+/* A line of a breakpoint's commands; "end" ends them, but for that of a block of Python. */
 static int collect(struct debugger *debugger, const char *line, struct error *error)
 {
-    line = skip_spaces(line);
+    struct buffer *script = &debugger->collecting->script;
     size_t length = strlen(line);
-    while (length && isspace((unsigned char)line[length - 1]))
-        length--;
-    if (length == 3 && strncmp(line, "end", 3) == 0) {
+    bool is_end = is_word(line, "end");
+    if (is_end && !debugger->in_python) {
         debugger->collecting = NULL;
         return 0;
     }
-    struct buffer *script = &debugger->collecting->script;
+    if (is_end || !debugger->in_python) {
+        line = skip_spaces(line);
+        for (length = strlen(line); length && isspace((unsigned char)line[length - 1]);)
+            length--;
+    }
+    debugger->in_python = debugger->in_python ? !is_end : is_word(line, "python");
     buffer_put(script, line, length);
     buffer_put_u8(script, 0);
     return script->failed ? error_set(error, "out of memory") : 0;
@@ -375,6 +414,8 @@ static int execute(struct debugger *debugger, const char *line, struct error *er
         return error_set(error, "a line of more than %d characters", MAX_LINE - 1);
     if (debugger->collecting)
         return collect(debugger, line, error);
+    if (debugger->in_python)
+        return collect_python(debugger, line, error);
     line = skip_spaces(line);
     snprintf(text, sizeof text, "%s", line);
     for (size_t end = strlen(text); end && isspace((unsigned char)text[end - 1]);)
@@ -438,6 +479,9 @@ int debugger_source(struct debugger *debugger, const char *path, struct error *e
     char line[MAX_LINE];
     unsigned number = 0;
     int result = 0;
+    size_t size = strlen(path);
+    if (size > 3 && strcmp(path + size - 3, ".py") == 0)
+        return python_source(debugger, path, error);
     if (debugger->source_depth == MAX_SOURCE_DEPTH)
         return error_set(error, "%s: files source each other too deeply", path);
     FILE *file = open_script(path, error);
@@ -457,6 +501,11 @@ int debugger_source(struct debugger *debugger, const char *path, struct error *e
     }
     if (result == 0 && !debugger->finished && !feof(file))
         result = error_set_errno(error, "the rest of it cannot be read");
+    if (result == 0 && debugger->in_python) {
+        debugger->in_python = false;
+        buffer_clear(&debugger->python);
+        result = error_set(error, "a block of Python has no 'end'");
+    }
     debugger->source_depth--;
     fclose(file);
     return result < 0 ? error_prefix(error, "%s:%u", path, number) : 0;

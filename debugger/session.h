@@ -63,6 +63,9 @@ struct debugger {
     struct point points[MAX_POINTS];
     unsigned point_count, next_point;
     struct point *collecting; /* lines go to this point's script */
+    bool in_python;           /* ... or to `python`; `end` ends that, too */
+    struct buffer python;     /* the lines of a block */
+    uint64_t python_session;  /* tells sessions apart for scripts; 0: none was executed */
     struct error condition_error;
     struct display displays[MAX_DISPLAYS];
     unsigned display_count, next_display;

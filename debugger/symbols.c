@@ -426,6 +426,7 @@ void symbols_remove(struct symbols *symbols, unsigned module)
         symbols->first = NULL;
     module_free(symbols->modules[module]);
     symbols->module_count--;
+    symbols->removals++;
     memmove(&symbols->modules[module], &symbols->modules[module + 1],
         (symbols->module_count - module) * sizeof symbols->modules[0]);
 }

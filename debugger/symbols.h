@@ -62,6 +62,7 @@ enum { SYMBOLS_MAX_MODULES = 256 };
 struct symbols {
     struct module *modules[SYMBOLS_MAX_MODULES];
     unsigned module_count;
+    unsigned removals; /* how many modules were taken out so far: what referred to them is gone */
     const struct module *first; /* names are looked up in this one first; may be NULL */
 };
 

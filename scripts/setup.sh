@@ -5,7 +5,7 @@ set -euo pipefail
 
 packages=(
     build-essential cmake ninja-build pkg-config git
-    libcapstone-dev liblz4-dev libzstd-dev libxxhash-dev nettle-dev libreadline-dev libdw-dev libelf-dev libiberty-dev libext2fs-dev libcmocka-dev
+    libcapstone-dev liblz4-dev libzstd-dev libxxhash-dev nettle-dev libreadline-dev libdw-dev libelf-dev libiberty-dev libext2fs-dev libpython3-dev libcmocka-dev
     e2fsprogs python3
 )
 if [ "${1:-}" != --build ]; then

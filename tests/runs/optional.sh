@@ -5,14 +5,14 @@ source "$(dirname "$0")/common.bash"
 sources=$(cd "$here/../.." && pwd)
 grep -q 'HINDSIGHT_SANITIZE:BOOL=ON' "$BUILD/CMakeCache.txt" && exit 77
 cmake -S "$sources" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DHINDSIGHT_READLINE=OFF -DHINDSIGHT_DEMANGLER=OFF \
-    -DHINDSIGHT_EXT4=OFF >"$work/out" 2>&1 || { cat "$work/out"; fail "it is not configured"; }
-! grep -qE 'HINDSIGHT_(READLINE|DEMANGLER|EXT4)( |")' "$work/build/compile_commands.json" || fail "an option has no effect"
+    -DHINDSIGHT_EXT4=OFF -DHINDSIGHT_PYTHON=OFF >"$work/out" 2>&1 || { cat "$work/out"; fail "it is not configured"; }
+! grep -qE 'HINDSIGHT_(READLINE|DEMANGLER|EXT4|PYTHON)[ ="]' "$work/build/compile_commands.json" || fail "an option has no effect"
 # Their own commands, since a target of the build would make all the layers first.
 cmake --build "$work/build" --target commit >"$work/out" 2>&1 || { cat "$work/out"; fail "no commit"; }
 python3 - "$work/build/compile_commands.json" "$sources" >"$work/commands" <<'PYTHON' || fail "no commands"
 import json, os, re, sys
 for entry in json.load(open(sys.argv[1])):
-    if re.fullmatch(sys.argv[2] + r"/(cli/[a-z_]+|vmm/storage/ext4|debugger/demangle)\.c", entry["file"]):
+    if re.fullmatch(sys.argv[2] + r"/(cli/[a-z_]+|vmm/storage/ext4|debugger/demangle|debugger/python/[a-z_]+)\.c", entry["file"]):
         output = os.path.join(entry["directory"], re.search(r" -o (\S+)", entry["command"])[1])
         os.makedirs(os.path.dirname(output), exist_ok=True)
         print(f"cd {entry['directory']} && {entry['command']}", end="\0")
@@ -34,7 +34,7 @@ cc -o "$work/hindsight" "${objects[@]}" "${libraries[@]}" \
 
 HINDSIGHT=$work/hindsight
 hindsight doctor
-for library in libiberty readline libext2fs; do
+for library in libiberty readline libext2fs libpython3; do
     grep -q "^built without  *$library: " "$work/out" || fail "doctor does not miss $library"
 done
 mkdir "$work/root"
@@ -44,7 +44,9 @@ hindsight record --engine soft --kernel "$GUESTS/hello.elf" --pace fast --serial
 printf 'when\nquit\n' >"$work/commands"
 "$HINDSIGHT" debug "$work/t.hst" <"$work/commands" >"$work/out" 2>&1 || fail "debugging: status $?"
 grep -q '^position 0\.0' "$work/out" || fail "debugging: $(cat "$work/out")"
+"$HINDSIGHT" debug "$work/t.hst" --batch -ex 'python print(1)' >"$work/out" 2>&1 && fail "python does something"
+grep -q 'built without libpython3: install libpython3-dev' "$work/out" || fail "python: $(cat "$work/out")"
 HINDSIGHT=$BUILD/bin/hindsight
 hindsight doctor
 ! grep -q '^built without' "$work/out" || fail "the build at hand lacks something"
-echo "without readline, libiberty and libext2fs"
+echo "without readline, libiberty, libext2fs and libpython3"

@@ -1,0 +1,332 @@
+/* Python in the debugger. What a script says is checked by the script, and by the commands. */
+#include "tests/unit/debugger/session.h"
+
+#include <signal.h>
+
+#include "debugger/python/python.h"
+
+/* Executes lines as a person types them. */
+static void type(const char *const *lines)
+{
+    for (; *lines; lines++)
+        run(*lines);
+}
+
+static void holds(const char *condition)
+{
+    char line[512];
+    snprintf(line, sizeof line, "python assert %s", condition);
+    run(line);
+}
+
+static void test_code_is_executed_and_its_output_is_the_debuggers(void **state)
+{
+    (void)state;
+    prints("python print(6 * 7)", "42\n");
+    prints("py import sys; print('to stderr', file=sys.stderr)", "to stderr\n");
+    /* What is defined stays. */
+    run("python kept = 5");
+    prints("python print(kept + 1)", "6\n");
+    run("python import sys; sys.exit()");
+    refuses("python sys.exit(3)", "SystemExit: 3");
+    prints("python print('\\x1b[31m')", "\\x1b[31m");
+}
+
+static void test_blocks_keep_their_indentation(void **state)
+{
+    static const char *const lines[] = {"python",
+        "def twice(n):", "    if n:", "        return 2 * n", "", "    return 'nothing'",
+        "print('not yet')", NULL};
+    char prompt[64];
+    (void)state;
+    type(lines);
+    debugger_prompt(debugger, prompt, sizeof prompt);
+    assert_string_equal(prompt, ">");
+    assert_true(debugger_collects(debugger));
+    prints("  end ", "not yet\n");
+    assert_false(debugger_collects(debugger));
+    prints("python print(twice(4), twice(0))", "8 nothing\n");
+}
+
+static void test_a_block_among_a_breakpoints_commands(void **state)
+{
+    static const char *const lines[] = {"break handle_pit", "commands 1", "silent", "python",
+        "for part in range(2):", "    print('part', part)", "end", "echo after", "end", NULL};
+    (void)state;
+    type(lines);
+    prints("continue", "part 0\npart 1\nafter\n");
+    prints("continue", "part 0\npart 1\nafter\n");
+}
+
+static void test_exceptions_are_errors(void **state)
+{
+    (void)state;
+    refuses("python 1 / 0", "ZeroDivisionError: division by zero");
+    refuses("python def", "SyntaxError");
+    refuses("python hindsight.execute('nonsense')", "hindsight.error: 'nonsense' is not a command");
+    run("python\n"
+        "try:\n"
+        "    hindsight.parse_and_eval('no_such_thing')\n"
+        "except hindsight.error as error:\n"
+        "    caught = str(error)\n");
+    prints("python print(caught)", "no symbol 'no_such_thing' here");
+    run("python\ndef deep(n): return deep(n - 1) if n else undefined\n");
+    refuses("python deep(100)", "NameError: name 'undefined' is not defined");
+}
+
+static void test_commands_are_executed(void **state)
+{
+    (void)state;
+    prints("python hindsight.execute('print 1 + 1')", "$1 = 2\n");
+    /* Captured, and not shown. */
+    const char *text = run("python said = hindsight.execute('print 3\\nprint 4', to_string=True)");
+    assert_string_equal(text, "");
+    holds("said == '$2 = 3\\n$3 = 4\\n', said");
+    refuses("python hindsight.execute('print 5\\nprint nonsense', True)", "no symbol 'nonsense'");
+    prints("print 6", "$5 = 6");
+    run("python hindsight.execute('python hindsight.execute(\"set $deep = 7\")')");
+    holds("hindsight.parse_and_eval('$deep') == 7");
+}
+
+static void test_values(void **state)
+{
+    (void)state;
+    go_to_handler();
+    run("python frame = hindsight.parse_and_eval('frame')");
+    holds("frame.type.code == 'pointer' and frame.type.sizeof == 8");
+    holds("str(frame.type.target()) == 'struct interrupt_frame'");
+    holds("frame['vector'] == 32 and frame.dereference()['vector'] == 32");
+    holds("int(frame.dereference()['vector'].address) == int(frame) + "
+          "[f for f in frame.type.target().fields() if f.name == 'vector'][0].bitpos // 8");
+    holds("int(frame + 1) - int(frame) == frame.type.target().sizeof");
+    holds("(frame + 3) - frame == 3 and frame + 1 > frame and not frame + 1 == frame");
+    holds("int(hindsight.Value(7) / 2) == 3 and float(hindsight.Value(7.0) / 2) == 3.5");
+    holds("int(-hindsight.Value(1)) == -1 and bool(hindsight.Value(0)) is False");
+    holds("int(hindsight.Value(2 ** 64 - 1)) == 2 ** 64 - 1");
+    holds("hex(hindsight.parse_and_eval('(unsigned char)255') + 1) == '0x100'");
+    holds("hindsight.Value(10).format_string(format='x') == '0xa'");
+    holds("frame.cast(hindsight.lookup_type('long').pointer()).dereference() == "
+          "hindsight.parse_and_eval('*(long *)frame')");
+    holds("hindsight.parse_and_eval('$rip').address is None");
+    refuses("python frame['no_such']", "has no member 'no_such'");
+    refuses("python frame['vector + 1']", "KeyError");
+    refuses("python frame + 'text'", "TypeError");
+    refuses("python hindsight.parse_and_eval('*(int *)0xffff800000000000') + 1", "not mapped");
+    refuses("python hindsight.Value(2 ** 70)", "OverflowError");
+    refuses("python frame.type.fields()", "it has no members");
+}
+
+static void test_memory_registers_and_symbols(void **state)
+{
+    (void)state;
+    go_to_handler();
+    holds("hindsight.read_register('rip') == hindsight.lookup_symbol('handle_pit').address");
+    holds("hindsight.symbol_at(hindsight.read_register('pc') + 1).name == 'handle_pit'");
+    holds("hindsight.lookup_symbol('handle_pit').is_function");
+    holds("hindsight.lookup_symbol('nobody') is None and hindsight.symbol_at(3) is None");
+    holds("int.from_bytes(hindsight.read_memory(hindsight.parse_and_eval('&ticks'), 8), 'little') "
+          "== hindsight.parse_and_eval('ticks')");
+    /* The guest maps memory where it is. */
+    holds("hindsight.read_memory(0x100000, 5000) == "
+          "hindsight.read_memory(0x100000, 5000, physical=True)");
+    holds("hindsight.read_memory(0x100000, 0) == b''");
+    refuses("python hindsight.read_memory(0xffff800000000000, 1)", "is not mapped here");
+    refuses("python hindsight.read_memory(1 << 50, 1, physical=True)", "is not memory here");
+    refuses("python hindsight.read_memory(0, -1)", "can be read at once");
+    refuses("python hindsight.read_memory(0, 1 << 40)", "can be read at once");
+    refuses("python hindsight.read_register('nothing')", "there is no register 'nothing'");
+}
+
+static void test_places_in_time(void **state)
+{
+    (void)state;
+    holds("hindsight.position() == hindsight.begin() and hindsight.instructions() == 0");
+    holds("str(hindsight.seek('50%')) == str(hindsight.position())");
+    run("python half, instructions, now = "
+        "hindsight.position(), hindsight.instructions(), hindsight.time()");
+    holds("hindsight.begin() < half < hindsight.end() and instructions > 0 and now > 0");
+    run("python hindsight.seek(hindsight.end())");
+    assert_true(timeline_at_end(debugger_timeline(debugger)));
+    run("python hindsight.seek(half)");
+    holds("(hindsight.instructions(), hindsight.time()) == (instructions, now)");
+    refuses("python hindsight.seek('yesterday')", "is not a position");
+}
+
+static void test_frames_are_those_of_the_backtrace(void **state)
+{
+    (void)state;
+    go_to_handler();
+    run("python\n"
+        "frame, names = hindsight.newest_frame(), []\n"
+        "while frame:\n"
+        "    names.append(frame.name())\n"
+        "    frame = frame.older()\n"
+        "shown = hindsight.execute('backtrace', to_string=True)\n"
+        "assert names[0] == 'handle_pit' and names.index('guest_main') > 1, names\n"
+        "assert [name for name in names if name not in shown] == [], (names, shown)\n"
+        "frame = hindsight.newest_frame()\n"
+        "assert frame.source()[0].endswith('crash.c') and frame.level() == 0\n"
+        "assert frame.pc() == hindsight.read_register('rip')\n"
+        "assert frame.read_var('frame')['vector'] == 32\n"
+        "assert frame.older().read_register('rsp') > frame.read_register('rsp')\n");
+    run("stepi");
+    refuses("python frame.name()", "the frame is of another position");
+    run("up");
+    holds("hindsight.selected_frame().level() == 1");
+}
+
+static void test_questions_have_the_rows_that_json_has(void **state)
+{
+    (void)state;
+    run("python\n"
+        "import json\n"
+        "for question in ('calls handle_pit', 'writes ticks', 'irqs', 'when ticks == 3'):\n"
+        "    rows = hindsight.query(question, limit=50)\n"
+        "    told = json.loads(hindsight.execute(f'query -json -limit 50 {question}', True))\n"
+        "    assert len(rows) == len(told['rows']) > 0, question\n"
+        "    assert rows.ended == told['covered']['ended'], question\n"
+        "    assert str(rows.end) == told['covered']['to'], question\n"
+        "    assert rows.instructions == told['covered']['instructions'], question\n"
+        "    for row, other in zip(rows, told['rows']):\n"
+        "        for name, value in other.items():\n"
+        "            own = row[name]\n"
+        "            if isinstance(value, str) and value.startswith('0x') and name != "
+        "'arguments':\n"
+        "                own = hex(own) if isinstance(own, int) else own\n"
+        "            assert (str(own) if isinstance(value, str) else own) == value, (row, "
+        "other)\n");
+    run("python rows = hindsight.query('calls handle_pit')");
+    run("python part = hindsight.query('calls handle_pit', begin=rows[2]['position'], "
+        "end=rows[5]['position'])");
+    holds(
+        "[row['position'] for row in part] == [row['position'] for row in rows][2:5], list(part)");
+    holds("hindsight.position() == hindsight.begin()");
+    holds("rows[-1] == rows[len(rows) - 1]");
+    refuses("python rows[len(rows)]", "IndexError");
+    refuses("python hindsight.query('nonsense')", "query: ask for calls");
+    refuses("python hindsight.query('calls nobody')", "no function 'nobody'");
+}
+
+/* ---- Interrupts ------------------------------------------------------------------------------ */
+
+static void on_alarm(int number)
+{
+    (void)number;
+    debugger_interrupt(debugger);
+}
+
+/* The alarm comes once the script is in its loop: it sets it itself. */
+static void test_an_interrupt_ends_a_script(void **state)
+{
+    struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART}, before;
+    (void)state;
+    sigaction(SIGUSR1, &action, &before);
+    run("python import os, signal");
+    refuses("python\nos.kill(os.getpid(), signal.SIGUSR1)\nwhile True: pass\n", "Interrupted.");
+    run("python\n"
+        "try:\n"
+        "    os.kill(os.getpid(), signal.SIGUSR1)\n"
+        "    while True: pass\n"
+        "except KeyboardInterrupt:\n"
+        "    caught = True\n"
+        "assert len(hindsight.query('calls handle_pit')) > 10\n");
+    /* What comes after it is not interrupted, nor is the next command. */
+    holds("caught and hindsight.query('calls handle_pit').ended == 'end'");
+    sigaction(SIGUSR1, &before, NULL);
+}
+
+/* ---- Several sessions, and where none may be ------------------------------------------------- */
+
+static void test_values_of_another_session_are_refused(void **state)
+{
+    struct error error = {""};
+    bool damaged;
+    const struct debugger_options options = {0};
+    (void)state;
+    run("python kept, frame = hindsight.parse_and_eval('ticks'), hindsight.newest_frame()");
+    struct debugger *first = debugger;
+    debugger = debugger_open(trace_path, &options, &damaged, &error);
+    assert_non_null(debugger);
+    refuses("python print(kept)", "it is of another session");
+    refuses("python frame.older()", "it is of another session");
+    debugger_close(debugger);
+    debugger = first;
+    prints("python print(kept)", "0\n");
+}
+
+static void test_values_of_symbols_that_are_gone_are_refused(void **state)
+{
+    (void)state;
+    run("add-symbol-file " TEST_GUESTS "/clock.elf 0x40000000");
+    run("python kept = hindsight.parse_and_eval('ticks').type");
+    run("remove-symbol-file clock.elf");
+    refuses("python print(kept)", "a symbol file that is no longer used");
+}
+
+static void test_gdb_may_not(void **state)
+{
+    struct error error = {""};
+    (void)state;
+    assert_int_equal(debugger_execute_remote(debugger, "python print(1)", &error), -1);
+    assert_non_null(strstr(error.text, "not to be had over gdb's protocol"));
+    assert_int_equal(debugger_execute_remote(debugger, "python", &error), -1);
+    assert_int_equal(debugger_execute_remote(debugger, "source x.py", &error), -1);
+    assert_non_null(strstr(error.text, "not to be had over gdb's protocol"));
+}
+
+/* ---- Files ----------------------------------------------------------------------------------- */
+
+static void write_file(const char *name, const char *text, size_t size)
+{
+    FILE *file = fopen(name, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(text, 1, size, file), size);
+    fclose(file);
+}
+
+static void test_files(void **state)
+{
+    (void)state;
+    const char script[] = "def half(n):\n    return n / 2\n\nprint('half', half(3))\n";
+    write_file("script.py", script, strlen(script));
+    prints("source script.py", "half 1.5\n");
+    const char bad[] = "print('first')\nprint(nothing)\n";
+    write_file("script.py", bad, strlen(bad));
+    refuses("source script.py", "File \"script.py\", line 2");
+    write_file("script.py", "print(1)\0", 9);
+    refuses("source script.py", "script.py is no script");
+    write_file("script.py", "", 0);
+    run("source script.py");
+    unlink("script.py");
+    refuses("source script.py", "No such file");
+    const char block[] = "python\nprint('in', 'a block')\nend\necho after\n";
+    write_file("session.hs", block, strlen(block));
+    prints("source session.hs", "in a block\nafter\n");
+    write_file("session.hs", "python\nprint(1)\n", 16);
+    refuses("source session.hs", "a block of Python has no 'end'");
+    prints("echo and on", "and on");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_code_is_executed_and_its_output_is_the_debuggers),
+        TEST(test_blocks_keep_their_indentation),
+        TEST(test_a_block_among_a_breakpoints_commands),
+        TEST(test_exceptions_are_errors),
+        TEST(test_commands_are_executed),
+        TEST(test_values),
+        TEST(test_memory_registers_and_symbols),
+        TEST(test_places_in_time),
+        TEST(test_frames_are_those_of_the_backtrace),
+        TEST(test_questions_have_the_rows_that_json_has),
+        TEST(test_an_interrupt_ends_a_script),
+        TEST(test_values_of_another_session_are_refused),
+        TEST(test_values_of_symbols_that_are_gone_are_refused),
+        TEST(test_gdb_may_not),
+        TEST(test_files),
+    };
+    if (!python_available())
+        return 77;
+    return cmocka_run_group_tests(tests, record_once, remove_recording);
+}
