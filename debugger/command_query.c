@@ -104,8 +104,9 @@ const struct command query_commands[] = {
         "go to. At most 10000 rows, if -limit says no other number; Ctrl-C ends it early with what "
         "there is. -json is for programs.",
         "query -json irqs", COMPLETE_NONE, false},
-    {"Questions over the run", "calls", "", command_calls, OPTIONS "FUNCTION",
-        "Every call of a function and its clones: arguments, result, how many instructions and "
+    {"Questions over the run", "calls", "", command_calls, OPTIONS "FUNCTION...",
+        "Every call of a function, or of several, and their clones: arguments, result, how many "
+        "instructions and "
         "how much virtual time passed until it returned, and where it returned to.",
         "calls handle_pit", COMPLETE_SYMBOL, false},
     {"Questions over the run", "executes", "", command_executes,

@@ -1,4 +1,4 @@
-/* The question `calls FUNCTION`: arguments, results and how long they took. */
+/* The question `calls FUNCTION...`: arguments, results and how long they took. */
 #include "debugger/query_calls.h"
 
 #include <inttypes.h>
@@ -21,7 +21,9 @@ static const struct column columns[] = {{"function", COLUMN_TEXT}, {"arguments",
 
 struct asking {
     struct query *query;
-    const char *name;
+    char *words; /* the names, each with its terminator */
+    const char *names[CALLS_MAX_FUNCTIONS];
+    unsigned name_count;
     struct calls calls;
     struct position known; /* from where on the function was in memory */
     bool is_known;
@@ -119,7 +121,8 @@ static int arm(void *context, struct timeline_condition *conditions, struct erro
 {
     struct asking *asking = context;
     calls_forget_functions(&asking->calls);
-    calls_add_functions(&asking->calls, asking->name);
+    for (unsigned i = 0; i < asking->name_count; i++)
+        calls_add_functions(&asking->calls, asking->names[i]);
     if (asking->calls.function_count && !asking->is_known) {
         asking->is_known = true;
         asking->known = timeline_position(asking->query->debugger->timeline);
@@ -131,11 +134,36 @@ static void note_known(struct asking *asking)
 {
     struct query *query = asking->query;
     if (!asking->is_known)
-        buffer_printf(&query->notes, "The code of '%.60s' was never in memory.\n", asking->name);
+        buffer_printf(&query->notes, "The code of '%.60s' was never in memory.\n", query->question);
     else if (position_compare(asking->known, query->from) > 0)
         buffer_printf(&query->notes,
-            "The code of '%.60s' is in memory from %" PRIu64 ".%" PRIu64 " on.\n", asking->name,
+            "The code of '%.60s' is in memory from %" PRIu64 ".%" PRIu64 " on.\n", query->question,
             asking->known.event, asking->known.insn);
+}
+
+/* A name may have spaces in it, as "operator new"; else words are names. */
+static int take_names(struct asking *asking, const char *text, struct error *error)
+{
+    const struct debugger *debugger = asking->query->debugger;
+    char *rest;
+    asking->words = strdup(text);
+    if (!asking->words)
+        return error_set(error, "out of memory");
+    asking->names[asking->name_count++] = asking->words;
+    if (calls_check_name(debugger, text, error) == 0)
+        return 0;
+    if (!strchr(text, ' '))
+        return -1;
+    asking->name_count = 0;
+    for (char *word = strtok_r(asking->words, " ", &rest); word;
+         word = strtok_r(NULL, " ", &rest)) {
+        if (asking->name_count == CALLS_MAX_FUNCTIONS)
+            return error_set(error, "calls: at most %d functions", CALLS_MAX_FUNCTIONS);
+        if (calls_check_name(debugger, word, error) < 0)
+            return -1;
+        asking->names[asking->name_count++] = word;
+    }
+    return 0;
 }
 
 QUESTION(calls)
@@ -143,18 +171,19 @@ QUESTION(calls)
     struct asking *asking = calloc(1, sizeof *asking);
     if (!asking)
         return error_set(error, "out of memory");
-    *asking = (struct asking){.query = query, .name = text};
+    *asking = (struct asking){.query = query};
     asking->calls =
         (struct calls){.query = query, .enter = on_enter, .leave = on_leave, .context = asking};
     const struct query_plan plan = {.arm = arm, .context = asking, .follows = true};
     query_columns(query, columns, sizeof columns / sizeof columns[0]);
-    int status = *text ? calls_check_name(query->debugger, text, error)
+    int status = *text ? take_names(asking, text, error)
                        : error_set(error, "calls: give the name of a function");
     if (status == 0)
         status = query_run(query, &plan, error);
     if (status == 0)
         note_known(asking);
     calls_free(&asking->calls);
+    free(asking->words);
     free(asking);
     return status;
 }

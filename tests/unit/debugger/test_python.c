@@ -203,6 +203,10 @@ static void test_questions_have_the_rows_that_json_has(void **state)
     holds("hindsight.position() == hindsight.begin()");
     holds("rows[-1] == rows[len(rows) - 1]");
     refuses("python rows[len(rows)]", "IndexError");
+    run("python both = hindsight.query('calls guest_main handle_pit')");
+    holds("len(both) == len(rows) + 1 and [row for row in both if row['function'] == 'handle_pit'] "
+          "== list(rows)");
+    refuses("python hindsight.query('calls guest_main nobody')", "no function 'nobody'");
     refuses("python hindsight.query('nonsense')", "query: ask for calls");
     refuses("python hindsight.query('calls nobody')", "no function 'nobody'");
 }
