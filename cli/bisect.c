@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cli/child.h"
+#include "cli/like.h"
 #include "cli/progress.h"
 #include "cli/subset.h"
 #include "traces/trace.h"
@@ -155,23 +156,6 @@ static int still_decides(void *context, const bool *kept, struct error *error)
 
 /* ---- What there is to narrow ---- */
 
-static int read_choices(struct choices *choices, const char *path, struct error *error)
-{
-    struct buffer text = {0};
-    char piece[4096];
-    size_t got;
-    FILE *file = fopen(path, "re");
-    while (file && (got = fread(piece, 1, sizeof piece, file)) > 0)
-        buffer_put(&text, piece, got);
-    buffer_put_u8(&text, 0);
-    int result = !file || text.failed ? error_set_errno(error, "%s", path)
-                                      : choices_parse(choices, (char *)text.data, error);
-    if (file)
-        fclose(file);
-    buffer_free(&text);
-    return result;
-}
-
 static int read_end(const char *path, struct trace_info *info, struct error *error)
 {
     struct trace_reader *reader;
@@ -218,7 +202,7 @@ static int note_choices(struct bisect *bisect, struct error *error)
             "typed, or options that have to be given again",
             bisect->bad, again.end.guest_status, again.end_event - 1, bisect->wanted,
             bad.end_event - 1);
-    return read_choices(&bisect->all, bisect->choices, error);
+    return cli_read_choices(bisect->choices, &bisect->all, error);
 }
 
 /* ---- What is told ---- */
@@ -262,7 +246,7 @@ static int put_choices(
     struct bisect *bisect, const char *trace, const char *note, struct error *error)
 {
     struct choices made = {0};
-    int result = read_choices(&made, note, error);
+    int result = cli_read_choices(note, &made, error);
     if (result == 0 && made.count == 0)
         result = error_set(error, "%s: no choice was made", note);
     if (result == 0) {

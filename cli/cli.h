@@ -16,10 +16,12 @@ enum {
     STATUS_ERROR = 1, /* something on the host failed */
     STATUS_USAGE = 2, /* the command line makes no sense */
     STATUS_DIVERGED = 3,
-    STATUS_DAMAGED = 4, /* the trace is damaged */
-    STATUS_VERSION = 5, /* the trace is of another version of the machine */
-    STATUS_MISSING = 6, /* a boot file that the trace names is not in the store */
-    STATUS_HOST = 125,  /* STATUS_ERROR of what runs a guest, which may itself give 1 */
+    STATUS_DAMAGED = 4,       /* the trace is damaged */
+    STATUS_VERSION = 5,       /* the trace is of another version of the machine */
+    STATUS_MISSING = 6,       /* a boot file that the trace names is not in the store */
+    STATUS_OTHER_FAILURE = 7, /* rerun: the changed guest fails, in another way */
+    STATUS_UNFIT = 8,         /* rerun: what was typed no longer fits */
+    STATUS_HOST = 125,        /* STATUS_ERROR of what runs a guest, which may itself give 1 */
 };
 
 int cli_bisect(int argc, char **argv);
@@ -42,6 +44,7 @@ int cli_raid(int argc, char **argv);
 int cli_record(int argc, char **argv);
 int cli_replay(int argc, char **argv);
 int cli_report(int argc, char **argv);
+int cli_rerun(int argc, char **argv);
 int cli_run(int argc, char **argv);
 int cli_strip(int argc, char **argv);
 int cli_test(int argc, char **argv);

@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/files.h"
 #include "replay/replay.h"
+#include "vmm/machine/choices.h"
 
 static int copy_image(
     struct boot_image *to, const struct boot_image *from, const char *name, struct error *error)
@@ -78,4 +80,16 @@ int cli_machine_like_check(const struct cli_machine *setup, struct error *error)
             "--disk (snapshot=on leaves it as it is)",
             setup->like_disks);
     return 0;
+}
+
+int cli_read_choices(const char *path, struct choices *choices, struct error *error)
+{
+    struct buffer text = {0};
+    int result = files_read(path, &text, error);
+    buffer_put_u8(&text, 0);
+    if (result == 0)
+        result = text.failed ? error_set(error, "out of memory for %s", path)
+                             : choices_parse(choices, (char *)text.data, error);
+    buffer_free(&text);
+    return result;
 }

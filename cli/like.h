@@ -16,4 +16,8 @@ int cli_machine_like(struct cli_machine *setup, const char *trace, const char *s
 /* After the options: is there what the trace's machine had? */
 int cli_machine_like_check(const struct cli_machine *setup, struct error *error);
 
+struct choices;
+/* What --note-choices wrote; to be freed by choices_free() in any case. */
+int cli_read_choices(const char *path, struct choices *choices, struct error *error);
+
 #endif

@@ -519,6 +519,7 @@ static void console_put(void *context, const uint8_t *bytes, size_t count)
 {
     struct cli_machine *setup = context;
     serial_write(setup->console, bytes, count);
+    sink_put(&setup->printed, bytes, count);
     if (console_watch_put(&setup->watch, bytes, count) && setup->machine) {
         setup->report_event = setup->machine->position.event;
         if (setup->fail_fast)
@@ -545,7 +546,7 @@ int cli_machine_open(struct cli_machine *setup, struct error *error)
         fprintf(stderr, "hindsight: serial port: %s\n", serial_description(setup->console));
     const struct live_console console = {
         .fd = console_fd_of, .read = console_read, .ended = console_ended, .context = setup};
-    setup->live = live_create(&console, setup->config.pace, error);
+    setup->live = live_create(setup->no_typing ? NULL : &console, setup->config.pace, error);
     return setup->live ? 0 : -1;
 }
 

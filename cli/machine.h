@@ -43,7 +43,9 @@ struct cli_machine {
 
     struct boot_image kernel, modules[BOOT_MAX_MODULES];
     struct serial_backend *console;
-    uint8_t typed[16384]; /* taken from the console, not yet by the guest */
+    bool no_typing;           /* what is typed at the serial port is not for the guest */
+    struct byte_sink printed; /* gets what the guest prints, too */
+    uint8_t typed[16384];     /* taken from the console, not yet by the guest */
     size_t typed_count;
     struct live *live;
     struct machine *machine;

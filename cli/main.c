@@ -23,6 +23,7 @@ static const struct command commands[] = {
     {"fork", cli_fork, "go live from a position of a trace, into a trace of its own"},
     {"hunt", cli_hunt, "record with many seeds, keep what fails"},
     {"bisect", cli_bisect, "which of a seed's choices decide how a run ends"},
+    {"rerun", cli_rerun, "what a recorded run got, into a changed guest: is its failure gone?"},
     {"diff", cli_diff, "where two recorded runs part"},
     {"report", cli_report, "a page that shows a whole run, for a browser"},
     {"info", cli_info, "what a trace holds"},

@@ -2,13 +2,13 @@
 #include "cli/cli.h"
 #include "cli/like.h"
 #include "cli/machine.h"
+#include "cli/recording.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/parse.h"
-#include "recorder/recorder.h"
 #include "vmm/machine/choices.h"
 
 static const char help[] =
@@ -50,50 +50,7 @@ struct request {
     struct choices follow, noted;
 };
 
-static int finish(struct cli_machine *setup, struct recorder *recorder, const char *path, int run,
-    int signal_number, struct error *failure)
-{
-    struct error error;
-    bool full = recorder_is_full(recorder);
-    struct outcome outcome = cli_machine_outcome(setup, signal_number, full);
-    const char *text = run < 0 ? failure->text : cli_machine_outcome_text(setup, outcome);
-    int shared = run < 0 ? 0 : cli_machine_share(setup, &error);
-    if (shared < 0)
-        cli_fail(STATUS_HOST, &error);
-    int written = recorder_finish(recorder, setup->machine, outcome, text, &error);
-    if (run < 0 || machine_stopped(setup->machine) == STOP_SHUTDOWN)
-        cli_describe_failure(setup->machine);
-    if (run < 0)
-        return cli_fail(STATUS_HOST, failure);
-    if (written < 0)
-        return cli_fail(STATUS_HOST, &error);
-    int status = cli_machine_status(setup, outcome);
-    fprintf(stderr, "hindsight: %s: %llu events, %.3f s of virtual time: %s\n", path,
-        (unsigned long long)setup->machine->position.event,
-        (double)machine_time(setup->machine) / 1e9, cli_machine_end(setup, outcome, full));
-    return status;
-}
-
 /* ---- Choices ---- */
-
-static int read_choices(struct request *request, struct error *error)
-{
-    struct buffer text = {0};
-    FILE *file = fopen(request->choices, "re");
-    char piece[4096];
-    size_t got;
-    if (!file)
-        return error_set_errno(error, "%s", request->choices);
-    while ((got = fread(piece, 1, sizeof piece, file)) > 0)
-        buffer_put(&text, piece, got);
-    bool failed = ferror(file);
-    fclose(file);
-    buffer_put_u8(&text, 0);
-    int result = failed || text.failed ? error_set(error, "%s: cannot be read", request->choices)
-                                       : choices_parse(&request->follow, (char *)text.data, error);
-    buffer_free(&text);
-    return result;
-}
 
 static int write_choices(const struct request *request, FILE *file, struct error *error)
 {
@@ -113,7 +70,7 @@ static int prepare_choices(
     if ((request->choices || request->note) && !(counts && setup->config.seeded))
         return error_set(error, "choices are those of a seed on the software CPU: give --seed N "
                                 "and --engine soft");
-    if (request->choices && read_choices(request, error) < 0)
+    if (request->choices && cli_read_choices(request->choices, &request->follow, error) < 0)
         return -1;
     if (request->choices)
         setup->config.chaos = false;
@@ -128,37 +85,19 @@ static int prepare_choices(
 
 static int record_into(struct cli_machine *setup, struct request *request, FILE *note)
 {
-    const char *path = request->path;
     struct error error;
-    struct trace_store *store =
-        request->store ? trace_store_open(request->store, true, &error) : NULL;
-    if (request->store && !store)
-        return cli_fail(STATUS_HOST, &error);
-    const struct recorder_options options = {
-        .path = path,
-        .config = &setup->config,
-        .engine = setup->engine,
-        .kernel = &setup->kernel,
-        .modules = setup->modules,
-        .module_count = setup->module_count,
-        .live = live_source(setup->live),
-        .store = store,
+    struct recording recording = {
+        .path = request->path,
+        .store = request->store,
         .include_checks = request->include_checks,
-        .max_size = setup->max_size,
-        .counts = strcmp(setup->engine, "soft") == 0,
+        .source = live_source(setup->live),
     };
-    struct recorder *recorder = recorder_create(&options, &error);
-    trace_store_close(store);
-    if (!recorder)
-        return cli_fail(STATUS_HOST, &error);
-    if (cli_machine_create(setup, recorder_source(recorder), &error) < 0 ||
-        recorder_attach(recorder, setup->machine, &error) < 0) {
-        recorder_abandon(recorder);
-        return cli_fail(STATUS_HOST, &error);
-    }
-    int signal_number;
-    int run = cli_machine_run(setup, &signal_number, &error);
-    int status = finish(setup, recorder, path, run, signal_number, &error);
+    int result = recording_run(&recording, setup);
+    int status = result < 0 ? STATUS_HOST : cli_machine_status(setup, recording.outcome);
+    if (result == 0)
+        fprintf(stderr, "hindsight: %s: %llu events, %.3f s of virtual time: %s\n", request->path,
+            (unsigned long long)setup->machine->position.event,
+            (double)machine_time(setup->machine) / 1e9, recording.text);
     if (note && write_choices(request, note, &error) < 0)
         return cli_fail(STATUS_HOST, &error);
     return status;

@@ -1,17 +1,20 @@
 /*
  * Interrupt-driven serial input with a little line editing: characters are echoed, backspace
- * erases, Enter prints the line back. The line "q", or Ctrl-D, ends the guest.
+ * erases, Enter prints the line back. The line "q", or Ctrl-D, ends the guest. Options: lines=0, so
+ * many before the prompt; work=0, so long before each; prompt=1, 0 for another one; fail=0, 1 to
+ * panic at "q".
  */
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/boot.h"
 #include "lib/console.h"
+#include "lib/exit.h"
 #include "lib/interrupts.h"
 #include "lib/pic.h"
 #include "lib/port.h"
 
-enum { RING_SIZE = 256, LINE_SIZE = 128, CTRL_D = 4, BACKSPACE = 8, DELETE = 127 };
+enum { RING_SIZE = 256, LINE_SIZE = 128, CTRL_D = 4, BACKSPACE = 8, DELETE = 127, FAILS = 9 };
 
 /* Filled by the handler, emptied by the main loop; the indices run freely. */
 static volatile uint8_t ring[RING_SIZE];
@@ -19,6 +22,8 @@ static volatile unsigned ring_in, ring_out;
 
 static char line[LINE_SIZE];
 static unsigned length;
+static bool fails;
+static const char *prompt = "> ";
 
 static void receive(void)
 {
@@ -53,7 +58,7 @@ static bool finish_line(void)
     console_printf("\n");
     if (length == 1 && line[0] == 'q')
         return true;
-    console_printf("you typed %u characters: %s\n> ", length, line);
+    console_printf("you typed %u characters: %s\n%s", length, line, prompt);
     length = 0;
     return false;
 }
@@ -83,10 +88,24 @@ static bool take(uint8_t byte)
     }
 }
 
+static void greet(const struct boot_info *boot)
+{
+    uint64_t work = boot_option(boot, "work", 0);
+    fails = boot_option(boot, "fail", 0);
+    if (!boot_option(boot, "prompt", 1))
+        prompt = "$ ";
+    console_printf("echo: type lines; q ends\n");
+    for (uint64_t i = 0; i < boot_option(boot, "lines", 0); i++) {
+        for (volatile uint64_t j = 0; j < work; j++)
+            ;
+        console_printf("line %lu before the prompt\n", i);
+    }
+    console_printf("%s", prompt);
+}
+
 void guest_main(const struct boot_info *boot)
 {
-    (void)boot;
-    console_printf("echo: type lines; q ends\n> ");
+    greet(boot);
     enable_fifos();
     interrupts_handle(VECTOR_IRQ0 + IRQ_COM1, handle_uart);
     pic_unmask(IRQ_COM1);
@@ -101,5 +120,7 @@ void guest_main(const struct boot_info *boot)
             done = take(ring[ring_out++ % RING_SIZE]);
     }
     interrupts_off();
+    if (fails)
+        guest_panic(FAILS, "told to");
     console_printf("bye\n");
 }
