@@ -223,9 +223,9 @@ static void learn_return(struct calls *calls, uint64_t caller)
         calls->failed = true;
         return;
     }
-    memcpy(returns, calls->returns, low * sizeof *returns);
+    for (unsigned i = 0; i < calls->return_count; i++)
+        returns[i + (i >= low)] = calls->returns[i];
     returns[low] = caller;
-    memcpy(returns + low + 1, calls->returns + low, (calls->return_count - low) * sizeof *returns);
     uint64_t *old = calls->returns;
     calls->returns = returns;
     calls->return_count++;

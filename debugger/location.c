@@ -139,6 +139,15 @@ static uint64_t linked_address(const struct evaluation *evaluation, uint64_t add
     return address + module->bias;
 }
 
+/* To an integer of so many bits, whose highest may be a sign. */
+static uint64_t convert(uint64_t value, uint64_t bits, bool is_signed)
+{
+    if (bits == 0 || bits >= 64)
+        return value;
+    value &= (1ull << bits) - 1;
+    return is_signed && value >> (bits - 1) ? value | ~((1ull << bits) - 1) : value;
+}
+
 /* One operation that neither branches nor ends the description. */
 static void execute(struct evaluation *evaluation, const Dwarf_Op *op)
 {
@@ -196,6 +205,8 @@ static void execute(struct evaluation *evaluation, const Dwarf_Op *op)
     }
     case DW_OP_plus_uconst:
         return push(evaluation, pop(evaluation) + op->number);
+    case DW_OP_convert:
+        return push(evaluation, convert(pop(evaluation), op->number, op->number2));
     case DW_OP_nop:
         return;
     default:

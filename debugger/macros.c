@@ -196,6 +196,7 @@ static int read_entry(Dwarf_Macro *entry, void *context)
     struct macros *macros = context;
     unsigned opcode;
     Dwarf_Word line = 0;
+    Dwarf_Attribute attribute;
     const char *text = NULL;
     if (dwarf_macro_opcode(entry, &opcode) != 0)
         return DWARF_CB_ABORT;
@@ -220,7 +221,9 @@ static int read_entry(Dwarf_Macro *entry, void *context)
     case DW_MACRO_undef_strp:
     case DW_MACRO_define_strx:
     case DW_MACRO_undef_strx:
-        dwarf_macro_param2(entry, NULL, &text);
+        /* Not dwarf_macro_param2(), which knows no strings by number. */
+        if (dwarf_macro_param(entry, 1, &attribute) == 0)
+            text = dwarf_formstring(&attribute);
         read_definition(macros, opcode, (int)line, text);
         break;
     default:

@@ -154,7 +154,7 @@ static int run_on(
     struct timeline_condition conditions[QUERY_MAX_CONDITIONS + CHANGES_MAX];
     struct changes changes;
     struct timeline_stop stop;
-    unsigned own, count;
+    unsigned own = 0, count = 0;
     int asked = ask_plan(query, plan, &changes, conditions, &own, &count, error);
     *over = asked == QUERY_FOUND;
     if (asked != 0)

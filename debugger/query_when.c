@@ -162,6 +162,12 @@ static void fill(struct watching *watching, struct timeline_condition *condition
             .kind = CONDITION_MODE, .accept = on_write, .context = watching};
 }
 
+static bool is_same_log(const struct view_log *a, const struct view_log *b)
+{
+    return a->count == b->count && a->overflowed == b->overflowed &&
+           memcmp(a->pieces, b->pieces, a->count * sizeof *a->pieces) == 0;
+}
+
 /* An operand was written, or lies elsewhere: others may be operands now. */
 static bool on_write(void *context, struct timeline *timeline)
 {
@@ -172,7 +178,7 @@ static bool on_write(void *context, struct timeline *timeline)
     (void)timeline;
     evaluate(watching);
     follow_value(watching);
-    if (memcmp(&before, &watching->log, sizeof before) != 0 || had_paging != watching->has_paging) {
+    if (!is_same_log(&before, &watching->log) || had_paging != watching->has_paging) {
         fill(watching, conditions);
         query_rearm(watching->query, conditions, CONDITIONS);
     }

@@ -21,8 +21,33 @@ struct scope {
     uint64_t base; /* DW_AT_frame_base */
 };
 
+/* Of the base type that DW_OP_convert names by its offset in the unit: how many bits, and whether
+ * the highest is the sign (DWARF 5, 2.5.1.6). An offset of 0 is the generic type, of 64 bits. */
+static bool resolve_type(Dwarf_Attribute *attribute, Dwarf_Op *op)
+{
+    Dwarf_Die type;
+    Dwarf_Attribute entry;
+    Dwarf_Word bits, encoding;
+    if (op->number == 0) {
+        op->number = 64;
+        op->number2 = 0;
+        return true;
+    }
+    if (dwarf_getlocation_die(attribute, op, &type) != 0 ||
+        dwarf_formudata(dwarf_attr(&type, DW_AT_encoding, &entry), &encoding) != 0)
+        return false;
+    if (dwarf_formudata(dwarf_attr(&type, DW_AT_bit_size, &entry), &bits) != 0) {
+        if (dwarf_formudata(dwarf_attr(&type, DW_AT_byte_size, &entry), &bits) != 0 || bits > 8)
+            return false;
+        bits *= 8;
+    }
+    op->number = bits;
+    op->number2 = encoding == DW_ATE_signed || encoding == DW_ATE_signed_char;
+    return encoding != DW_ATE_float && bits > 0 && bits <= 64;
+}
+
 /* DWARF 5 (2.5.1.1) has addresses and constants by their numbers in a table of the unit, as clang
- * writes them: they take the place of the numbers. False when the table does not have one. */
+ * writes them: they take the place of the numbers. So do types. False when one is not there. */
 static bool resolve_numbers(
     Dwarf_Attribute *attribute, const Dwarf_Op *ops, size_t count, Dwarf_Op *resolved)
 {
@@ -30,6 +55,11 @@ static bool resolve_numbers(
         Dwarf_Attribute entry;
         Dwarf_Addr address;
         resolved[i] = ops[i];
+        if (ops[i].atom == DW_OP_convert) {
+            if (!resolve_type(attribute, &resolved[i]))
+                return false;
+            continue;
+        }
         if (ops[i].atom != DW_OP_addrx && ops[i].atom != DW_OP_constx)
             continue;
         if (dwarf_getlocation_attr(attribute, &ops[i], &entry) != 0 ||

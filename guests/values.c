@@ -43,6 +43,8 @@ static uint64_t __attribute__((noinline)) scale(uint64_t number)
 {
     struct pair split;
     split.left = number * 3;
+    /* It is there from here on, whatever the compiler would rather do first. */
+    __asm__ volatile("" : "+r"(split.left));
     split.right.weight = (uint16_t)number;
     sum += split.right.weight;
     sum += 1;
