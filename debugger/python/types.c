@@ -143,7 +143,7 @@ static bool add_field(void *context, const struct member *member)
     type_complete(&listing->debugger->symbols, &own);
     PyObject *type = python_type(listing->debugger, &own);
     PyObject *field = type ? PyObject_CallFunction(python_class("Field"), "zOKIO", member->name,
-                                 type, (unsigned long long)(member->offset * 8 + member->shift),
+                                 type, (unsigned long long)member->offset * 8 + member->shift,
                                  member->bits, member->is_base ? Py_True : Py_False)
                            : NULL;
     bool failed = !field || PyList_Append(listing->list, field) < 0;
