@@ -120,7 +120,9 @@ static void test_memory_registers_and_symbols(void **state)
 {
     (void)state;
     go_to_handler();
-    holds("hindsight.read_register('rip') == hindsight.lookup_symbol('handle_pit').address");
+    /* A breakpoint of a function is after what sets up its frame. */
+    holds(
+        "0 <= hindsight.read_register('rip') - hindsight.lookup_symbol('handle_pit').address < 16");
     holds("hindsight.symbol_at(hindsight.read_register('pc') + 1).name == 'handle_pit'");
     holds("hindsight.lookup_symbol('handle_pit').is_function");
     holds("hindsight.lookup_symbol('nobody') is None and hindsight.symbol_at(3) is None");

@@ -9,14 +9,18 @@ static void macros_are_told_and_expanded(void **state)
     go_to_handler();
     prints("info macro BOOT_PVH", "lib/boot.h:8\n  included at ");
     prints("info macro BOOT_PVH", "crash.c:14\n#define BOOT_PVH 2\n");
+#ifndef __clang__ /* what it has built in is not in its debugging information */
     prints("info macro UINT64_C", "#define UINT64_C(c) ");
     prints("info macro __STDC__", "-D__STDC__=1\n");
+#endif
     prints("info macro NOWHERE", "`NOWHERE' has no definition");
     prints("info macros", "#define BOOT_MULTIBOOT 3\n");
+#ifndef __clang__ /* what it has built in is not in its debugging information */
     prints("macro expand BOOT_PVH + UINT64_C(1)*BOOT_ELF64", "expands to: 2 + 1UL*1\n");
     prints("macro expand UINT64_C UINT64_C (x) \"BOOT_PVH\" $BOOT_PVH",
         "expands to: UINT64_C xUL \"BOOT_PVH\" $BOOT_PVH\n");
     prints("macro expand UINT64_C(1, 2)", "expands to: UINT64_C(1, 2)\n");
+#endif
     refuses("macro", "as in");
     refuses("info macro", "give a macro's name");
 }
@@ -27,7 +31,9 @@ static void macros_are_expanded_in_expressions(void **state)
     go_to_handler();
     prints("print BOOT_PVH * 3", " = 6\n");
     prints("print nodes[BOOT_PVH].owner == nodes[2].owner", " = 1\n");
+#ifndef __clang__ /* what it has built in is not in its debugging information */
     prints("printf \"%d %d|\", BOOT_PVH, BOOT_MULTIBOOT + UINT64_C(4)", "2 7|");
+#endif
     prints("break handle_pit if ticks == BOOT_MULTIBOOT", "Breakpoint ");
     run("continue");
     prints("print ticks", " = 3\n");
