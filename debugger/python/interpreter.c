@@ -64,6 +64,11 @@ static PyStatus initialize(void)
     PyConfig config;
     PyPreConfig_InitIsolatedConfig(&before);
     before.utf8_mode = 1;
+#ifdef __SANITIZE_ADDRESS__
+    /* LeakSanitizer does not look for pointers in CPython's own arenas: what the interpreter keeps
+     * would be reported as lost. */
+    before.allocator = PYMEM_ALLOCATOR_MALLOC;
+#endif
     PyStatus status = Py_PreInitialize(&before);
     if (PyStatus_Exception(status))
         return status;
