@@ -294,18 +294,25 @@ static int tell(struct bisect *bisect, bool *kept, bool finished, struct error *
     int without = with < 0 ? -1 : run_with(bisect, kept, good, NULL, error);
     if (with < 0 || without < 0)
         return -1;
+    if (with != bisect->wanted || without == bisect->wanted) {
+        buffer_printf(&bisect->out,
+            "--runs ended the search before one choice was found: after %" PRIu64
+            " runs the exit status is %d with the last one tried, %d without\n",
+            bisect->runs, with, without);
+        return 0;
+    }
     buffer_printf(&bisect->out,
         "one choice decides it: with it exit status %d, without it %d; %zu of the %zu others have "
         "to be as the seed made them; found by %" PRIu64 " runs%s\n",
         with, without, count - 1, bisect->all.count - 1, bisect->runs,
         finished ? "" : " (--runs ended the search: fewer may do)");
     return put_choices(bisect, bad, note, error) < 0 || put_diff(bisect, bad, good, error) < 0 ? -1
-                                                                                               : 0;
+                                                                                               : 1;
 }
 
 /* ---- The search ---- */
 
-/* 1: narrowed down, 0: there is nothing to narrow, -1. */
+/* 1: narrowed down, 0: there is nothing to narrow, or not enough runs to, -1. */
 static int narrow(struct bisect *bisect, bool *kept, struct error *error)
 {
     const size_t count = bisect->all.count;
@@ -338,7 +345,7 @@ static int narrow(struct bisect *bisect, bool *kept, struct error *error)
         finished = subset_minimize(kept, bisect->decisive, count, still_decides, bisect, error);
     if (finished < 0)
         return -1;
-    return tell(bisect, kept, finished == 1, error) < 0 ? -1 : 1;
+    return tell(bisect, kept, finished == 1, error);
 }
 
 static int search(struct bisect *bisect, struct error *error)

@@ -25,6 +25,10 @@ grep -q '"exit_status": 19' out || fail "the narrowed run does not fail"
 hindsight info --json narrow/good.hst
 grep -q '"exit_status": 0' out || fail "the run without the choice fails"
 echo "race: $(sed -n 2p told)"
+# A few runs do not get there, and nothing else is said.
+hindsight bisect "$bad" --runs 4 -o few
+[ "$status" -eq 1 ] || fail "too few runs: status $status"
+grep -q '^--runs ended the search before one choice was found: ' out && ! grep -q 'decides it' out || fail "too few runs: $(cat out)"
 
 # Choices are followed: all of them make the run that made them, whatever noted it.
 hindsight record --like "$bad" --note-choices all --serial null -o again.hst
