@@ -4,14 +4,16 @@
 #   vmlinuz, config, modules/ (the kernel's), busybox, version
 # With --debug also what the debugger's tests need, 280 MB to fetch and 700 MB to keep:
 #   debug/vmlinux, debug/modules/ with debugging information, debug/headers to build modules with
+# With --kvm also what tests/lab boots, which the cloud kernel is not: 70 MB to fetch and 9 MB to keep:
+#   kvm/vmlinuz, kvm/modules/ (KVM's)
 # Nothing is installed and nothing of it belongs in the repository. Does nothing when it is there.
 set -euo pipefail
 
 cache=${HINDSIGHT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/hindsight}
-meta=linux-image-cloud-amd64
 
 if [ -f "$cache/version" ] && [ "${1:-}" != --refresh ] &&
-    { [ "${1:-}" != --debug ] || [ -d "$cache/debug/headers" ]; }; then
+    { [ "${1:-}" != --debug ] || [ -d "$cache/debug/headers" ]; } &&
+    { [ "${1:-}" != --kvm ] || [ -d "$cache/kvm" ]; }; then
     echo "$cache"
     exit 0
 fi
@@ -25,14 +27,37 @@ fail()
 command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
     fail "apt-get and dpkg-deb are needed: on another distribution put vmlinuz, modules/ and busybox into $cache"
 
-kernel_package()
-{
-    apt-cache depends "$meta" 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)$/\1/p' | head -n 1
-}
-
 mkdir -p "$cache"
 work=$(mktemp -d "$cache/fetch.XXXXXX")
 trap 'rm -rf "$work"' EXIT
+
+# kernel_package META: the package of the kernel that is current.
+kernel_package()
+{
+    apt-cache depends "$1" 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)$/\1/p' | head -n 1
+}
+
+download()
+{
+    (cd "$work" && apt-get -o APT::Sandbox::User=root download -qq "$@") >&2
+}
+
+# fetch_kernel META [PACKAGE]...: unpacks the kernel to $work/kernel, and leaves the packages in $work.
+fetch_kernel()
+{
+    local meta=$1 package update=(apt-get update -qq)
+    shift
+    package=$(kernel_package "$meta")
+    # A list of packages that is missing or too old names files that are no longer there.
+    if [ -z "$package" ] || ! download "$package" "$@" 2>/dev/null; then
+        [ "$(id -u)" -eq 0 ] || update=(sudo "${update[@]}")
+        "${update[@]}" >&2 || fail "the lists of packages cannot be updated; run apt-get update as root"
+        package=$(kernel_package "$meta")
+        [ -n "$package" ] || fail "no package $meta is known to apt"
+        download "$package" "$@" || fail "$package cannot be downloaded"
+    fi
+    dpkg-deb -x "$work"/linux-image-*.deb "$work/kernel"
+}
 
 # The packages belong to the very build of the kernel that is there.
 fetch_debug()
@@ -58,26 +83,32 @@ fetch_debug()
     mv "$work/debug" "$cache/debug"
 }
 
+# Debian's kernel for any machine, of which KVM is needed.
+fetch_kvm()
+{
+    local module
+    rm -rf "$work"/linux-image-*.deb "$work/kernel"
+    fetch_kernel linux-image-amd64
+    mkdir -p "$work/kvm/modules"
+    mv "$work"/kernel/boot/vmlinuz-* "$work/kvm/vmlinuz"
+    for module in irqbypass kvm ccp kvm-amd kvm-intel; do
+        find "$work/kernel" -name "$module.ko" -exec mv {} "$work/kvm/modules/" \;
+    done
+    rm -rf "$cache/kvm"
+    mv -T "$work/kvm" "$cache/kvm"
+}
+
 if [ -f "$cache/version" ] && [ "${1:-}" = --debug ]; then
     fetch_debug "$(cat "$cache/version")"
     echo "$cache"
     exit 0
 fi
-package=$(kernel_package)
-download()
-{
-    (cd "$work" && apt-get -o APT::Sandbox::User=root download -qq "$package" busybox-static) >&2
-}
-# A list of packages that is missing or too old names files that are no longer there.
-if [ -z "$package" ] || ! download 2>/dev/null; then
-    update=(apt-get update -qq)
-    [ "$(id -u)" -eq 0 ] || update=(sudo "${update[@]}")
-    "${update[@]}" >&2 || fail "the lists of packages cannot be updated; run apt-get update as root"
-    package=$(kernel_package)
-    [ -n "$package" ] || fail "no package $meta is known to apt"
-    download || fail "$package and busybox-static cannot be downloaded"
+if [ -f "$cache/version" ] && [ "${1:-}" = --kvm ]; then
+    fetch_kvm
+    echo "$cache"
+    exit 0
 fi
-dpkg-deb -x "$work"/linux-image-*.deb "$work/kernel"
+fetch_kernel linux-image-cloud-amd64 busybox-static
 dpkg-deb -x "$work"/busybox-static_*.deb "$work/busybox"
 rm -rf "$cache/modules" "$cache/debug" "$cache/version"
 mv "$work"/kernel/boot/vmlinuz-* "$cache/vmlinuz"
@@ -86,4 +117,5 @@ mv "$work"/kernel/lib/modules/* "$cache/modules"
 mv "$work/busybox/bin/busybox" "$cache/busybox"
 basename -- "$work"/linux-image-*.deb .deb >"$cache/version"
 [ "${1:-}" != --debug ] || fetch_debug "$(cat "$cache/version")"
+[ "${1:-}" != --kvm ] || fetch_kvm
 echo "$cache"
