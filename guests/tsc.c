@@ -11,6 +11,7 @@
 #include "lib/boot.h"
 #include "lib/console.h"
 #include "lib/exit.h"
+#include "lib/msr.h"
 #include "lib/user.h"
 
 enum { MSR_TSC = 0x10, MSR_TSC_AUX_LOW = 0x103, WENT_BACK = 3, AUX = 0x5a };
@@ -46,18 +47,6 @@ static uint64_t read_tsc_and_aux(void)
     return join(low, high);
 }
 
-static uint64_t read_msr(uint32_t index)
-{
-    uint32_t low, high;
-    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(index));
-    return join(low, high);
-}
-
-static void write_msr(uint32_t index, uint64_t value)
-{
-    __asm__ volatile("wrmsr" : : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
-}
-
 static uint64_t user_reads(void *argument)
 {
     (void)argument;
@@ -74,19 +63,19 @@ void guest_main(const struct boot_info *boot)
 {
     reads = boot_option(boot, "reads", 300);
     spin = boot_option(boot, "spin", 400000);
-    write_msr(0xc0000000 | MSR_TSC_AUX_LOW, AUX);
+    msr_write(0xc0000000 | MSR_TSC_AUX_LOW, AUX);
     for (uint64_t i = 0; i < reads; i++) {
         keep(read_tsc());
-        keep(read_msr(MSR_TSC));
+        keep(msr_read(MSR_TSC));
         keep(read_tsc_and_aux());
     }
     const uint64_t ahead = last + (1ull << 40);
-    write_msr(MSR_TSC, ahead);
+    msr_write(MSR_TSC, ahead);
     keep(read_tsc());
     if (last < ahead || last - ahead > 1ull << 36)
         guest_panic(WENT_BACK, "the counter does not go on from what was written");
     user_run(user_reads, NULL);
-    write_msr(MSR_TSC, 0);
+    msr_write(MSR_TSC, 0);
     if (read_tsc() > 1ull << 36)
         guest_panic(WENT_BACK, "the counter was not set back");
     console_printf("tsc: %lu reads, fold %016lx\n", 5 * reads + 1, fold);

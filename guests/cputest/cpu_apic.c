@@ -6,20 +6,14 @@
 #include "lib/attempt.h"
 #include "lib/boot.h"
 #include "lib/interrupts.h"
+#include "lib/msr.h"
 
 enum { GP = 13, VECTOR = 0x51 };
 enum { APIC_BASE_MSR = 0x1b, APIC_ENABLE = 1 << 11, APIC_X2 = 1 << 10 };
 enum { ID = 0x20, LDR = 0xd0 };
 enum { TPR = 0x80, APR = 0x90, PPR = 0xa0, EOI = 0xb0, SVR = 0xf0, ICR = 0x300, TO_SELF = 0x40000 };
 
-enum { TSC_MSR = 0x10, DEADLINE_MSR = 0x6e0, TIMER_DEADLINE = 1 << 18 };
-enum {
-    X2_VERSION = 0x803,
-    X2_TPR = 0x808,
-    X2_EOI = 0x80b,
-    X2_LVT_TIMER = 0x832,
-    X2_SELF_IPI = 0x83f
-};
+enum { X2_VERSION = 0x803, X2_TPR = 0x808, X2_EOI = 0x80b, X2_SELF_IPI = 0x83f };
 
 static volatile unsigned taken;
 static volatile bool is_extended;
@@ -27,18 +21,6 @@ static volatile bool is_extended;
 static volatile uint32_t *apic_register(unsigned offset)
 {
     return (volatile uint32_t *)(0xfee00000ull + offset);
-}
-
-static uint64_t read_msr(uint32_t index)
-{
-    uint32_t low, high;
-    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(index));
-    return low | (uint64_t)high << 32;
-}
-
-static void write_msr(uint32_t index, uint64_t value)
-{
-    __asm__ volatile("wrmsr" : : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
 }
 
 static uint64_t read_cr8(void)
@@ -56,7 +38,7 @@ static void write_cr8(uint64_t value)
 static uint64_t enable_x2apic(void *with)
 {
     (void)with;
-    write_msr(APIC_BASE_MSR, read_msr(APIC_BASE_MSR) | APIC_X2);
+    msr_write(APIC_BASE_MSR, msr_read(APIC_BASE_MSR) | APIC_X2);
     return 0;
 }
 
@@ -65,7 +47,7 @@ static void on_vector(struct interrupt_frame *frame)
     (void)frame;
     taken++;
     if (is_extended)
-        write_msr(X2_EOI, 0);
+        msr_write(X2_EOI, 0);
     else
         *apic_register(EOI) = 0;
 }
@@ -119,67 +101,43 @@ static uint64_t cpuid_apic(void)
 
 static void enable_bit(void)
 {
-    uint64_t base = read_msr(APIC_BASE_MSR);
+    uint64_t base = msr_read(APIC_BASE_MSR);
     check("CPUID: APIC", cpuid_apic(), 1);
-    write_msr(APIC_BASE_MSR, base & ~(uint64_t)APIC_ENABLE);
+    msr_write(APIC_BASE_MSR, base & ~(uint64_t)APIC_ENABLE);
     check("  not while it is disabled", cpuid_apic(), 0);
     check("  its registers read as ones", *apic_register(SVR), 0xffffffff);
-    write_msr(APIC_BASE_MSR, base);
+    msr_write(APIC_BASE_MSR, base);
     check("  and again", cpuid_apic(), 1);
 }
 
 /* Its registers are where the MSR says, and nowhere else. */
 static void moved(void)
 {
-    const uint64_t there = 0xfed40000, base = read_msr(APIC_BASE_MSR);
+    const uint64_t there = 0xfed40000, base = msr_read(APIC_BASE_MSR);
     volatile uint32_t *spurious = (volatile uint32_t *)(there + SVR);
     check("before it moves: nothing there", *spurious, 0xffffffff);
-    write_msr(APIC_BASE_MSR, there | (base & 0xfff));
+    msr_write(APIC_BASE_MSR, there | (base & 0xfff));
     check("moved by its MSR: SVR", *spurious, 0x1ff);
     *(volatile uint32_t *)(there + TPR) = 0x20;
     check("  CR8 follows the TPR there", read_cr8(), 2);
     check("  nothing where it was", *apic_register(SVR), 0xffffffff);
     *apic_register(TPR) = 0x40;
     check("  and writes there do nothing", read_cr8(), 2);
-    write_msr(APIC_BASE_MSR, base);
+    msr_write(APIC_BASE_MSR, base);
     check("  back", *apic_register(TPR), 0x20);
     write_cr8(0);
 }
 
 static uint64_t read_x2(void *with)
 {
-    return read_msr(*(uint32_t *)with);
+    return msr_read(*(uint32_t *)with);
 }
 
 static uint64_t leave_x2apic(void *with)
 {
     (void)with;
-    write_msr(APIC_BASE_MSR, read_msr(APIC_BASE_MSR) & ~(uint64_t)APIC_X2);
+    msr_write(APIC_BASE_MSR, msr_read(APIC_BASE_MSR) & ~(uint64_t)APIC_X2);
     return 0;
-}
-
-static uint64_t time_stamp(void)
-{
-    return read_msr(TSC_MSR);
-}
-
-static void deadline(void)
-{
-    write_msr(X2_LVT_TIMER, TIMER_DEADLINE | VECTOR);
-    taken = 0;
-    write_msr(DEADLINE_MSR, time_stamp() + 200000);
-    check("TSC deadline: armed", read_msr(DEADLINE_MSR) != 0, 1);
-    allow_interrupts();
-    while (!taken)
-        __asm__ volatile("sti; nop; cli");
-    check("  once reached it is 0", read_msr(DEADLINE_MSR), 0);
-    /* It is one of the TSC: set that forward, and it is past. */
-    write_msr(DEADLINE_MSR, time_stamp() + (1ull << 40));
-    write_msr(TSC_MSR, time_stamp() + (1ull << 41));
-    while (taken < 2)
-        __asm__ volatile("sti; nop; cli");
-    check("  and is past when the TSC is set", read_msr(DEADLINE_MSR), 0);
-    write_msr(X2_LVT_TIMER, 1 << 16);
 }
 
 /* Where CPUID has it; where not, as on KVM that runs ring 0, it cannot be enabled. */
@@ -196,23 +154,22 @@ static void x2apic(void)
         return;
     }
     is_extended = true;
-    check("x2APIC mode: version", read_msr(X2_VERSION), 0x50014);
+    check("x2APIC mode: version", msr_read(X2_VERSION), 0x50014);
     check("  nothing in memory", *apic_register(SVR), 0xffffffff);
     write_cr8(7);
-    check("  TPR is CR8", read_msr(X2_TPR), 0x70);
-    write_msr(X2_TPR, 0x30);
+    check("  TPR is CR8", msr_read(X2_TPR), 0x70);
+    msr_write(X2_TPR, 0x30);
     check("  and CR8 is TPR", read_cr8(), 3);
     write_cr8(0);
     taken = 0;
-    write_msr(X2_SELF_IPI, VECTOR);
+    msr_write(X2_SELF_IPI, VECTOR);
     allow_interrupts();
     check("  an interrupt to itself", taken, 1);
     got = attempt(leave_x2apic, 0);
     check_fault("  straight back to xAPIC mode", &got, GP, 0);
-    deadline();
-    uint64_t base = read_msr(APIC_BASE_MSR);
-    write_msr(APIC_BASE_MSR, base & ~(uint64_t)(APIC_X2 | APIC_ENABLE));
-    write_msr(APIC_BASE_MSR, base & ~(uint64_t)APIC_X2);
+    uint64_t base = msr_read(APIC_BASE_MSR);
+    msr_write(APIC_BASE_MSR, base & ~(uint64_t)(APIC_X2 | APIC_ENABLE));
+    msr_write(APIC_BASE_MSR, base & ~(uint64_t)APIC_X2);
     is_extended = false;
     check("  by switching it off: SVR", *apic_register(SVR), 0xff);
     *apic_register(SVR) = 0x1ff;
@@ -221,15 +178,15 @@ static void x2apic(void)
 /* What is switched off in APIC_BASE forgets, but for the task priority (Intel SDM, 11.4.3). */
 static void switched_off(void)
 {
-    uint64_t base = read_msr(APIC_BASE_MSR);
+    uint64_t base = msr_read(APIC_BASE_MSR);
     *apic_register(SVR) = 0x1ff;
     *apic_register(ID) = 5u << 24;
     *apic_register(LDR) = 1u << 24;
     write_cr8(0xf);
     *apic_register(ICR) = VECTOR | TO_SELF;
     taken = 0;
-    write_msr(APIC_BASE_MSR, base & ~(uint64_t)APIC_ENABLE);
-    write_msr(APIC_BASE_MSR, base);
+    msr_write(APIC_BASE_MSR, base & ~(uint64_t)APIC_ENABLE);
+    msr_write(APIC_BASE_MSR, base);
     check("after it was switched off: SVR", *apic_register(SVR), 0xff);
     check("  ID", *apic_register(ID), 0);
     check("  LDR", *apic_register(LDR), 0);

@@ -4,7 +4,7 @@
 # entering KVM at every chance, too.
 source "$(dirname "$0")/common.bash"
 
-for guest in cpu_apic cpu_faults cpu_gates cpu_paging cpu_smc cpu_step; do
+for guest in cpu_apic cpu_deadline cpu_faults cpu_gates cpu_paging cpu_smc cpu_step; do
     for engine in $(engines); do
         for mode in default eager; do
             [ "$engine" = kvm ] || [ "$mode" = default ] || continue

@@ -42,7 +42,7 @@ deterministic()
     done
 }
 
-for guest in hello cpu_faults cpu_gates cpu_paging cpu_smc cpu_step cpu_apic; do
+for guest in hello cpu_faults cpu_gates cpu_paging cpu_smc cpu_step cpu_apic cpu_deadline; do
     deterministic "$guest" --kernel "$GUESTS/$guest.elf"
 done
 deterministic compute --kernel "$GUESTS/compute.elf" --append limit=100000

@@ -39,6 +39,9 @@ for mode in default eager; do
     done
 done
 unset HINDSIGHT_KVM
+record_tsc kvm cpu_deadline ''
+prints_the_same soft
+prints_the_same kvm
 record_tsc kvm tsc 'reads=2000 spin=100'
 bytes=$("$HINDSIGHT" info "$work/t.hst" | sed -n 's/^ *input tsc *\([0-9]*\) records *\([0-9]*\) bytes$/\1 \2/p')
 set -- $bytes

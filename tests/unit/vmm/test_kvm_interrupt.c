@@ -10,6 +10,7 @@
 
 #include "vmm/kvm/kvm.h"
 #include "vmm/kvm/trial.h"
+#include "vmm/machine/probe.h"
 
 enum { VECTOR = 0x20 };
 
@@ -80,6 +81,10 @@ static enum exit_kind run_until_interruptible(unsigned cr8, unsigned priority)
 static void a_run_ends_where_a_waiting_interrupt_can_be_taken(void **state)
 {
     (void)state;
+    if (!probe_ring0_exact()) {
+        puts("skipped: this KVM emulates ring 0, in batches in which it looks for no window");
+        skip();
+    }
     assert_int_equal(run_until_interruptible(4, 5), EXIT_KICK);
     assert_int_equal(run_until_interruptible(0, 1), EXIT_KICK);
     /* Held back by CR8, and none. */
