@@ -37,7 +37,7 @@ if [ "$(first_engine)" = kvm ]; then
         identical "$work/kvm.hst" --engine soft
         unset HINDSIGHT_NATIVE
     done
-    python3 "$here/patch_header.py" "$work/kvm.hst" "$work/foreign.hst" other-kvm
+    python3 "$here/patch_header.py" "$work/kvm.hst" "$work/foreign.hst" other-host
     refused 1 'KVM recorded its result on NobodysMaker' replay "$work/foreign.hst" --engine soft
     echo "transcendental functions of this processor: KVM's replay on the software CPU"
 fi

@@ -1,9 +1,10 @@
 """Changes the version or architecture in a trace's file header, or the machine's version in its
 settings, and makes the checksums right again.
 
-Usage: patch_header.py IN OUT version|architecture|machine|other-kvm   (offsets: docs/trace-format.md)
+Usage: patch_header.py IN OUT version|architecture|machine|other-host|other-kvm
 
-other-kvm: as if KVM had recorded it on a processor that nobody has.
+Offsets: docs/trace-format.md. other-host: as if recorded on a processor that nobody has; other-kvm: by
+KVM, too, where it was recorded on the software CPU.
 """
 import ctypes
 import struct
@@ -45,9 +46,10 @@ def change_setting(data, name, value):
 data = bytearray(open(sys.argv[1], "rb").read())
 if sys.argv[3] == "machine":
     change_setting(data, b"machine", b"9")
-elif sys.argv[3] == "other-kvm":
+elif sys.argv[3] in ("other-host", "other-kvm"):
     change_setting(data, b"host", b"NobodysMaker")
-    change_setting(data, b"x87-functions", b"host")
+    if sys.argv[3] == "other-kvm":
+        change_setting(data, b"x87-functions", b"host")
 else:
     change_header(data, OFFSETS[sys.argv[3]])
 open(sys.argv[2], "wb").write(data)
