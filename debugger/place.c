@@ -356,9 +356,14 @@ int place_parse_sectors(struct debugger *debugger, const char *text, uint64_t *s
         if (session_number(debugger, lba, count, error) < 0)
             return -1;
     }
-    if (!trace_reader_setting(timeline_trace(debugger->timeline), "disk"))
+    const unsigned disks = timeline_machine(debugger->timeline)->config->disk_count;
+    if (disks == 0)
         return error_set(error, "the recorded machine has no disk");
-    if (*count == 0 || *disk > 63)
-        return error_set(error, "sector:LBA[,COUNT][@DISK]: a count from 1 on, a disk from 0 on");
+    if (*count == 0)
+        return error_set(error, "sector:LBA[,COUNT][@DISK]: a count from 1 on");
+    if (*disk >= disks)
+        return error_set(error,
+            "the recorded machine has no disk %" PRIu64 ": it has %u, numbered from 0", *disk,
+            disks);
     return 0;
 }

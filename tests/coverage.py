@@ -16,9 +16,14 @@ import sys
 import tempfile
 
 
+def object_files(build, extension):
+    folder = os.path.join(os.path.abspath(build), "CMakeFiles/hindsight_debugger.dir/debugger")
+    return glob.glob(os.path.join(folder, f"**/*.{extension}"), recursive=True)
+
+
 def executed(build, top):
     """{file: {line: was it executed}} of the files under debugger/."""
-    notes = glob.glob(os.path.join(os.path.abspath(build), "CMakeFiles/hindsight_debugger.dir/debugger/*.gcno"))
+    notes = object_files(build, "gcno")
     if not notes:
         sys.exit(f"coverage: {build} is no coverage build")
     files = {}
@@ -50,7 +55,7 @@ def ranges(numbers):
 
 
 def reset(build):
-    for name in glob.glob(os.path.join(build, "CMakeFiles/hindsight_debugger.dir/debugger/*.gcda")):
+    for name in object_files(build, "gcda"):
         os.remove(name)
 
 

@@ -116,6 +116,73 @@ static void test_values(void **state)
     refuses("python frame.type.fields()", "it has no members");
 }
 
+static void test_every_operator_is_the_programs(void **state)
+{
+    (void)state;
+    run("python seven, two = hindsight.Value(7), hindsight.Value(2)");
+    holds("[int(n) for n in (seven + two, seven - 2, 7 * two, seven / two, seven % two, "
+          "seven // two)] == [9, 5, 14, 3, 1, 3]");
+    holds("[int(n) for n in (seven & 3, seven | 8, 6 ^ two, seven << 1, seven >> two, -seven, "
+          "~two)] == [3, 15, 4, 14, 1, -7, -3]");
+    holds("seven > two and two < 7 and seven >= 7 and seven <= 7 and seven == 7 and seven != two");
+    holds("not hindsight.Value(0.0) and float(hindsight.Value(1) / 4.0) == 0.25");
+    holds("hindsight.Value(seven) == 7 and repr(seven) == str(seven) == '7'");
+    refuses("python hindsight.Value('seven')", "a Value is made of a number");
+    refuses("python seven < 'two'", "TypeError");
+    refuses("python hash(seven)", "unhashable");
+    refuses("python seven / 0", "by zero");
+    refuses("python hindsight.Value(2 ** 64)", "OverflowError");
+    refuses("python seven.format_string(format='q')", "a format is one letter of");
+    refuses("python hindsight.parse_and_eval(3)", "TypeError");
+}
+
+static void test_text_arrays_and_casts(void **state)
+{
+    (void)state;
+    go_to_handler();
+    holds("hindsight.parse_and_eval('free_list.name').string() == 'free'");
+    holds("hindsight.parse_and_eval('events')['name'].string() == 'events'");
+    run("python nodes = hindsight.parse_and_eval('nodes')");
+    holds("nodes.type.code == 'array' and nodes.type.range() == (0, 31)");
+    holds("nodes.type.target().sizeof * 32 == nodes.type.sizeof");
+    holds("int(nodes[3].address) - int(nodes[0].address) == 3 * nodes.type.target().sizeof");
+    holds("[field.name for field in nodes.type.target().fields()] == ['next', 'owner', 'value']");
+    holds("nodes[0]['owner'].type.code == 'enum' and not nodes.is_optimized_out");
+    run("python number = hindsight.parse_and_eval('free_list.name').cast("
+        "hindsight.lookup_type('unsigned long'))");
+    holds("number == hindsight.parse_and_eval('(long)free_list.name')");
+    holds("hindsight.lookup_type('struct node').name == 'struct node'");
+    holds("repr(hindsight.lookup_type('char').pointer()) == 'char *'");
+    refuses("python hindsight.Value(1 << 47).cast(hindsight.lookup_type('char').pointer())."
+            "string()",
+        "is not mapped here");
+    refuses("python nodes.cast('int')", "it is no hindsight.Type");
+    refuses("python hindsight.lookup_type('struct nobody')", "there is no type 'struct nobody'");
+    refuses("python hindsight.lookup_type(3)", "TypeError");
+    refuses("python hindsight.lookup_type('int').target()", "it is of no other type");
+    refuses("python hindsight.lookup_type('int').range()", "it is no array");
+}
+
+static void test_what_is_asked_of_the_module_wrongly_is_refused(void **state)
+{
+    (void)state;
+    refuses("python hindsight.execute()", "TypeError");
+    refuses("python hindsight.write(3)", "TypeError");
+    refuses("python hindsight.seek()", "TypeError");
+    refuses("python hindsight.read_memory('here', 1)", "TypeError");
+    refuses("python hindsight.read_register(3)", "TypeError");
+    refuses("python hindsight.lookup_symbol(3)", "TypeError");
+    refuses("python hindsight.symbol_at('here')", "TypeError");
+    refuses("python hindsight.query(3)", "TypeError");
+    refuses("python hindsight.query('irqs', limit='many')", "TypeError");
+    refuses("python hindsight.query('irqs', begin='nowhere')", "is not a position");
+    refuses("python hindsight.newest_frame().read_var(3)", "TypeError");
+    refuses("python hindsight.newest_frame().read_register('nothing')", "nothing");
+    refuses("python hindsight.Frame()", "TypeError");
+    prints("python import sys; sys.stdout.writelines(['one', 'two\\n']); sys.stdout.flush()",
+        "onetwo\n");
+}
+
 static void test_memory_registers_and_symbols(void **state)
 {
     (void)state;
@@ -322,6 +389,9 @@ int main(void)
         TEST(test_exceptions_are_errors),
         TEST(test_commands_are_executed),
         TEST(test_values),
+        TEST(test_every_operator_is_the_programs),
+        TEST(test_text_arrays_and_casts),
+        TEST(test_what_is_asked_of_the_module_wrongly_is_refused),
         TEST(test_memory_registers_and_symbols),
         TEST(test_places_in_time),
         TEST(test_frames_are_those_of_the_backtrace),
