@@ -1,19 +1,7 @@
 /*
- * The kvm engine on hosts whose KVM interprets ring 0 (probe_ring0_exact): KVM runs 64-bit code of
- * ring 3, the software CPU everything else.
- *
- * Such a KVM runs ring 3 on the processor and emulates the rest in parts: some instructions fail,
- * some do not fault, single steps are lost, software interrupts and SYSCALL go wrong. So nothing
- * may leave ring 3 inside KVM. While it runs there, KVM has an IDT with room for no vector, and
- * every fault, trap and software interrupt is a triple fault: KVM_EXIT_SHUTDOWN, with the registers
- * as they were and the vector still in kvm_vcpu_events. SYSCALL cannot be switched off on these
- * hosts (EFER.SCE is not looked at), so LSTAR is an address that is mapped nowhere, and SFMASK
- * clears IF, which code of ring 3 cannot do. No port is allowed, and SIDT, which would show that
- * IDT, faults. The software CPU then executes the instruction again, with the guest's own
- * registers.
- *
- * KVM shadows the guest's page tables and does not see what the software CPU writes to them, so it
- * forgets its shadows whenever ring 3 moves to it.
+ * KVM runs ring 3 of the guest, the software CPU everything else, on hosts whose KVM does not do
+ * ring 0 as a recording needs it. What ends ring 3's stay there (way_out.h) is executed again by
+ * the software CPU, with the guest's own registers.
  *
  * Ring 3 begins on the software CPU, too, and moves to KVM only when a long piece of it was seen:
  * an exchange of state takes as long as some hundred thousand instructions. Where code runs changes
@@ -23,31 +11,20 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
 
 #include "vmm/cpu/soft.h"
 #include "vmm/kvm/kvm.h"
-#include "vmm/kvm/trial.h"
-#include "vmm/arch/translate.h"
+#include "vmm/kvm/way_out.h"
 
 enum { PIECE = 1 << 20 };
-enum { VECTOR_DEBUG = 1, VECTOR_BREAKPOINT = 3, VECTOR_OVERFLOW = 4 };
-enum { SYSCALL_LENGTH = 2, INT1_LENGTH = 1, OPCODE_INT3 = 0xcc, OPCODE_INT1 = 0xf1 };
-#define DR6_BREAKPOINTS 0xfull
-#define DR6_BS          (1ull << 14)
 
 struct paired_engine {
     struct engine engine; /* first */
-    struct memory *memory;
     struct engine *kvm, *soft;
-    bool on_kvm;             /* who has the state */
-    struct vcpu_state guest; /* on_kvm: as the guest entered; for what KVM must not have */
-    uint64_t trap;           /* on_kvm: LSTAR in KVM */
-    uint64_t time_base;      /* that the software CPU was told last */
-    bool int1_is_trap;       /* RIP is after it, not at it */
-    bool traps_tsc;          /* RDTSC can be made to leave ring 3 */
-    uint64_t piece;          /* instructions between looks at whether KVM could go on */
+    struct way_out *way;
+    bool on_kvm;        /* who has the state */
+    uint64_t time_base; /* that the software CPU was told last */
+    uint64_t piece;     /* instructions between looks at whether KVM could go on */
     atomic_int kicked;
 };
 
@@ -64,6 +41,8 @@ static struct engine *active(const struct paired_engine *pair)
 static void paired_destroy(struct engine *engine)
 {
     struct paired_engine *pair = paired_of(engine);
+    if (pair->way)
+        pair->way->ops->destroy(pair->way);
     if (pair->kvm)
         pair->kvm->ops->destroy(pair->kvm);
     if (pair->soft)
@@ -74,47 +53,20 @@ static void paired_destroy(struct engine *engine)
 /* ---- Moving the state -------------------------------------------------------------------------
  */
 
-/* In the half of the address space that kernels use, and mapped nowhere by this one; 0: none. */
-static uint64_t find_trap(const struct paired_engine *pair, const struct vcpu_state *state)
-{
-    static const uint64_t candidates[] = {
-        0xffff800000001000, 0xffffa5a5a5a5a000, 0xffffdeadbeef0000, 0xfffffffffffff000};
-    struct translation unused;
-    for (unsigned i = 0; i < sizeof candidates / sizeof *candidates; i++)
-        if (!translate(pair->memory, state, candidates[i], &unused))
-            return candidates[i];
-    return 0;
-}
-
 /*
- * Code of ring 3 that looks sees the selectors of the host's own ring 3. A guest whose user
- * segments are numbered as 64-bit Linux numbers them has the same.
- */
-static bool has_selectors_of_host(const struct vcpu_state *state)
-{
-    const struct segment *segment = state->segment;
-    uint16_t code, stack;
-    __asm__("mov %%cs, %0" : "=r"(code));
-    __asm__("mov %%ss, %0" : "=r"(stack));
-    return segment[SEG_CS].selector == code && segment[SEG_SS].selector == stack &&
-           !(segment[SEG_DS].selector | segment[SEG_ES].selector | segment[SEG_FS].selector |
-               segment[SEG_GS].selector);
-}
-
-/*
- * Plain ring 3: 64-bit code with nothing pending and nothing to be traced, and RFLAGS that the
- * host's own ring 3 has (PUSHF shows the host's IF and IOPL), SSE allowed, RDTSC not forbidden.
+ * Plain ring 3 of long mode: nothing pending and nothing to be traced, and RFLAGS that a host's own
+ * ring 3 has (PUSHF may show the host's IF and IOPL), SSE allowed, RDTSC not forbidden.
  */
 static bool is_plain_user(const struct vcpu_state *state)
 {
     const uint64_t flags =
         FLAG_TF | FLAG_IF | FLAG_IOPL | FLAG_NT | FLAG_RF | FLAG_VM | FLAG_AC | FLAG_VIF | FLAG_VIP;
     const uint64_t cr0 = CR0_PE | CR0_PG | CR0_EM | CR0_TS | CR0_NE;
-    return vcpu_in_64bit_mode(state) && vcpu_cpl(state) == 3 &&
-           (state->rflags & flags) == FLAG_IF && (state->cr0 & cr0) == (CR0_PE | CR0_PG | CR0_NE) &&
-           (state->cr4 & (CR4_OSFXSR | CR4_TSD)) == CR4_OSFXSR && (state->efer & EFER_SCE) &&
-           !(state->dr7 & 0xff) && !state->exception_pending && !state->sti_shadow &&
-           !state->mov_ss_shadow && !state->halted;
+    return (state->efer & EFER_LMA) && vcpu_cpl(state) == 3 && (state->rflags & flags) == FLAG_IF &&
+           (state->cr0 & cr0) == (CR0_PE | CR0_PG | CR0_NE) &&
+           (state->cr4 & (CR4_OSFXSR | CR4_TSD)) == CR4_OSFXSR && !(state->dr7 & 0xff) &&
+           !state->exception_pending && !state->sti_shadow && !state->mov_ss_shadow &&
+           !state->halted;
 }
 
 static int move_to_kvm(struct paired_engine *pair, struct error *error)
@@ -122,54 +74,11 @@ static int move_to_kvm(struct paired_engine *pair, struct error *error)
     struct vcpu_state state;
     if (pair->soft->ops->export_state(pair->soft, &state, error) < 0)
         return -1;
-    if (!is_plain_user(&state) || !has_selectors_of_host(&state) || !pair->traps_tsc)
+    if (!is_plain_user(&state))
         return 0;
-    pair->trap = find_trap(pair, &state);
-    if (!pair->trap)
-        return 0;
-    pair->guest = state;
-    state.idt.limit = 0;
-    state.cr4 |= CR4_UMIP | CR4_TSD;
-    state.tr.limit = 0; /* no permission map */
-    state.lstar = pair->trap;
-    state.sfmask = FLAG_IF;
-    state.dr6 &= ~DR6_BS; /* set again by a single step alone */
-    if (kvm_forget_shadows((struct kvm_engine *)pair->kvm, error) < 0)
-        return -1;
-    if (pair->kvm->ops->import_state(pair->kvm, &state, error) < 0)
-        return -1;
-    pair->on_kvm = true;
-    return 0;
-}
-
-/* SYSCALL got as far as LSTAR: IF is clear, which a jump there leaves set. */
-static bool is_syscall(const struct paired_engine *pair, const struct vcpu_state *state)
-{
-    return state->rip == pair->trap && !(state->rflags & FLAG_IF);
-}
-
-/* Back to in front of it; RCX and R11 will get the same values again. */
-static void rewind_syscall(const struct paired_engine *pair, struct vcpu_state *state)
-{
-    state->rip = state->gpr[RCX] - SYSCALL_LENGTH;
-    state->rflags = state->gpr[R11] & ~FLAG_RF;
-    state->cr2 = pair->guest.cr2;
-}
-
-/* What KVM was given instead of the guest's, LSTAR included: nobody sees the guest there. */
-static void restore_hidden(const struct paired_engine *pair, struct vcpu_state *state, bool full)
-{
-    if (is_syscall(pair, state))
-        rewind_syscall(pair, state);
-    state->idt = pair->guest.idt;
-    state->tr = pair->guest.tr;
-    state->cr4 = pair->guest.cr4;
-    if (full) {
-        state->lstar = pair->guest.lstar;
-        state->sfmask = pair->guest.sfmask;
-        state->dr6 = pair->guest.dr6;
-        state->tsc_offset = pair->guest.tsc_offset;
-    }
+    int entered = pair->way->ops->enter(pair->way, &state, error);
+    pair->on_kvm = entered > 0;
+    return entered < 0 ? -1 : 0;
 }
 
 /* Drops decoded code that ring 3 wrote, and takes over which pages were written. */
@@ -201,7 +110,7 @@ static int paired_export(struct engine *engine, struct vcpu_state *state, struct
     if (active(pair)->ops->export_state(active(pair), state, error) < 0)
         return -1;
     if (pair->on_kvm)
-        restore_hidden(pair, state, true);
+        pair->way->ops->show(pair->way, state, true);
     return 0;
 }
 
@@ -211,7 +120,7 @@ static int paired_export_core(struct engine *engine, struct vcpu_state *state, s
     if (active(pair)->ops->export_core(active(pair), state, error) < 0)
         return -1;
     if (pair->on_kvm)
-        restore_hidden(pair, state, false);
+        pair->way->ops->show(pair->way, state, false);
     return 0;
 }
 
@@ -229,56 +138,6 @@ static int paired_import(struct engine *engine, const struct vcpu_state *state, 
 {
     struct paired_engine *pair = paired_of(engine);
     return move_state_to_soft(pair, state, error);
-}
-
-/* ---- Leaving ring 3 ---------------------------------------------------------------------------
- */
-
-/* The exception whose delivery failed. */
-static int last_vector(const struct paired_engine *pair, struct error *error)
-{
-    const struct kvm_engine *kvm = (const struct kvm_engine *)pair->kvm;
-    struct kvm_vcpu_events events;
-    if (ioctl(kvm->vcpu, KVM_GET_VCPU_EVENTS, &events) < 0)
-        return error_set_errno(error, "kvm: cannot read the vCPU's events");
-    return events.exception.nr;
-}
-
-/* Bytes of the software interrupt that is complete: INT3, or INT with 3 or 4 for its last byte. */
-static unsigned interrupt_length(const struct paired_engine *pair, const struct vcpu_state *state)
-{
-    uint8_t last;
-    bool is_int3 =
-        translate_read(pair->memory, state, state->rip - 1, &last, 1) == 1 && last == OPCODE_INT3;
-    return is_int3 ? 1 : 2;
-}
-
-/* Something would have left ring 3: back to the state in which the software CPU does it. */
-static int leave_user(struct paired_engine *pair, struct error *error)
-{
-    struct vcpu_state state;
-    int vector = last_vector(pair, error);
-    if (vector < 0 || pair->kvm->ops->export_state(pair->kvm, &state, error) < 0)
-        return -1;
-    const bool stepped = vector == VECTOR_DEBUG && (state.dr6 & DR6_BS);
-    const bool syscall = is_syscall(pair, &state);
-    restore_hidden(pair, &state, true);
-    state.exception_pending = false;
-    state.rflags &= ~FLAG_RF; /* set for the frame that was not pushed */
-    if (syscall) {
-        /* restored already */
-    } else if (vector == VECTOR_BREAKPOINT || vector == VECTOR_OVERFLOW) {
-        state.rip -= interrupt_length(pair, &state);
-    } else if (vector == VECTOR_DEBUG && !stepped && pair->int1_is_trap) {
-        state.rip -= INT1_LENGTH; /* nothing else raises #DB: no breakpoint is enabled */
-    } else if (stepped) {
-        /* POPF or IRET set TF, and the instruction after it is complete. */
-        state.dr6 = (state.dr6 & ~DR6_BREAKPOINTS) | DR6_BS;
-        state.exception_pending = true;
-        state.exception_vector = VECTOR_DEBUG;
-    }
-    vcpu_canonicalize(&state);
-    return move_state_to_soft(pair, &state, error);
 }
 
 /* ---- Running -----------------------------------------------------------------------------------
@@ -324,37 +183,19 @@ static int run_one(struct paired_engine *pair, const struct run_request *request
     return result;
 }
 
-/* Did the kick come while ring 3 was being left, by SYSCALL or an exception found and not delivered
- * yet (whose error code is that of KVM's own page tables)? 1, 0, or -1. */
-static int kicked_while_leaving(const struct paired_engine *pair, struct error *error)
-{
-    struct vcpu_state state;
-    if (pair->kvm->ops->export_core(pair->kvm, &state, error) < 0)
-        return -1;
-    return is_syscall(pair, &state) || state.exception_pending;
-}
-
-/* KVM ended its run in a way that the software CPU has to make something of. */
+/* KVM ended its run in a way that the software CPU may have to make something of. */
 static int leave_kvm(struct paired_engine *pair, const struct run_request *request,
     struct vcpu_exit *exit, struct error *error)
 {
-    int result = 0;
-    switch (exit->kind) {
-    case EXIT_SHUTDOWN:
-        result = leave_user(pair, error);
-        break;
-    case EXIT_UNEMULATED:
-        break;
-    case EXIT_KICK:
-        result = kicked_while_leaving(pair, error);
-        if (result <= 0)
-            return result;
-        result = leave_user(pair, error);
-        break;
-    default:
-        return 0;
-    }
-    return result < 0 ? -1 : run_one(pair, request, exit, error);
+    struct vcpu_state state;
+    if (exit->kind == EXIT_UNEMULATED)
+        return run_one(pair, request, exit, error);
+    int result = pair->way->ops->leave(pair->way, exit, &state, error);
+    if (result != WAY_OUT_LEFT)
+        return result < 0 ? -1 : 0;
+    if (move_state_to_soft(pair, &state, error) < 0)
+        return -1;
+    return run_one(pair, request, exit, error);
 }
 
 static int paired_run(struct engine *engine, const struct run_request *request,
@@ -483,49 +324,6 @@ static const struct engine_ops paired_ops = {
     .put_aside = paired_put_aside,
 };
 
-/* Executes an instruction in ring 3 as the guest's would be, and tells where RIP is when it has
- * left ring 3; 0: it has not. */
-static int try_in_ring_3(
-    struct trial *trial, const uint8_t *code, size_t size, uint64_t *rip, struct error *error)
-{
-    struct engine *engine = trial->engine;
-    struct vcpu_state state;
-    struct vcpu_exit exit;
-    trial_state(trial, &state, 3);
-    state.rflags = FLAG_ONE | FLAG_IF;
-    state.cr4 |= CR4_TSD;
-    state.idt.limit = 0;
-    memory_write(&trial->memory, state.rip, code, size);
-    if (engine->ops->import_state(engine, &state, error) < 0 ||
-        trial_run(trial, &exit, error) < 0 || engine->ops->export_state(engine, &state, error) < 0)
-        return -1;
-    *rip = exit.kind == EXIT_SHUTDOWN ? state.rip : 0;
-    return 0;
-}
-
-/* What differs from host to host and is to be known in advance. */
-static int find_out(struct paired_engine *pair, struct error *error)
-{
-    static const uint8_t int1[] = {OPCODE_INT1}, rdtsc[] = {0x0f, 0x31, 0x0f, 0x0b};
-    struct trial trial;
-    uint64_t rip;
-    if (!trial_open(&trial, error))
-        return -1;
-    int result = try_in_ring_3(&trial, int1, sizeof int1, &rip, error);
-    if (result == 0 && !rip)
-        result = error_set(error, "kvm: INT1 in ring 3 does not leave it: use --engine soft");
-    pair->int1_is_trap = rip == TRIAL_CODE + INT1_LENGTH;
-    bool *const host_traps[] = {&((struct kvm_engine *)trial.engine)->host_traps_tsc,
-        &((struct kvm_engine *)pair->kvm)->host_traps_tsc};
-    for (unsigned i = 0; i < 2 && result == 0 && !pair->traps_tsc; i++) {
-        *host_traps[0] = *host_traps[1] = i;
-        result = try_in_ring_3(&trial, rdtsc, sizeof rdtsc, &rip, error);
-        pair->traps_tsc = rip == TRIAL_CODE;
-    }
-    trial_close(&trial);
-    return result;
-}
-
 struct engine *paired_create(struct memory *memory, struct personality personality,
     const struct engine_options *options, struct error *error)
 {
@@ -535,11 +333,12 @@ struct engine *paired_create(struct memory *memory, struct personality personali
         return NULL;
     }
     pair->engine.ops = &paired_ops;
-    pair->memory = memory;
     pair->piece = options->eager_kvm ? 1 : PIECE;
     pair->kvm = kvm_create(memory, personality, error);
     pair->soft = pair->kvm ? soft_create(memory, options, error) : NULL;
-    if (!pair->soft || find_out(pair, error) < 0) {
+    if (pair->soft)
+        pair->way = null_idt_create(memory, (struct kvm_engine *)pair->kvm, error);
+    if (!pair->way) {
         paired_destroy(&pair->engine);
         return NULL;
     }

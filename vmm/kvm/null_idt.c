@@ -1,0 +1,253 @@
+/*
+ * Out of ring 3 by a triple fault, on hosts whose KVM interprets ring 0 (probe_ring0_exact).
+ *
+ * Such a KVM runs ring 3 on the processor and emulates the rest in parts: some instructions fail,
+ * some do not fault, single steps are lost, software interrupts and SYSCALL go wrong. So nothing
+ * may leave ring 3 inside KVM. While it runs there, KVM has an IDT with room for no vector, and
+ * every fault, trap and software interrupt is a triple fault: KVM_EXIT_SHUTDOWN, with the registers
+ * as they were and the vector still in kvm_vcpu_events. SYSCALL cannot be switched off on these
+ * hosts (EFER.SCE is not looked at), so LSTAR is an address that is mapped nowhere, and SFMASK
+ * clears IF, which code of ring 3 cannot do. No port is allowed, and SIDT, which would show that
+ * IDT, faults. The software CPU then executes the instruction again, with the guest's own
+ * registers.
+ *
+ * KVM shadows the guest's page tables and does not see what the software CPU writes to them, so it
+ * forgets its shadows whenever ring 3 moves to it.
+ */
+#include "vmm/kvm/way_out.h"
+
+#include <stdlib.h>
+#include <sys/ioctl.h>
+
+#include "vmm/arch/translate.h"
+#include "vmm/kvm/trial.h"
+
+enum { VECTOR_DEBUG = 1, VECTOR_BREAKPOINT = 3, VECTOR_OVERFLOW = 4 };
+enum { SYSCALL_LENGTH = 2, INT1_LENGTH = 1, OPCODE_INT3 = 0xcc, OPCODE_INT1 = 0xf1 };
+#define DR6_BREAKPOINTS 0xfull
+#define DR6_BS          (1ull << 14)
+
+struct null_idt {
+    struct way_out way; /* first */
+    uint64_t trap;      /* in KVM: LSTAR there */
+    bool int1_is_trap;  /* RIP is after it, not at it */
+    bool traps_tsc;     /* RDTSC can be made to leave ring 3 */
+};
+
+/* In the half of the address space that kernels use, and mapped nowhere by this one; 0: none. */
+static uint64_t find_trap(const struct memory *memory, const struct vcpu_state *state)
+{
+    static const uint64_t candidates[] = {
+        0xffff800000001000, 0xffffa5a5a5a5a000, 0xffffdeadbeef0000, 0xfffffffffffff000};
+    struct translation unused;
+    for (unsigned i = 0; i < sizeof candidates / sizeof *candidates; i++)
+        if (!translate(memory, state, candidates[i], &unused))
+            return candidates[i];
+    return 0;
+}
+
+/*
+ * Code of ring 3 that looks sees the selectors of the host's own ring 3. A guest whose user
+ * segments are numbered as 64-bit Linux numbers them has the same.
+ */
+static bool has_selectors_of_host(const struct vcpu_state *state)
+{
+    const struct segment *segment = state->segment;
+    uint16_t code, stack;
+    __asm__("mov %%cs, %0" : "=r"(code));
+    __asm__("mov %%ss, %0" : "=r"(stack));
+    return vcpu_in_64bit_mode(state) && segment[SEG_CS].selector == code &&
+           segment[SEG_SS].selector == stack &&
+           !(segment[SEG_DS].selector | segment[SEG_ES].selector | segment[SEG_FS].selector |
+               segment[SEG_GS].selector);
+}
+
+static int null_idt_enter(struct way_out *way, const struct vcpu_state *guest, struct error *error)
+{
+    struct null_idt *null = (struct null_idt *)way;
+    if (!null->traps_tsc || !(guest->efer & EFER_SCE) || !has_selectors_of_host(guest))
+        return 0;
+    null->trap = find_trap(way->memory, guest);
+    if (!null->trap)
+        return 0;
+    way->guest = *guest;
+    struct vcpu_state state = *guest;
+    state.idt.limit = 0;
+    state.cr4 |= CR4_UMIP | CR4_TSD;
+    state.tr.limit = 0; /* no permission map */
+    state.lstar = null->trap;
+    state.sfmask = FLAG_IF;
+    state.dr6 &= ~DR6_BS; /* set again by a single step alone */
+    if (kvm_forget_shadows(way->kvm, error) < 0)
+        return -1;
+    return kvm_state_import(way->kvm, &state, error) < 0 ? -1 : 1;
+}
+
+/* SYSCALL got as far as LSTAR: IF is clear, which a jump there leaves set. */
+static bool is_syscall(const struct null_idt *null, const struct vcpu_state *state)
+{
+    return state->rip == null->trap && !(state->rflags & FLAG_IF);
+}
+
+/* Back to in front of it; RCX and R11 will get the same values again. */
+static void rewind_syscall(const struct null_idt *null, struct vcpu_state *state)
+{
+    state->rip = state->gpr[RCX] - SYSCALL_LENGTH;
+    state->rflags = state->gpr[R11] & ~FLAG_RF;
+    state->cr2 = null->way.guest.cr2;
+}
+
+/* LSTAR included: nobody sees the guest there. */
+static void null_idt_show(const struct way_out *way, struct vcpu_state *state, bool full)
+{
+    const struct null_idt *null = (const struct null_idt *)way;
+    const struct vcpu_state *guest = &way->guest;
+    if (is_syscall(null, state))
+        rewind_syscall(null, state);
+    state->idt = guest->idt;
+    state->tr = guest->tr;
+    state->cr4 = guest->cr4;
+    if (full) {
+        state->lstar = guest->lstar;
+        state->sfmask = guest->sfmask;
+        state->dr6 = guest->dr6;
+        state->tsc_offset = guest->tsc_offset;
+    }
+}
+
+/* The exception whose delivery failed. */
+static int last_vector(const struct kvm_engine *kvm, struct error *error)
+{
+    struct kvm_vcpu_events events;
+    if (ioctl(kvm->vcpu, KVM_GET_VCPU_EVENTS, &events) < 0)
+        return error_set_errno(error, "kvm: cannot read the vCPU's events");
+    return events.exception.nr;
+}
+
+/* Bytes of the software interrupt that is complete: INT3, or INT with 3 or 4 for its last byte. */
+static unsigned interrupt_length(const struct memory *memory, const struct vcpu_state *state)
+{
+    uint8_t last;
+    bool is_int3 =
+        translate_read(memory, state, state->rip - 1, &last, 1) == 1 && last == OPCODE_INT3;
+    return is_int3 ? 1 : 2;
+}
+
+/* Something would have left ring 3: back to the state in which the software CPU does it. */
+static int find_state(struct null_idt *null, struct vcpu_state *state, struct error *error)
+{
+    int vector = last_vector(null->way.kvm, error);
+    if (vector < 0 || kvm_state_export(null->way.kvm, state, true, error) < 0)
+        return -1;
+    const bool stepped = vector == VECTOR_DEBUG && (state->dr6 & DR6_BS);
+    const bool syscall = is_syscall(null, state);
+    null_idt_show(&null->way, state, true);
+    state->exception_pending = false;
+    state->rflags &= ~FLAG_RF; /* set for the frame that was not pushed */
+    if (syscall) {
+        /* shown in front of it already */
+    } else if (vector == VECTOR_BREAKPOINT || vector == VECTOR_OVERFLOW) {
+        state->rip -= interrupt_length(null->way.memory, state);
+    } else if (vector == VECTOR_DEBUG && !stepped && null->int1_is_trap) {
+        state->rip -= INT1_LENGTH; /* nothing else raises #DB: no breakpoint is enabled */
+    } else if (stepped) {
+        /* POPF or IRET set TF, and the instruction after it is complete. */
+        state->dr6 = (state->dr6 & ~DR6_BREAKPOINTS) | DR6_BS;
+        state->exception_pending = true;
+        state->exception_vector = VECTOR_DEBUG;
+    }
+    vcpu_canonicalize(state);
+    return WAY_OUT_LEFT;
+}
+
+/* Did the kick come while ring 3 was being left, by SYSCALL or an exception found and not delivered
+ * yet (whose error code is that of KVM's own page tables)? 1, 0, or -1. */
+static int kicked_while_leaving(const struct null_idt *null, struct error *error)
+{
+    struct vcpu_state state;
+    if (kvm_state_export(null->way.kvm, &state, false, error) < 0)
+        return -1;
+    return is_syscall(null, &state) || state.exception_pending;
+}
+
+static int null_idt_leave(struct way_out *way, const struct vcpu_exit *exit,
+    struct vcpu_state *state, struct error *error)
+{
+    struct null_idt *null = (struct null_idt *)way;
+    int leaving = exit->kind == EXIT_SHUTDOWN;
+    if (exit->kind == EXIT_KICK)
+        leaving = kicked_while_leaving(null, error);
+    if (leaving < 0)
+        return -1;
+    return leaving ? find_state(null, state, error) : WAY_OUT_STAYS;
+}
+
+static void null_idt_destroy(struct way_out *way)
+{
+    free(way);
+}
+
+static const struct way_out_ops null_idt_ops = {
+    .destroy = null_idt_destroy,
+    .enter = null_idt_enter,
+    .show = null_idt_show,
+    .leave = null_idt_leave,
+};
+
+/* Executes an instruction in ring 3 as the guest's would be, and tells where RIP is when it has
+ * left ring 3; 0: it has not. */
+static int try_in_ring_3(
+    struct trial *trial, const uint8_t *code, size_t size, uint64_t *rip, struct error *error)
+{
+    struct engine *engine = trial->engine;
+    struct vcpu_state state;
+    struct vcpu_exit exit;
+    trial_state(trial, &state, 3);
+    state.rflags = FLAG_ONE | FLAG_IF;
+    state.cr4 |= CR4_TSD;
+    state.idt.limit = 0;
+    memory_write(&trial->memory, state.rip, code, size);
+    if (engine->ops->import_state(engine, &state, error) < 0 ||
+        trial_run(trial, &exit, error) < 0 || engine->ops->export_state(engine, &state, error) < 0)
+        return -1;
+    *rip = exit.kind == EXIT_SHUTDOWN ? state.rip : 0;
+    return 0;
+}
+
+/* What differs from host to host and is to be known in advance. */
+static int find_out(struct null_idt *null, struct error *error)
+{
+    static const uint8_t int1[] = {OPCODE_INT1}, rdtsc[] = {0x0f, 0x31, 0x0f, 0x0b};
+    struct trial trial;
+    uint64_t rip;
+    if (!trial_open(&trial, error))
+        return -1;
+    int result = try_in_ring_3(&trial, int1, sizeof int1, &rip, error);
+    if (result == 0 && !rip)
+        result = error_set(error, "kvm: INT1 in ring 3 does not leave it: use --engine soft");
+    null->int1_is_trap = rip == TRIAL_CODE + INT1_LENGTH;
+    bool *const host_traps[] = {
+        &((struct kvm_engine *)trial.engine)->host_traps_tsc, &null->way.kvm->host_traps_tsc};
+    for (unsigned i = 0; i < 2 && result == 0 && !null->traps_tsc; i++) {
+        *host_traps[0] = *host_traps[1] = i;
+        result = try_in_ring_3(&trial, rdtsc, sizeof rdtsc, &rip, error);
+        null->traps_tsc = rip == TRIAL_CODE;
+    }
+    trial_close(&trial);
+    return result;
+}
+
+struct way_out *null_idt_create(struct memory *memory, struct kvm_engine *kvm, struct error *error)
+{
+    struct null_idt *null = calloc(1, sizeof *null);
+    if (!null) {
+        error_set(error, "kvm: out of memory");
+        return NULL;
+    }
+    null->way = (struct way_out){.ops = &null_idt_ops, .memory = memory, .kvm = kvm};
+    if (find_out(null, error) < 0) {
+        free(null);
+        return NULL;
+    }
+    return &null->way;
+}
