@@ -13,6 +13,7 @@
 
 #include "cli/child.h"
 #include "cli/like.h"
+#include "cli/prelude.h"
 #include "cli/progress.h"
 #include "cli/subset.h"
 #include "traces/trace.h"
@@ -34,7 +35,8 @@ static const char help[] =
     "  --runs N               at most so many runs, 1000 by default\n"
     "  --max-time VT          a run is over then; by default after 1.02 times BAD's\n"
     "  --store DIR            where the boot files are if the trace only names them\n"
-    "  --fail-on R, --no-fail-on, --fail-fast, --hang VT  as BAD.hst was recorded with\n";
+    "  --fail-on R, --no-fail-on, --fail-fast, --hang VT  as BAD.hst was recorded "
+    "with\n" PRELUDE_HELP;
 
 enum { OPTIONS_MAX = 64, SHOWN = 12 };
 
@@ -44,6 +46,7 @@ struct bisect {
     uint64_t most;
     const char *option[OPTIONS_MAX]; /* passed on to record */
     unsigned option_count;
+    struct prelude prelude;
 
     struct choices all;
     size_t decisive; /* number of the choice that decides */
@@ -221,6 +224,19 @@ static void put_choice(struct bisect *bisect, const struct choice *choice)
             choice->event, choice->vcpu, choice->insns, choice->to);
 }
 
+/* What a process that names places is told besides. */
+static void add_names(const struct bisect *bisect, struct child *child)
+{
+    if (bisect->store) {
+        child_add(child, "--store");
+        child_add(child, bisect->store);
+    }
+    for (unsigned i = 0; i < bisect->prelude.count; i++) {
+        child_add(child, "-ex");
+        child_add(child, bisect->prelude.command[i]);
+    }
+}
+
 /* Where the vCPU was that a choice interrupted. */
 static int put_place(
     struct bisect *bisect, const char *trace, const struct choice *choice, struct error *error)
@@ -228,16 +244,20 @@ static int put_place(
     char seek[48];
     snprintf(seek, sizeof seek, "seek %" PRIu64, choice->event);
     struct child child = {
-        .word = {"hindsight", "debug", trace, "--batch", "-ex", seek, "-ex", "backtrace 4"},
-        .count = 8,
-        .output = bisect->output};
-    if (bisect->store) {
-        child_add(&child, "--store");
-        child_add(&child, bisect->store);
-    }
+        .word = {"hindsight", "debug", trace, "--batch"}, .count = 4, .output = bisect->output};
+    add_names(bisect, &child);
+    child_add(&child, "-ex");
+    child_add(&child, seek);
+    child_add(&child, "-ex");
+    child_add(&child, "backtrace 4");
     int status = child_run(&child, &bisect->interrupted, error);
-    if (status >= 0)
+    char line[300];
+    if (status > 0) {
+        child_last_line(&child, line, sizeof line);
+        buffer_printf(&bisect->out, "    %s\n", line);
+    } else if (status == 0) {
         child_put_lines(&child, "#", "    ", &bisect->out);
+    }
     return status < 0 ? -1 : 0;
 }
 
@@ -268,10 +288,7 @@ static int put_diff(struct bisect *bisect, const char *bad, const char *good, st
 {
     struct child child = {
         .word = {"hindsight", "diff", bad, good}, .count = 4, .output = bisect->output};
-    if (bisect->store) {
-        child_add(&child, "--store");
-        child_add(&child, bisect->store);
-    }
+    add_names(bisect, &child);
     buffer_printf(&bisect->out, "where they part, A %s, B %s:\n", bad, good);
     int status = child_run(&child, &bisect->interrupted, error);
     if (status >= 0)
@@ -382,6 +399,7 @@ static int work(struct bisect *bisect)
     unlink(bisect->output);
     rmdir(folder);
     choices_free(&bisect->all);
+    prelude_free(&bisect->prelude);
     bool printed = cli_print(&bisect->out);
     buffer_free(&bisect->out);
     if (bisect->interrupted)
@@ -417,6 +435,14 @@ static bool is_flag(const char *name)
     return strcmp(name, "--no-fail-on") == 0 || strcmp(name, "--fail-fast") == 0;
 }
 
+static int take_name(struct bisect *bisect, const char *name, const char *value)
+{
+    struct error error;
+    int result = strcmp(name, "-ex") == 0 ? prelude_command(&bisect->prelude, value, &error)
+                                          : prelude_symbols(&bisect->prelude, value, &error);
+    return result < 0 ? cli_usage("bisect", "%s", error.text) : STATUS_OK;
+}
+
 static int take_option(struct bisect *bisect, const char *name, const char *value)
 {
     if (strcmp(name, "-o") == 0)
@@ -429,6 +455,8 @@ static int take_option(struct bisect *bisect, const char *name, const char *valu
         return parse_runs(bisect, value);
     else if (strcmp(name, "--fail-on") == 0 || strcmp(name, "--hang") == 0)
         return pass_on(bisect, name, value);
+    else if (strcmp(name, "--symbols") == 0 || strcmp(name, "-ex") == 0)
+        return take_name(bisect, name, value);
     else
         return cli_usage("bisect", "'%s' is not understood", name);
     return STATUS_OK;

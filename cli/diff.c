@@ -13,21 +13,29 @@
 
 #include "cli/difference.h"
 #include "cli/pool.h"
+#include "cli/prelude.h"
 #include "replay/replay.h"
 #include "traces/trace.h"
 #include "vmm/host/confine.h"
 #include "vmm/machine/inputs.h"
 
 static const char help[] =
-    "Usage: hindsight diff A.hst B.hst [--no-context]\n"
+    "Usage: hindsight diff A.hst B.hst [OPTION]...\n"
     "Say where two recorded runs part: how their machines differ, the first input that is "
     "another,\n"
     "the first event that is another, the first line on the console that is another; then where\n"
     "each of them was at that event. Exit status 0: they are the same, 1: they are not.\n\n"
     "  --no-context           do not replay up to the event\n"
-    "  --store DIR            where the boot files are of traces that only name them\n";
+    "  --store DIR            where the boot files are of traces that only name "
+    "them\n" PRELUDE_HELP;
 
-enum { OPTION_NO_CONTEXT = 1, OPTION_STORE, LINE_MAX_BYTES = 200 };
+enum {
+    OPTION_NO_CONTEXT = 1,
+    OPTION_STORE,
+    OPTION_SYMBOLS,
+    OPTION_EX,
+    LINE_MAX_BYTES = 200,
+};
 
 /* One of the two. */
 struct side {
@@ -39,6 +47,7 @@ struct side {
 struct difference {
     struct side side[2];
     const char *store; /* NULL: the default one */
+    struct prelude prelude;
     struct buffer out;
     uint64_t event; /* the first that is another; 0: none */
     bool differs;
@@ -270,19 +279,26 @@ struct context {
 static int next_context(void *opaque, struct pool_run *run, struct error *error)
 {
     struct context *context = opaque;
-    enum { ROOM = 16 };
+    enum { ROOM = 16 + 2 * PRELUDE_COMMANDS };
+    const struct prelude *prelude = &context->difference->prelude;
     char seek[48];
     if (context->next == 2)
         return 0;
     unsigned i = context->next++;
     snprintf(seek, sizeof seek, "seek %" PRIu64, context->difference->event);
-    const char *const words[] = {"hindsight", "debug", context->difference->side[i].path, "--batch",
-        "-ex", seek, "-ex", "backtrace 8"};
+    const char *const opening[] = {
+        "hindsight", "debug", context->difference->side[i].path, "--batch"};
+    const char *const words[] = {"-ex", seek, "-ex", "backtrace 8"};
     const char *const store[] = {"--store", context->difference->store};
     run->number = i;
     run->argv = pool_arguments(ROOM);
     run->output = strdup(context->output[i]);
     bool added = run->argv && run->output;
+    for (size_t word = 0; word < sizeof opening / sizeof opening[0]; word++)
+        added = added && pool_add(run->argv, ROOM, opening[word]);
+    for (unsigned command = 0; command < prelude->count; command++)
+        added = added && pool_add(run->argv, ROOM, "-ex") &&
+                pool_add(run->argv, ROOM, prelude->command[command]);
     for (size_t word = 0; word < sizeof words / sizeof words[0]; word++)
         added = added && pool_add(run->argv, ROOM, words[word]);
     for (size_t word = 0; store[1] && word < 2; word++)
@@ -302,16 +318,21 @@ static int context_ended(void *opaque, const struct pool_run *run, int status, s
     return 0;
 }
 
-/* The frames, without what the debugger says when it opens a trace. */
+/* The frames, without what the debugger says when it opens a trace; or why there are none. */
 static void put_context(struct difference *difference, unsigned i, const char *path)
 {
-    char line[512];
+    char line[512] = "";
     FILE *file = fopen(path, "re");
+    bool any = false;
     buffer_printf(&difference->out, "%c was at\n", names[i]);
     while (file && fgets(line, sizeof line, file)) {
-        if (line[0] == '#' || strncmp(line, "hindsight: ", 11) == 0)
-            buffer_printf(&difference->out, "  %s", line);
+        if (line[0] != '#')
+            continue;
+        buffer_printf(&difference->out, "  %s", line);
+        any = true;
     }
+    if (!any)
+        buffer_printf(&difference->out, "  %s%s", line, strchr(line, '\n') ? "" : "\n");
     if (file)
         fclose(file);
 }
@@ -476,6 +497,7 @@ static int diff(struct difference *difference, bool with_context)
         buffer_printf(&difference->out, "the runs are the same\n");
     bool printed = cli_print(&difference->out);
     buffer_free(&difference->out);
+    prelude_free(&difference->prelude);
     if (result < 0)
         return cli_fail(result == TRACE_DAMAGED ? STATUS_DAMAGED : STATUS_HOST, &error);
     return printed ? difference->differs : STATUS_HOST;
@@ -484,19 +506,28 @@ static int diff(struct difference *difference, bool with_context)
 int cli_diff(int argc, char **argv)
 {
     static const struct option options[] = {{"no-context", no_argument, NULL, OPTION_NO_CONTEXT},
-        {"store", required_argument, NULL, OPTION_STORE}, {0}};
+        {"store", required_argument, NULL, OPTION_STORE},
+        {"symbols", required_argument, NULL, OPTION_SYMBOLS},
+        {"ex", required_argument, NULL, OPTION_EX}, {0}};
     struct difference difference = {0};
+    struct error error;
     bool with_context = true;
-    int option;
+    int option, result = 0;
     if (cli_wants_help(argc, argv))
         return cli_help(help);
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (option == OPTION_STORE)
+    while ((option = getopt_long_only(argc, argv, "", options, NULL)) != -1) {
+        if (option == OPTION_SYMBOLS)
+            result = prelude_symbols(&difference.prelude, optarg, &error);
+        else if (option == OPTION_EX)
+            result = prelude_command(&difference.prelude, optarg, &error);
+        else if (option == OPTION_STORE)
             difference.store = optarg;
         else if (option == OPTION_NO_CONTEXT)
             with_context = false;
         else
             return cli_usage("diff", "bad option");
+        if (result < 0)
+            return cli_usage("diff", "%s", error.text);
     }
     if (optind + 2 != argc)
         return cli_usage("diff", "give two traces");

@@ -17,6 +17,7 @@ enum {
     MAX_SECTIONS = 128,
     MAX_DEPTH = 16,
     MAX_FILES = 20000,
+    STATE_LIVE = 0,
     STATE_UNFORMED = 3,
 };
 
@@ -364,10 +365,14 @@ void modules_follow(struct debugger *debugger, struct module *kernel, uint64_t *
         *signature = *signature * 31 + list[i].address + list[i].sections;
         struct module *module = find_module(symbols, &list[i]);
         struct module_file *file = module ? NULL : find_file(&debugger->follow, list[i].name);
-        if (file && !file->refused)
+        if (file && !file->refused) {
             load(debugger, &list[i], file);
-        else if (module)
+            module = find_module(symbols, &list[i]);
+        }
+        if (module) {
             module->away = false;
+            module->init_gone = list[i].state == STATE_LIVE;
+        }
     }
 }
 

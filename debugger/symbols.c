@@ -180,12 +180,18 @@ static int add_table(struct module *module, Elf_Scn *section, struct error *erro
     return 0;
 }
 
+static void widen(uint64_t *low, uint64_t *high, uint64_t start, uint64_t end)
+{
+    *low = start < *low ? start : *low;
+    *high = end > *high ? end : *high;
+}
+
 /* What the file's sections cover. */
 static void measure(struct module *module)
 {
     Elf_Scn *section = NULL;
     size_t names;
-    module->low = UINT64_MAX;
+    module->low = module->init_low = UINT64_MAX;
     if (elf_getshdrstrndx(module->elf, &names) < 0)
         return;
     while ((section = elf_nextscn(module->elf, section))) {
@@ -198,9 +204,10 @@ static void measure(struct module *module)
         if (strcmp(name, ".data..percpu") == 0) {
             module->percpu_low = header.sh_addr;
             module->percpu_high = end;
+        } else if (header.sh_addr && end > header.sh_addr && strncmp(name, ".init.", 6) == 0) {
+            widen(&module->init_low, &module->init_high, header.sh_addr, end);
         } else if (header.sh_addr && end > header.sh_addr) {
-            module->low = header.sh_addr < module->low ? header.sh_addr : module->low;
-            module->high = end > module->high ? end : module->high;
+            widen(&module->low, &module->high, header.sh_addr, end);
         }
     }
 }
@@ -454,7 +461,8 @@ size_t symbols_count(const struct symbols *symbols)
 bool module_covers(const struct module *module, uint64_t address)
 {
     address -= module->bias;
-    return !module->elf || (address >= module->low && address < module->high);
+    return !module->elf || (address >= module->low && address < module->high) ||
+           (!module->init_gone && address >= module->init_low && address < module->init_high);
 }
 
 bool module_section(const struct module *module, const char *name, uint64_t *address,

@@ -45,8 +45,9 @@ struct module {
     enum module_kind { MODULE_FIXED, MODULE_KERNEL, MODULE_LOADED, MODULE_PROCESS } kind;
     char *owner;       /* the kernel module's name; the process's name or number */
     uint64_t identity; /* MODULE_LOADED: the address of its struct module */
-    /* Of the file: all its allocated sections, and the per-CPU variables. */
-    uint64_t low, high, percpu_low, percpu_high;
+    /* Of the file: its allocated sections, those for initialization, and the per-CPU variables. */
+    uint64_t low, high, init_low, init_high, percpu_low, percpu_high;
+    bool init_gone;      /* what initialization needed has been given back; others may be there */
     bool has_mangled;    /* some of its names were mangled */
     struct symbol *list; /* ascending by address */
     size_t count, capacity;

@@ -22,6 +22,14 @@ done
 cmp -s <(head -n $((event - 1)) "$work/1") <(head -n $((event - 1)) "$work/2") || fail "they part before event $event"
 ! cmp -s "$work/1" "$work/2" || fail "they are the same up to event $event"
 
+# What the debugger is told for the names of places.
+hindsight diff "$work/1.hst" "$work/2.hst" --symbols "$GUESTS/hello.elf"
+[ "$status" -eq 1 ] && [ "$(grep -c '^  .*hello.elf: not what runs in this trace' "$work/out")" -eq 2 ] ||
+    fail "symbols of something else are not refused"
+hindsight diff "$work/1.hst" "$work/2.hst" -ex 'printf "#%d of it\n", 3'
+[ "$status" -eq 1 ] && [ "$(grep -c '^  #3 of it$' "$work/out")" -eq 2 ] || fail "a command before is not executed"
+refused 2 'at most 16' diff a b $(printf -- '--symbols x %.0s' $(seq 17))
+
 # Machines and files that differ; runs without checks; what is no trace.
 hindsight record --engine soft --pace fast --serial null --kernel "$GUESTS/hello.elf" --memory 64M -o "$work/hello.hst"
 hindsight diff --no-context "$work/1.hst" "$work/hello.hst"

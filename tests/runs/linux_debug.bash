@@ -6,13 +6,15 @@ if ! "$root/scripts/fetch-linux.sh" --debug >/dev/null 2>"$work/fetch"; then
 fi
 vmlinux=$cache/debug/vmlinux
 
-# build_module NAME: guests/linux/NAME/NAME.c to $work/NAME/NAME.ko.
+# build_module NAME [OPTION...]: guests/linux/NAME/NAME.c to $work/NAME/NAME.ko; in another folder
+# with $folder set.
 build_module()
 {
-    mkdir -p "$work/$1"
-    cp "$root/guests/linux/$1/$1.c" "$work/$1/"
-    echo "obj-m := $1.o" >"$work/$1/Kbuild"
-    make -C "$cache"/debug/headers/usr/src/linux-headers-*-cloud-amd64 M="$work/$1" modules \
+    local folder=${folder:-$work/$1}
+    mkdir -p "$folder"
+    cp "$root/guests/linux/$1/$1.c" "$folder/"
+    printf '%s\n' "obj-m := $1.o" "ccflags-y := ${*:2}" >"$folder/Kbuild"
+    make -C "$cache"/debug/headers/usr/src/linux-headers-*-cloud-amd64 M="$folder" modules \
         >"$work/out" 2>&1 || fail "building the module $1"
 }
 
