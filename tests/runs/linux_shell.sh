@@ -13,17 +13,7 @@ for round in $(seq "$count"); do
     for again in 1 2; do
         identical "$work/t.hst" --console
     done
-    python3 - "$work/out" "$work/console" <<'PYTHON' || fail "the replay prints something else"
-import sys
-replayed, recorded = (open(name, "rb").read() for name in sys.argv[1:])
-replayed = replayed[:replayed.rindex(b"identical:")].replace(b"\r", b"")
-# The terminal has hindsight's own first and last line as well.
-recorded = recorded.replace(b"\r", b"")
-first, recorded = recorded.split(b"\n", 1)
-assert b"started by --boot linux" in first, first
-recorded = recorded[:recorded.rindex(b"hindsight:")]
-sys.exit(replayed != recorded)
-PYTHON
+    python3 "$here/same_console.py" "$work/out" "$work/console" || fail "the replay prints something else"
 done
 echo "typed at a shell, switched off: $count recordings replayed identically"
 
