@@ -24,7 +24,7 @@ static int parse_format(
     for (; *at && !isspace((unsigned char)*at); at++) {
         if (strchr("bhwg", *at) && size)
             *size = *at;
-        else if (strchr("xduotcafsiz", *at))
+        else if (strchr("xduotcafsiz", *at) || (*at == 'r' && !size))
             *format = *at;
         else
             return error_set(
@@ -281,7 +281,7 @@ const struct command print_commands[] = {
     {"Looking", "print", "p inspect", command_print, "[/FORMAT] [EXPRESSION]",
         "Prints a value: C expressions over registers ($rax), variables, casts, members, elements, "
         "and "
-        "'@' for arrays. Formats x d u t o c a s f.",
+        "'@' for arrays. Formats x d u t o c a s f; r: not as scripts show it.",
         "print/x *free_list.head", COMPLETE_SYMBOL, false},
     {"Looking", "assert", "", command_assert, "EXPRESSION",
         "Fails when the expression is 0 here: with --batch the exit status is then 1.",

@@ -483,7 +483,7 @@ static void print_returned(struct debugger *debugger, uint64_t address)
     if ((!type_is_integer(&type) && kind != TYPE_POINTER) || session_look(debugger, NULL) < 0)
         return;
     struct value value = value_number(debugger->view.state.gpr[RAX], &type);
-    if (value_format(&debugger->view, &debugger->symbols, &value, 0, &text, &error) == 0) {
+    if (session_format(debugger, &value, 0, &text, &error) == 0) {
         print(debugger, "Value returned is $%u = ", session_remember(debugger, &value));
         print_text(debugger, &text);
         print(debugger, "\n");

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "debugger/processes.h"
+#include "debugger/python/python.h"
 #include "debugger/session.h"
 
 void point_free(struct point *point)
@@ -13,6 +14,7 @@ void point_free(struct point *point)
     free(point->text);
     free(point->condition);
     buffer_free(&point->script);
+    python_let_go(point->script_object);
 }
 
 void point_remove(struct debugger *debugger, struct point *point)

@@ -45,6 +45,8 @@ struct point {
     uint32_t event_kinds; /* POINT_EVENT */
     bool match_address, match_value;
     uint64_t event_address, event_value;
+    void *
+        script_object; /* of a script's own Breakpoint (python/python.h), which is asked; or NULL */
 };
 
 /* Frees what the point owns. */

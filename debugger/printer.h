@@ -9,8 +9,7 @@ struct printer {
     const struct symbols *symbols;
     struct buffer *out;
     struct error *error;
-    char format;
-    bool pretty; /* a line for each member */
+    struct value_style style;
     unsigned depth;
     bool first;             /* of the members */
     bool past_base;         /* the member before was a base class */

@@ -1,6 +1,7 @@
 /* Running to breakpoints, watchpoints and catchpoints, and telling why it stopped. */
 #include "debugger/running.h"
 #include "debugger/changes.h"
+#include "debugger/python/python.h"
 #include "debugger/session.h"
 #include "debugger/source.h"
 #include "debugger/threads.h"
@@ -36,6 +37,29 @@ static void note_change(const struct asked *asked, bool stops)
         point->old_known = point_read(debugger, point, &point->old);
 }
 
+/* Is it a write of what was there already? Backward that is not known yet. */
+static bool is_same(const struct asked *asked)
+{
+    struct debugger *debugger = asked->debugger;
+    const struct point *point = asked->point;
+    uint64_t now;
+    return asked->direction == FORWARD && point_has_value(point) && point->old_known &&
+           session_look(debugger, NULL) == 0 && point_read(debugger, point, &now) &&
+           now == point->old;
+}
+
+/* What raises an exception stops, but an interrupt does that by itself. */
+static bool ask_script(struct debugger *debugger, const struct point *point)
+{
+    bool stops = true;
+    struct error error = {""};
+    if (python_stops(debugger, point->script_object, &stops, &error) == 0)
+        return stops;
+    if (!atomic_load(&debugger->interrupted))
+        debugger->condition_error = error;
+    return true;
+}
+
 /* A hit in the middle of a run: is the point still there, and does its condition hold? */
 static bool accept(void *context, struct timeline *timeline)
 {
@@ -44,6 +68,8 @@ static bool accept(void *context, struct timeline *timeline)
     const struct point *point = asked->point;
     uint64_t value = 1;
     struct error error = {""};
+    if (!point->enabled)
+        return false; /* a script has just said so */
     const bool is_other = point->thread && point->thread != threads_running(timeline);
     if (is_other && !point_has_value(point))
         return false;
@@ -58,6 +84,8 @@ static bool accept(void *context, struct timeline *timeline)
         debugger->condition_error = error;
         value = 1;
     }
+    if (value && point->script_object && !is_same(asked))
+        value = ask_script(debugger, point);
     if (holds)
         note_change(asked, value != 0);
     debugger_moved(debugger);
@@ -90,8 +118,10 @@ static void fill(const struct point *point, unsigned which, struct asked *asked,
         .disk = (unsigned)point->event_value,
         .member = TIMELINE_WHOLE_DISK,
         .text = point->text,
-        .accept =
-            point->condition || point->thread || follow_kernel(asked->debugger) ? accept : NULL,
+        .accept = point->condition || point->thread || point->script_object ||
+                          follow_kernel(asked->debugger)
+                      ? accept
+                      : NULL,
         .context = asked,
     };
     asked->address = condition->address;

@@ -160,9 +160,21 @@ int session_number(
 int session_format(struct debugger *debugger, const struct value *value, char format,
     struct buffer *out, struct error *error)
 {
-    return debugger->pretty
-               ? value_format_pretty(&debugger->view, &debugger->symbols, value, format, out, error)
-               : value_format(&debugger->view, &debugger->symbols, value, format, out, error);
+    struct value_style style = {.format = format, .pretty = debugger->pretty};
+    if (format == 'r')
+        style.format = 0;
+    else if (python_shows(debugger))
+        style = (struct value_style){format, debugger->pretty, false, python_show, debugger};
+    return value_format_as(&debugger->view, &debugger->symbols, value, &style, out, error);
+}
+
+int session_summary(
+    struct debugger *debugger, const struct value *value, struct buffer *out, struct error *error)
+{
+    const struct value_style style = {.is_summary = true, .show = python_show, .context = debugger};
+    return python_shows(debugger)
+               ? value_show(&debugger->view, &debugger->symbols, value, &style, out, error)
+               : 0;
 }
 
 unsigned session_remember(struct debugger *debugger, const struct value *value)

@@ -66,6 +66,7 @@ struct debugger {
     bool in_python;           /* ... or to `python`; `end` ends that, too */
     struct buffer python;     /* the lines of a block */
     uint64_t python_session;  /* tells sessions apart for scripts; 0: none was executed */
+    unsigned asking;          /* scripts under way that were asked something, and may only look */
     struct error condition_error;
     struct display displays[MAX_DISPLAYS];
     unsigned display_count, next_display;
@@ -110,9 +111,12 @@ int session_evaluate(
     struct debugger *debugger, const char *text, struct value *value, struct error *error);
 int session_number(
     struct debugger *debugger, const char *text, uint64_t *number, struct error *error);
-/* As value_format(), in the way that is set. */
+/* As value_format(), in the way that is set, and as scripts want it; with 'r' as it is. */
 int session_format(struct debugger *debugger, const struct value *value, char format,
     struct buffer *out, struct error *error);
+/* As a script shows values of its type, without its parts. 0: no script does; 1; or -1. */
+int session_summary(
+    struct debugger *debugger, const struct value *value, struct buffer *out, struct error *error);
 /* Remembers as $N; returns N. */
 unsigned session_remember(struct debugger *debugger, const struct value *value);
 int session_set_variable(

@@ -54,8 +54,13 @@ static void print_argument(void *context, const char *name, const struct value *
         value = &referred;
         kind = type_kind(&referred.type);
     }
+    int shown = value ? session_summary(debugger, value, &text, &error) : 0;
     if (!value)
         print(debugger, "<optimized out>");
+    else if (shown < 0)
+        print(debugger, "<%s>", error.text);
+    else if (shown > 0)
+        print_text(debugger, &text);
     else if (kind == TYPE_STRUCT || kind == TYPE_ARRAY)
         print(debugger, "...");
     else if (kind == TYPE_POINTER) {

@@ -201,14 +201,14 @@ static void start_line(struct printer *printer, unsigned depth)
 void printer_separate(struct printer *printer)
 {
     if (!printer->first)
-        printer_put(printer, printer->pretty ? "," : ", ");
-    if (printer->pretty)
+        printer_put(printer, printer->style.pretty ? "," : ", ");
+    if (printer->style.pretty)
         start_line(printer, printer->depth);
 }
 
 void printer_close(struct printer *printer, const char *bracket)
 {
-    if (printer->pretty)
+    if (printer->style.pretty)
         start_line(printer, printer->depth - 1);
     printer_put(printer, bracket);
 }
@@ -269,15 +269,15 @@ static int print_scalar(struct printer *printer, const struct value *value, enum
         printer_put(printer, "<optimized out>");
         return 0;
     }
-    if (kind == TYPE_FLOAT && (!printer->format || printer->format == 'f'))
+    if (kind == TYPE_FLOAT && (!printer->style.format || printer->style.format == 'f'))
         return print_float(printer, value);
     if (value_scalar(printer->view, value, &bits, printer->error) < 0)
         return -1;
-    if (printer->format == 's' && kind == TYPE_POINTER) {
+    if (printer->style.format == 's' && kind == TYPE_POINTER) {
         buffer_printf(printer->out, "0x%" PRIx64, bits);
         print_string_at(printer, bits);
-    } else if (printer->format && printer->format != 's') {
-        value_format_number(printer->symbols, bits, size, printer->format, printer->out);
+    } else if (printer->style.format && printer->style.format != 's') {
+        value_format_number(printer->symbols, bits, size, printer->style.format, printer->out);
     } else if (kind == TYPE_POINTER) {
         print_pointer(printer, value, bits);
     } else if (kind == TYPE_ENUM) {
@@ -320,7 +320,7 @@ static bool print_member(void *context, const struct member *member)
     const struct value *of = printer->of;
     struct value value = value_member(of, member);
     printer_separate(printer);
-    if (printer->pretty && printer->past_base && !member->is_base) {
+    if (printer->style.pretty && printer->past_base && !member->is_base) {
         printer_put(printer, "members of ");
         type_describe(&of->type, printer->out);
         buffer_put_u8(printer->out, ':');
@@ -438,13 +438,13 @@ static int print_array(struct printer *printer, const struct value *value)
     struct type element = type_target(&value->type);
     uint64_t count = type_elements(&value->type);
     if (vector_is_array(value)) {
-        vector_put(printer->symbols, value, printer->format, printer->out);
+        vector_put(printer->symbols, value, printer->style.format, printer->out);
         return 0;
     }
     if (type_size(&element) == 0)
         return error_set(printer->error, "an array of elements of unknown size");
     if (value->in_memory && type_kind(&element) == TYPE_CHAR && type_size(&element) == 1 &&
-        (!printer->format || printer->format == 's'))
+        (!printer->style.format || printer->style.format == 's'))
         return print_characters(printer, value, count);
     return print_elements(printer, value, &element, count);
 }
@@ -475,6 +475,10 @@ int printer_value(struct printer *printer, const struct value *value)
         buffer_printf(printer->out, "...");
         return 0;
     }
+    const struct value_style *style = &printer->style;
+    result = style->show ? style->show(style->context, printer, value) : 0;
+    if (result != 0)
+        return result < 0 ? -1 : 0;
     if (kind == TYPE_FUNCTION) {
         buffer_put_u8(printer->out, '{');
         type_describe(&value->type, printer->out);
@@ -485,7 +489,7 @@ int printer_value(struct printer *printer, const struct value *value)
     if (kind == TYPE_REFERENCE)
         return print_reference(printer, value);
     if (kind == TYPE_VECTOR) {
-        vector_put(printer->symbols, value, printer->format, printer->out);
+        vector_put(printer->symbols, value, printer->style.format, printer->out);
         return 0;
     }
     printer->depth++;
@@ -501,22 +505,26 @@ int printer_value(struct printer *printer, const struct value *value)
     return result;
 }
 
-int value_format(const struct view *view, const struct symbols *symbols, const struct value *value,
-    char format, struct buffer *out, struct error *error)
+int value_format_as(const struct view *view, const struct symbols *symbols,
+    const struct value *value, const struct value_style *style, struct buffer *out,
+    struct error *error)
 {
     struct printer printer = {
-        .view = view, .symbols = symbols, .out = out, .error = error, .format = format};
+        .view = view, .symbols = symbols, .out = out, .error = error, .style = *style};
     return printer_value(&printer, value);
 }
 
-int value_format_pretty(const struct view *view, const struct symbols *symbols,
-    const struct value *value, char format, struct buffer *out, struct error *error)
+int value_show(const struct view *view, const struct symbols *symbols, const struct value *value,
+    const struct value_style *style, struct buffer *out, struct error *error)
 {
-    struct printer printer = {.view = view,
-        .symbols = symbols,
-        .out = out,
-        .error = error,
-        .format = format,
-        .pretty = true};
-    return printer_value(&printer, value);
+    struct printer printer = {
+        .view = view, .symbols = symbols, .out = out, .error = error, .style = *style};
+    return style->show(style->context, &printer, value);
+}
+
+int value_format(const struct view *view, const struct symbols *symbols, const struct value *value,
+    char format, struct buffer *out, struct error *error)
+{
+    const struct value_style style = {.format = format};
+    return value_format_as(view, symbols, value, &style, out, error);
 }

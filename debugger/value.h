@@ -49,9 +49,26 @@ int value_refer(const struct view *view, const struct value *reference, struct v
  */
 int value_format(const struct view *view, const struct symbols *symbols, const struct value *value,
     char format, struct buffer *out, struct error *error);
-/* The same with a line for each member, as gdb's "set print pretty". */
-int value_format_pretty(const struct view *view, const struct symbols *symbols,
-    const struct value *value, char format, struct buffer *out, struct error *error);
+
+struct printer;
+
+struct value_style {
+    char format;
+    bool pretty;     /* a line for each member, as gdb's "set print pretty" */
+    bool is_summary; /* in a line with others: without the parts of what `show` takes */
+    /* Asked first about each value, and each that is in one. 1: it has printed the value
+     * (printer.h); 0: it is to be printed as ever; -1: neither, for the printer's error. May be
+     * NULL. */
+    int (*show)(void *context, struct printer *printer, const struct value *value);
+    void *context;
+};
+
+int value_format_as(const struct view *view, const struct symbols *symbols,
+    const struct value *value, const struct value_style *style, struct buffer *out,
+    struct error *error);
+/* Only as `show` has it: what that returned. */
+int value_show(const struct view *view, const struct symbols *symbols, const struct value *value,
+    const struct value_style *style, struct buffer *out, struct error *error);
 /* One number of `size` bytes in a format letter. */
 void value_format_number(
     const struct symbols *symbols, uint64_t bits, unsigned size, char format, struct buffer *out);

@@ -22,6 +22,32 @@ int python_source(struct debugger *debugger, const char *path, struct error *err
     return python_run(debugger, "", error);
 }
 
+int python_stops(struct debugger *debugger, void *object, bool *stops, struct error *error)
+{
+    (void)object;
+    (void)stops;
+    return python_run(debugger, "", error);
+}
+
+void python_let_go(void *object)
+{
+    (void)object;
+}
+
+bool python_shows(const struct debugger *debugger)
+{
+    (void)debugger;
+    return false;
+}
+
+int python_show(void *context, struct printer *printer, const struct value *value)
+{
+    (void)context;
+    (void)printer;
+    (void)value;
+    return 0;
+}
+
 void python_interrupt(const struct debugger *debugger)
 {
     (void)debugger;

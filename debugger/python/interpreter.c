@@ -23,7 +23,7 @@ static struct interpreter {
 
 /* What of the module is shorter in Python. */
 static const char prelude[] =
-    "import collections, signal, sys\n"
+    "import collections, re, signal, sys\n"
     "class Position(collections.namedtuple('Position', 'event insn')):\n"
     "    'A place in the run: EVENT.INSN.'\n"
     "    __slots__ = ()\n"
@@ -31,6 +31,15 @@ static const char prelude[] =
     "        return f'{self.event}.{self.insn}'\n"
     "Symbol = collections.namedtuple('Symbol', 'name address size is_function')\n"
     "Field = collections.namedtuple('Field', 'name type bitpos bitsize is_base_class')\n"
+    "pretty_printers = []\n"
+    "def pretty_printer(pattern):\n"
+    "    'Decorates a class that shows the values whose type has a name that matches.'\n"
+    "    matches = re.compile(pattern).fullmatch\n"
+    "    def register(printer):\n"
+    "        pretty_printers.append(\n"
+    "            lambda value: printer(value) if matches(value.type.name) else None)\n"
+    "        return printer\n"
+    "    return register\n"
     "class _Output:\n"
     "    encoding, errors = 'utf-8', 'replace'\n"
     "    def write(self, text):\n"
@@ -135,6 +144,11 @@ struct debugger *python_mover(void)
     struct debugger *debugger = python_debugger();
     if (!debugger || PyErr_CheckSignals() < 0)
         return NULL;
+    if (debugger->asking) {
+        PyErr_SetString(interpreter.failure, "a script that is asked by a run, or how to show a "
+                                             "value, may only look");
+        return NULL;
+    }
     atomic_store(&debugger->interrupted, false);
     return debugger;
 }
@@ -229,6 +243,26 @@ static bool is_exit(PyObject *type, PyObject *exception)
     return good;
 }
 
+int python_say(struct error *error)
+{
+    PyObject *type, *exception, *traceback;
+    PyErr_Fetch(&type, &exception, &traceback);
+    PyErr_NormalizeException(&type, &exception, &traceback);
+    PyObject *text = exception ? PyObject_Str(exception) : NULL;
+    const char *reason = text ? PyUnicode_AsUTF8(text) : NULL;
+    if (PyErr_GivenExceptionMatches(type, PyExc_KeyboardInterrupt))
+        error_set(error, "Interrupted.");
+    else
+        error_set(error, "%s: %s", type ? ((PyTypeObject *)type)->tp_name : "an exception",
+            reason ? reason : "it cannot be shown");
+    PyErr_Clear();
+    Py_XDECREF(text);
+    Py_XDECREF(type);
+    Py_XDECREF(exception);
+    Py_XDECREF(traceback);
+    return -1;
+}
+
 /* Takes the exception. */
 static int take_exception(struct debugger *debugger, struct error *error)
 {
@@ -265,6 +299,28 @@ static struct debugger *enter(struct debugger *debugger)
     if (!atomic_load(&interpreter.current) && PyErr_CheckSignals() < 0)
         PyErr_Clear();
     return atomic_exchange(&interpreter.current, debugger);
+}
+
+struct debugger *python_enter(struct debugger *debugger)
+{
+    debugger->asking++;
+    return enter(debugger);
+}
+
+void python_leave(struct debugger *debugger, struct debugger *outer)
+{
+    atomic_store(&interpreter.current, outer);
+    debugger->asking--;
+}
+
+bool python_shows(const struct debugger *debugger)
+{
+    if (!debugger->python_session || !interpreter.started)
+        return false;
+    PyObject *printers = python_class("pretty_printers");
+    Py_ssize_t count = printers ? PyObject_Size(printers) : 0;
+    PyErr_Clear(); /* what has no size is no list: that is said when it is asked */
+    return count != 0;
 }
 
 static int run(struct debugger *debugger, const char *code, const char *name, struct error *error)

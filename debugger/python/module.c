@@ -276,6 +276,7 @@ static PyMethodDef functions[] = {
     {"selected_frame", python_selected_frame, METH_NOARGS, "The Frame that `frame` selected."},
     {"query", WITH_NAMES(python_query), METH_VARARGS | METH_KEYWORDS,
         "query(question, limit=10000, begin=None, end=None): the Rows of its answer."},
+    {"breakpoints", python_breakpoints, METH_NOARGS, "A tuple of all Breakpoints."},
     {"position", get_position, METH_NOARGS, "Where the session stands."},
     {"seek", seek, METH_O, "Goes to a Position, or to what the command `seek` takes."},
     {"begin", begin, METH_NOARGS, "The first position."},
@@ -305,9 +306,9 @@ static int add_error(PyObject *module)
 PyMODINIT_FUNC python_module(void)
 {
     PyObject *module = PyModule_Create(&definition);
-    if (module &&
-        (add_error(module) < 0 || python_add_values(module) < 0 || python_add_types(module) < 0 ||
-            python_add_frames(module) < 0 || python_add_rows(module) < 0))
+    if (module && (add_error(module) < 0 || python_add_values(module) < 0 ||
+                      python_add_types(module) < 0 || python_add_frames(module) < 0 ||
+                      python_add_rows(module) < 0 || python_add_breakpoints(module) < 0))
         Py_CLEAR(module);
     return module;
 }

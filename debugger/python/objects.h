@@ -23,6 +23,11 @@ struct debugger *python_debugger(void);
 /* The same for what moves: not while a run is asking a script, which has an exception then; and an
  * interrupt that came before is an exception, too. */
 struct debugger *python_mover(void);
+/* A script is asked something and may look, not move; what python_leave() takes. */
+struct debugger *python_enter(struct debugger *debugger);
+void python_leave(struct debugger *debugger, struct debugger *outer);
+/* The exception's last line as the error, -1. */
+int python_say(struct error *error);
 struct python_origin python_origin(const struct debugger *debugger);
 /* The debugger that something came from, if it is the one at hand and has its symbol files still.
  */
@@ -35,6 +40,8 @@ PyObject *python_class(const char *name);
 /* ---- values.c, types.c, frames.c ---- */
 
 PyObject *python_value(struct debugger *debugger, const struct value *value);
+/* What a Value holds; NULL: it is something else. */
+const struct value *python_value_of(PyObject *object);
 PyObject *python_type(struct debugger *debugger, const struct type *type);
 PyObject *python_position(struct position position);
 /* From a Value, a number or a string without special characters; false with an exception. */
@@ -49,12 +56,14 @@ PyObject *python_lookup_type(PyObject *module, PyObject *name);
 PyObject *python_newest_frame(PyObject *module, PyObject *none);
 PyObject *python_selected_frame(PyObject *module, PyObject *none);
 PyObject *python_query(PyObject *module, PyObject *arguments, PyObject *names);
+PyObject *python_breakpoints(PyObject *module, PyObject *none);
 
 /* Types that are made with the module. */
 int python_add_values(PyObject *module);
 int python_add_types(PyObject *module);
 int python_add_frames(PyObject *module);
 int python_add_rows(PyObject *module);
+int python_add_breakpoints(PyObject *module);
 
 PyMODINIT_FUNC python_module(void);
 

@@ -15,6 +15,8 @@
 
 struct debugger;
 struct error;
+struct printer;
+struct value;
 
 /* Was it built with Python? */
 bool python_available(void);
@@ -24,6 +26,14 @@ bool python_available(void);
 int python_run(struct debugger *debugger, const char *code, struct error *error);
 /* The same with a file of the host. */
 int python_source(struct debugger *debugger, const char *path, struct error *error);
+/* Asks a breakpoint's object (struct point) whether to stop there. -1: it raised an exception. */
+int python_stops(struct debugger *debugger, void *object, bool *stops, struct error *error);
+/* The breakpoint is gone, and so is its claim on the object; NULL: it had none. */
+void python_let_go(void *object);
+/* Are there pretty-printers? */
+bool python_shows(const struct debugger *debugger);
+/* For struct value_style, with the debugger as its context. */
+int python_show(void *context, struct printer *printer, const struct value *value);
 /* From a signal handler: a script that this debugger executes gets KeyboardInterrupt. */
 void python_interrupt(const struct debugger *debugger);
 

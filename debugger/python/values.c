@@ -26,6 +26,11 @@ PyObject *python_value(struct debugger *debugger, const struct value *value)
     return (PyObject *)object;
 }
 
+const struct value *python_value_of(PyObject *object)
+{
+    return Py_IS_TYPE(object, value_class) ? &((struct python_value *)object)->value : NULL;
+}
+
 PyObject *python_text(const struct buffer *text)
 {
     if (text->failed)
@@ -258,13 +263,14 @@ static PyObject *value_str(PyObject *self)
 
 static PyObject *value_format_string(PyObject *self, PyObject *arguments, PyObject *names)
 {
-    static char *words[] = {"format", NULL};
+    static char *words[] = {"format", "raw", NULL};
     const char *letter = "";
-    if (!PyArg_ParseTupleAndKeywords(arguments, names, "|s", words, &letter))
+    int raw = 0;
+    if (!PyArg_ParseTupleAndKeywords(arguments, names, "|sp", words, &letter, &raw))
         return NULL;
     if (strlen(letter) > 1 || !strchr("xduotcasf", *letter))
         return PyErr_Format(PyExc_ValueError, "a format is one letter of xduotcasf");
-    return format(self, *letter);
+    return format(self, raw && !*letter ? 'r' : *letter);
 }
 
 /* An array's bytes up to the first zero, or what a pointer points to. */
@@ -401,7 +407,8 @@ static PyMethodDef methods[] = {
     {"string", value_string, METH_NOARGS, "The text of a char array or pointer."},
     {"cast", value_cast, METH_O, "As another type."},
     {"format_string", (PyCFunction)(void (*)(void))value_format_string,
-        METH_VARARGS | METH_KEYWORDS, "As print/FORMAT shows it."},
+        METH_VARARGS | METH_KEYWORDS,
+        "format_string(format='', raw=False): as print/FORMAT shows it; raw: not by a script."},
     {0},
 };
 

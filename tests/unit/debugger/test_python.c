@@ -280,6 +280,227 @@ static void test_questions_have_the_rows_that_json_has(void **state)
     refuses("python hindsight.query('calls nobody')", "no function 'nobody'");
 }
 
+/* ---- Breakpoints ----------------------------------------------------------------------------- */
+
+static void test_a_breakpoints_class_decides_where_to_stop(void **state)
+{
+    (void)state;
+    run("python\n"
+        "class Third(hindsight.Breakpoint):\n"
+        "    'Stops at every third call.'\n"
+        "    calls = 0\n"
+        "    def stop(self):\n"
+        "        assert hindsight.newest_frame().name() == 'handle_pit'\n"
+        "        self.calls += 1\n"
+        "        return self.calls % 3 == 0\n"
+        "third = Third('handle_pit')\n");
+    prints("info breakpoints", "handle_pit");
+    prints("continue", "Breakpoint 1, ");
+    holds("int(hindsight.parse_and_eval('ticks')) == 2 and third.calls == 3");
+    prints("continue", "Breakpoint 1, ");
+    holds("int(hindsight.parse_and_eval('ticks')) == 5 and third.hit_count == 2");
+    holds("hindsight.breakpoints() == (third,) and third.number == 1 and third.is_valid()");
+    /* With a condition it is asked where that holds. */
+    run("python third.condition, third.calls = 'ticks == 7', 2");
+    run("continue");
+    holds("int(hindsight.parse_and_eval('ticks')) == 7 and third.condition == 'ticks == 7'");
+    run("python third.condition = None");
+    holds("third.condition is None and third.location == 'handle_pit' and not third.temporary");
+    run("python third.hit_count = 0; third.enabled = False; third.ignore_count = 2");
+    holds("third.hit_count == 0 and not third.enabled and third.ignore_count == 2");
+    prints("info breakpoints", " keep n ");
+    prints("continue", "The end of the trace");
+    run("python third.delete()");
+    holds("not third.is_valid() and hindsight.breakpoints() == ()");
+    refuses("python third.enabled", "breakpoint 1 is deleted");
+    prints("info breakpoints", "No breakpoints");
+}
+
+static void test_watchpoints_ask_about_changes_in_both_directions(void **state)
+{
+    (void)state;
+    run("python\n"
+        "class Until(hindsight.Breakpoint):\n"
+        "    def stop(self):\n"
+        "        return hindsight.parse_and_eval('ticks') == self.wanted\n"
+        "ticks = Until('ticks', type=hindsight.BP_WATCHPOINT)\n"
+        "ticks.wanted = 6\n");
+    prints("continue", "New value = 6");
+    const struct position six = here();
+    run("seek end");
+    prints("reverse-continue", "Watchpoint 1: ticks");
+    assert_true(position_compare(here(), six) <= 0);
+    run("delete 1");
+    holds("not ticks.is_valid()");
+    run("python hindsight.Breakpoint('ticks', hindsight.BP_WATCHPOINT, hindsight.WP_READ)");
+    run("python hindsight.Breakpoint('ticks', hindsight.BP_WATCHPOINT, hindsight.WP_ACCESS)");
+    run("python hindsight.Breakpoint('handle_pit', temporary=True)");
+    holds("[b.temporary for b in hindsight.breakpoints()] == [False, False, True]");
+    refuses("python hindsight.Breakpoint('ticks', 3)", "BP_WATCHPOINT with a wp_class");
+    refuses("python hindsight.Breakpoint('nobody')", "nobody");
+    refuses("python hindsight.breakpoints()[0].__init__('ticks')", "it is a breakpoint already");
+    refuses("python hindsight.breakpoints()[0].hit_count = 3", "can be set to 0 alone");
+    refuses("python hindsight.breakpoints()[0].condition = 3", "TypeError");
+    refuses("python hindsight.breakpoints()[0].ignore_count = -1", "OverflowError");
+    refuses("python del hindsight.breakpoints()[0].enabled", "cannot be deleted");
+    refuses("python del hindsight.breakpoints()[0].hit_count", "cannot be deleted");
+}
+
+static void test_a_script_that_a_run_asks_may_only_look(void **state)
+{
+    (void)state;
+    run("python\n"
+        "class Restless(hindsight.Breakpoint):\n"
+        "    def stop(self):\n"
+        "        self.refused = []\n"
+        "        for move in (lambda: hindsight.seek('start'), self.delete,\n"
+        "                     lambda: hindsight.execute('stepi'),\n"
+        "                     lambda: hindsight.query('irqs'),\n"
+        "                     lambda: hindsight.Breakpoint('guest_main')):\n"
+        "            try:\n"
+        "                move()\n"
+        "            except hindsight.error as error:\n"
+        "                self.refused.append('may only look' in str(error))\n"
+        "        print('asked at', hindsight.position())\n"
+        "        self.enabled = False\n"
+        "        return False\n"
+        "restless = Restless('handle_pit')\n");
+    prints("continue", "asked at ");
+    holds("restless.refused == [True] * 5");
+    assert_true(timeline_at_end(debugger_timeline(debugger)));
+    run("python\n"
+        "class Broken(hindsight.Breakpoint):\n"
+        "    def stop(self):\n"
+        "        return nothing\n"
+        "broken = Broken('handle_pit')\n");
+    run("seek start");
+    prints("continue", "cannot be told: NameError: name 'nothing' is not defined");
+    assert_false(timeline_at_end(debugger_timeline(debugger)));
+    /* Commands still move. */
+    run("python hindsight.seek('start')");
+}
+
+/* ---- Pretty-printers ------------------------------------------------------------------------- */
+
+static void add_printers(void)
+{
+    run("python\n"
+        "@hindsight.pretty_printer(r'struct list')\n"
+        "class ListPrinter:\n"
+        "    def __init__(self, value):\n"
+        "        self.value = value\n"
+        "    def to_string(self):\n"
+        "        return 'list ' + self.value['name'].string()\n"
+        "    def children(self):\n"
+        "        node, number = self.value['head'], 0\n"
+        "        while node and number < 2:\n"
+        "            yield str(number), node.dereference()\n"
+        "            node, number = node['next'], number + 1\n"
+        "    def display_hint(self):\n"
+        "        return 'array'\n"
+        "@hindsight.pretty_printer(r'struct node')\n"
+        "class NodePrinter:\n"
+        "    def __init__(self, value):\n"
+        "        self.value = value\n"
+        "    def to_string(self):\n"
+        "        return f'node of {self.value[\"owner\"]}'\n");
+}
+
+static void test_printers_show_values_and_what_is_in_them(void **state)
+{
+    (void)state;
+    go_to_handler();
+    const char *plain = run("print free_list");
+    assert_non_null(strstr(plain, "head = "));
+    add_printers();
+    prints("print free_list", "= list free {node of FREE, node of FREE}\n");
+    prints("print nodes", "node of FREE");
+    prints("print/r free_list", "head = ");
+    prints("print/x free_list", "= list free {node of ");
+    holds("str(hindsight.parse_and_eval('events')).startswith('list events')");
+    holds("'head = ' in hindsight.parse_and_eval('events').format_string(raw=True)");
+    prints("display free_list", "1: free_list = list free {");
+    run("undisplay 1");
+    run("set print pretty on");
+    prints("print free_list", "= list free {\n  node of FREE,\n  node of FREE\n}\n");
+    /* What no printer takes is as ever, and what is in it is not. */
+    run("set print pretty off");
+    prints("print 3", "= 3\n");
+    prints("print nodes[1].value", "= 0\n");
+    run("python hindsight.pretty_printers.clear()");
+    prints("print free_list", "head = ");
+}
+
+static void test_printers_may_give_maps_strings_and_values(void **state)
+{
+    (void)state;
+    go_to_handler();
+    run("python\n"
+        "class Shown:\n"
+        "    def __init__(self, text, children, hint):\n"
+        "        self.text, self.all, self.hint = text, children, hint\n"
+        "    def to_string(self):\n"
+        "        return self.text\n"
+        "    def children(self):\n"
+        "        return self.all and iter(self.all)\n"
+        "    def display_hint(self):\n"
+        "        return self.hint\n"
+        "def show(value):\n"
+        "    return shown if value.type.name == 'struct list' else None\n"
+        "hindsight.pretty_printers.append(show)\n"
+        "pairs = [('', 'one'), ('', 1), ('', 'two'), ('', hindsight.parse_and_eval('ticks'))]\n"
+        "shown = Shown(None, pairs, 'map')\n");
+    prints("print events", "= {[\"one\"] = 1, [\"two\"] = 0}\n");
+    run("python shown = Shown('of two', [('a', 1), ('b', 2.5)], None)");
+    prints("print events", "= of two {a = 1, b = 2.5}\n");
+    run("python shown = Shown('a \"text\"', None, 'string')");
+    prints("print events", "= \"a \\\"text\\\"\"\n");
+    run("python shown = Shown(hindsight.parse_and_eval('ticks'), None, None)");
+    prints("print events", "= 0\n");
+    run("python shown = Shown('many', [('', n) for n in range(300)], 'array')");
+    prints("print events", "198, 199...}\n");
+    run("python shown = Shown('bad', [3], None)");
+    refuses("print events", "TypeError: a child is a pair of its name and its value");
+    run("python shown = Shown(None, [('a', hindsight.parse_and_eval('*(int *)0xffff800000000000'))]"
+        ", None)");
+    refuses("print events", "not mapped");
+    /* One that shows itself by what it is to show. */
+    run("python shown = Shown(hindsight.parse_and_eval('events'), None, None)");
+    refuses("print events", "ask each other without end");
+    run("python\ndef show(value): return undefined\nhindsight.pretty_printers = [show]\n");
+    refuses("print events", "NameError: name 'undefined' is not defined");
+    run("python\ndef show(value): hindsight.seek('start')\nhindsight.pretty_printers = [show]\n");
+    refuses("print events", "may only look");
+    run("python hindsight.pretty_printers = 3");
+    refuses("print events", "is no list of functions");
+    run("python hindsight.pretty_printers = []");
+    prints("print events", "head = ");
+}
+
+static void test_printers_show_arguments_and_locals(void **state)
+{
+    (void)state;
+    go_to_handler();
+    run("python\n"
+        "class Pointer:\n"
+        "    def __init__(self, value):\n"
+        "        self.value = value\n"
+        "    def to_string(self):\n"
+        "        return f'of vector {self.value[\"vector\"]}'\n"
+        "    def children(self):\n"
+        "        return iter([('vector', self.value['vector'])])\n"
+        "hindsight.pretty_printers.append(\n"
+        "    lambda v: Pointer(v) if v.type.name == 'struct interrupt_frame *' else None)\n");
+    prints("backtrace", "handle_pit (frame=of vector 32) at");
+    prints("info args", "frame = of vector 32 {vector = 32}\n");
+    run("python Pointer.to_string = lambda self: None");
+    prints("backtrace", "handle_pit (frame={...}) at");
+    run("python Pointer.to_string = lambda self: undefined");
+    prints("backtrace", "handle_pit (frame=<NameError: name 'undefined' is not defined>) at");
+    prints("info args", "frame = <NameError: name 'undefined' is not defined>");
+    run("python hindsight.pretty_printers.clear()");
+}
+
 /* ---- Interrupts ------------------------------------------------------------------------------ */
 
 static void on_alarm(int number)
@@ -396,6 +617,12 @@ int main(void)
         TEST(test_places_in_time),
         TEST(test_frames_are_those_of_the_backtrace),
         TEST(test_questions_have_the_rows_that_json_has),
+        TEST(test_a_breakpoints_class_decides_where_to_stop),
+        TEST(test_watchpoints_ask_about_changes_in_both_directions),
+        TEST(test_a_script_that_a_run_asks_may_only_look),
+        TEST(test_printers_show_values_and_what_is_in_them),
+        TEST(test_printers_may_give_maps_strings_and_values),
+        TEST(test_printers_show_arguments_and_locals),
         TEST(test_an_interrupt_ends_a_script),
         TEST(test_values_of_another_session_are_refused),
         TEST(test_values_of_symbols_that_are_gone_are_refused),
