@@ -4,7 +4,8 @@
 #
 # prints a row for each time that a lock was held for more than $bound ns of virtual time (1 ms where
 # it is not set): how long, the lock, who took it, on which vCPU and in which process, and the
-# position of the call that took it. `seek` goes there.
+# position of the call that took it. `seek` goes there. A second table has the locks that are held where
+# the question ended: at the end of the run, or where the limit of calls or Ctrl-C ended it, which is said.
 #
 # One question asks for the calls of all the functions that take and release locks; a kernel whose
 # _raw_spin_unlock is inlined (without CONFIG_PREEMPTION) is refused, since no call tells then when a lock is
@@ -58,7 +59,8 @@ class Locks:
     """Which are held, as one call after the other tells."""
 
     def __init__(self):
-        self.held = {}  # lock: {holder: (the call that took it, when it had it)}
+        # lock: {holder: [(the call that took it, when it had it), ...]}: who reads may take it again.
+        self.held = {}
         self.spans = []  # (how long, the call)
         self.unmatched = 0
         self.taken = 0
@@ -68,7 +70,8 @@ class Locks:
         if row['duration'] is None or success not in (None, row['result']):
             return
         self.taken += 1
-        self.held.setdefault(lock, {})[holder(row)] = (row, row['time'] + row['duration'])
+        takes = self.held.setdefault(lock, {}).setdefault(holder(row), [])
+        takes.append((row, row['time'] + row['duration']))
 
     def release(self, row, lock):
         holders = self.held.get(lock, {})
@@ -79,8 +82,15 @@ class Locks:
         if owner not in holders:
             self.unmatched += 1
             return
-        taken, since = holders.pop(owner)
+        taken, since = holders[owner].pop()
+        if not holders[owner]:
+            del holders[owner]
         self.spans.append((max(row['time'] - since, 0), lock, taken))
+
+    def still_held(self, now):
+        """How long by now, the lock and the call that took it, the longest first."""
+        return sorted(((now - since, lock, row) for lock, holders in self.held.items()
+                       for takes in holders.values() for row, since in takes), key=lambda span: -span[0])
 
     def count(self, rows):
         for row in rows:
@@ -89,6 +99,16 @@ class Locks:
                 self.take(row, lock)
             else:
                 self.release(row, lock)
+
+
+HEAD = f'{"held, ns":>12}  {"lock":32} {"taken by":36} {"vCPU":4} {"process":20} position'
+
+
+def show(spans):
+    print(HEAD)
+    for span, lock, row in spans:
+        caller = row['caller_symbol'] or hex(row['caller'])
+        print(f'{span:12}  {shown(lock):32} {caller:36} {row["vcpu"]:4} {row["process"] or "-":20} {row["position"]}')
 
 
 def main():
@@ -100,15 +120,21 @@ def main():
     rows = hindsight.query('calls ' + ' '.join(functions), limit=20_000_000)
     locks = Locks()
     locks.count(rows)
+    hindsight.seek(rows.end)
+    now = hindsight.time()
     limit = bound()
     long = sorted((span for span in locks.spans if span[0] > limit), key=lambda span: -span[0])
-    print(f'{"held, ns":>12}  {"lock":32} {"taken by":36} {"vCPU":4} {"process":20} position')
-    for span, lock, row in long:
-        caller = row['caller_symbol'] or hex(row['caller'])
-        print(f'{span:12}  {shown(lock):32} {caller:36} {row["vcpu"]:4} {row["process"] or "-":20} {row["position"]}')
+    held = locks.still_held(now)
+    show(long)
     print(f'{len(long)} of {locks.taken} times that a lock was taken it was held for more than {limit} ns; '
-          f'{sum(len(holders) for holders in locks.held.values())} are held at the end, '
-          f'{locks.unmatched} releases of locks that nobody was seen to take.')
+          f'{len(held)} are held at the end, {locks.unmatched} releases of locks that nobody was seen to take.')
+    if rows.ended != 'end':
+        why = {'limit': 'the limit of calls was reached', 'interrupted': 'it was interrupted',
+               'cut-off': 'the recording was cut off'}[rows.ended]
+        print(f'The end is {rows.end}: {why} there.')
+    if held:
+        print(f'Held at {rows.end}:')
+        show(held)
 
 
 main()

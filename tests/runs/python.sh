@@ -43,6 +43,54 @@ PATH=$work/bin:$PATH PYTHONHOME=/nonexistent PYTHONPATH=$work PYTHONSTARTUP=$wor
     hindsight debug "$trace" --batch -ex 'python import json, struct; print(json.dumps([1]))'
 [ "$status" -eq 0 ] && grep -q '^\[1\]$' "$work/out" || fail "another Python: status $status"
 
+# docs/examples/locks.py over calls that are made up: a lock that is read twice is held until the second
+# release, what is not released is told as held, and where the calls end early that is said.
+cat >"$work/hindsight.py" <<'PYTHON'
+import collections
+
+class error(Exception):
+    pass
+
+Position = collections.namedtuple('Position', 'event insn')
+Symbol = collections.namedtuple('Symbol', 'name address is_function')
+KNOWN = ('_raw_spin_lock', '_raw_spin_unlock', 'down_read', 'up_read')
+
+class Rows(list):
+    ended, end = 'interrupted', '900.0'
+
+def row(position, function, time, lock=0x10, process='1 init', duration=0):
+    return {'position': position, 'function': function, 'arguments': f'lock={lock:#x}', 'result': None, 'time': time,
+            'duration': duration, 'vcpu': 0, 'process': process, 'caller_symbol': 'somebody', 'caller': 1}
+
+def query(question, limit):
+    assert question.split() == ['calls', *KNOWN[::2], *KNOWN[1::2]], question
+    return Rows([row('1.0', 'down_read', 100), row('2.0', 'down_read', 200), row('3.0', 'up_read', 300),
+                 row('4.0', 'up_read', 500), row('5.0', 'up_read', 600),
+                 row('6.0', '_raw_spin_lock', 700, 0x20, duration=50), row('7.0', 'down_read', 800)])
+
+def parse_and_eval(text):
+    return 50
+
+def lookup_symbol(name):
+    return name if name in KNOWN else None
+
+symbol_at = lambda address: Symbol(f'lock{address:x}', address, False)
+seek, end, time = lambda where: None, lambda: Position(9, 0), lambda: 1000
+PYTHON
+PYTHONPATH=$work python3 "$here/../../docs/examples/locks.py" >"$work/out" || fail "locks.py fails"
+sed -E 's/ +/ /g' "$work/out" | diff - <(cat <<'TEXT'
+ held, ns lock taken by vCPU process position
+ 400 lock10 somebody 0 1 init 1.0
+ 100 lock10 somebody 0 1 init 2.0
+2 of 4 times that a lock was taken it was held for more than 50 ns; 2 are held at the end, 1 releases of locks that nobody was seen to take.
+The end is 900.0: it was interrupted there.
+Held at 900.0:
+ held, ns lock taken by vCPU process position
+ 250 lock20 somebody 0 1 init 6.0
+ 200 lock10 somebody 0 1 init 7.0
+TEXT
+) || fail "locks.py counts otherwise"
+
 # Programs are not started, whoever asks.
 hindsight debug "$trace" --batch -ex 'python import subprocess; subprocess.run("true")'
 [ "$status" -eq 1 ] || fail "a program: status $status"
