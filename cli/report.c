@@ -24,22 +24,31 @@
 
 static const char help[] =
     "Usage: hindsight report TRACE.hst [-o FILE.html] [--against OTHER.hst]\n"
-    "                        [--symbols VMLINUX] [--perfetto FILE.json] [--memory-limit SIZE]\n"
+    "                        [--symbols VMLINUX [--program FILE]] [--perfetto FILE.json]\n"
+    "                        [--memory-limit SIZE]\n"
     "Replay the run and write a page that shows it: a timeline of vCPUs, interrupts, devices and\n"
     "disks, the console, what went wrong, and the commands that go to each place. The page needs\n"
     "no network and no server.\n\n"
     "  -o FILE.html           the page; TRACE.html by default\n"
     "  --symbols VMLINUX      show tasks and system calls of a Linux guest, too\n"
+    "  --program FILE         and where threads of this program, run under its name, raced\n"
     "  --against OTHER.hst    mark where the run parts from this one\n"
     "  --perfetto FILE.json   also write the timeline as a Chrome trace, for ui.perfetto.dev\n"
     "  --memory-limit SIZE    RAM that the trace may ask for; three quarters of the host's by\n"
     "                         default\n"
     "  --store DIR            where a trace's boot files are if it only names them\n";
 
-enum { OPTION_AGAINST = 1, OPTION_PERFETTO, OPTION_MEMORY_LIMIT, OPTION_STORE, OPTION_SYMBOLS };
+enum {
+    OPTION_AGAINST = 1,
+    OPTION_PERFETTO,
+    OPTION_MEMORY_LIMIT,
+    OPTION_STORE,
+    OPTION_SYMBOLS,
+    OPTION_PROGRAM
+};
 
 struct report {
-    const char *path, *page, *against, *perfetto_path, *store, *symbols;
+    const char *path, *page, *against, *perfetto_path, *store, *symbols, *program;
     uint64_t memory_limit;
     char *default_page; /* owned */
     struct report_model *model;
@@ -122,13 +131,29 @@ static const char *file_name(const char *path)
 
 static void write_tasks(const struct report_tasks *tasks, struct buffer *out)
 {
-    static const char *const names[REPORT_QUESTIONS] = {"switches", "syscalls"};
+    static const char *const names[REPORT_QUESTIONS] = {"switches", "syscalls", "conflicts"};
     for (unsigned i = 0; i < REPORT_QUESTIONS; i++) {
         if (tasks->answer[i].size == 0)
             continue;
         buffer_printf(out, ",\n\"%s\":", names[i]);
         buffer_put(out, tasks->answer[i].data, tasks->answer[i].size);
     }
+}
+
+/* The commands that make the debugger name places as the page does. */
+static void write_symbols(const struct report *report, struct buffer *out)
+{
+    struct buffer text = {0};
+    char name[16];
+    if (!report->program)
+        return;
+    report_process_name(report->program, name);
+    buffer_printf(&text, "-ex 'add-symbol-file %s' -ex 'add-symbol-file %s -process %s'",
+        report->symbols, report->program, name);
+    buffer_put_u8(&text, 0);
+    buffer_printf(out, ",\n\"symbols\":");
+    report_string(out, text.failed ? "" : (const char *)text.data);
+    buffer_free(&text);
 }
 
 static void write_data(const struct report *report, struct buffer *out)
@@ -144,6 +169,7 @@ static void write_data(const struct report *report, struct buffer *out)
     }
     report_model_write(report->model, out);
     write_tasks(&report->tasks, out);
+    write_symbols(report, out);
     buffer_printf(out, "}");
 }
 
@@ -293,8 +319,11 @@ static int report_run(struct report *report)
     report->replay = replay_open(report->path, &options, &damaged, &error);
     if (!report->replay)
         return cli_fail_open(report->path, report->store, false, damaged, &error);
-    if (report->symbols &&
-        report_tasks_ask(&report->tasks, report->path, report->store, report->symbols, &error) < 0)
+    const struct report_asked asked = {.trace = report->path,
+        .store = report->store,
+        .kernel = report->symbols,
+        .program = report->program};
+    if (report->symbols && report_tasks_ask(&report->tasks, &asked, &error) < 0)
         return cli_fail(STATUS_ERROR, &error);
     confine(report);
     if (attach(report, &error) < 0)
@@ -335,6 +364,7 @@ static int report_open(struct report *report)
     roles_add(&roles, "the trace", report->path, false);
     roles_add(&roles, "--against", report->against, false);
     roles_add(&roles, "--symbols", report->symbols, false);
+    roles_add(&roles, "--program", report->program, false);
     roles_add(&roles, "-o", report->page, true);
     roles_add(&roles, "--perfetto", report->perfetto_path, true);
     if (roles_check(&roles, &error) < 0)
@@ -364,6 +394,7 @@ int cli_report(int argc, char **argv)
         {"memory-limit", required_argument, NULL, OPTION_MEMORY_LIMIT},
         {"store", required_argument, NULL, OPTION_STORE},
         {"symbols", required_argument, NULL, OPTION_SYMBOLS},
+        {"program", required_argument, NULL, OPTION_PROGRAM},
         {0},
     };
     struct report report = {.progress = {.label = "replaying"}};
@@ -382,6 +413,8 @@ int cli_report(int argc, char **argv)
             report.store = optarg;
         else if (option == OPTION_SYMBOLS)
             report.symbols = optarg;
+        else if (option == OPTION_PROGRAM)
+            report.program = optarg;
         else if (option != OPTION_MEMORY_LIMIT)
             return cli_usage("report", "bad option");
         else if (parse_size(optarg, &report.memory_limit, &error) < 0)
@@ -389,6 +422,8 @@ int cli_report(int argc, char **argv)
     }
     if (optind + 1 != argc)
         return cli_usage("report", "give one trace");
+    if (report.program && !report.symbols)
+        return cli_usage("report", "--program needs the kernel's --symbols, too");
     char room[PATH_MAX];
     report.path = argv[optind];
     report.store = cli_store_path(report.store, room);

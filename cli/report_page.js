@@ -218,6 +218,9 @@ if (data.switches) {
 const calls = data.syscalls?.rows ?? [];
 if (calls.length)
     lanes.push(rowLane("system calls", calls.map((row) => [0, row.time]), "user"));
+const races = data.conflicts?.rows ?? [];
+if (races.length)
+    lanes.push(rowLane("races", races.map((row) => [0, row.time]), "mark"));
 lanes.push(...tickLanes(24, (site) => site.kind === "interrupt" ? "interrupt " + site.address : "", "tick"));
 lanes.push(...tickLanes(20, (site) => site.device, "tick"));
 const requests = new Map();
@@ -689,6 +692,26 @@ if (calls.length) {
     element("calls").hidden = false;
     fill(element("calls").lastElementChild.firstChild, calls.slice(0, 2000).map((row) => ({event: eventOf(row),
         text: [spoken(row.time), row.process, `${row.syscall}(${row.arguments ?? ""})`, row.result ?? ""]})));
+}
+function showRaces(place) {
+    let number;
+    for (const row of races) {
+        if (row.race !== number)
+            make("div", `Race ${number = row.race}: ${row.times.toLocaleString("en")} times, first on ${row.address}`, place);
+        const line = make("div", `${row.process} on vCPU ${row.vcpu} ${row.kind === "read" ? "reads" : "writes"} ` +
+            `${row.bytes} bytes at ${row.line}, in ${row.stack}, at ${row.position}, ${spoken(row.time)}`, place);
+        line.className = "race";
+        line.addEventListener("click", () => pick(eventOf(row)));
+        command(`hindsight debug ${data.path} ${data.symbols} -ex 'seek ${row.position}' -ex backtrace`, place);
+    }
+    if (!races.length)
+        make("div", "None were found between two vCPUs, in the program's own code.", place).className = "soft";
+    for (const note of data.conflicts.notes.trim().split("\n"))
+        make("div", note, place).className = "soft";
+}
+if (data.conflicts) {
+    element("races").hidden = false;
+    showRaces(element("races").lastElementChild);
 }
 fill(element("machine").firstChild, data.settings.map(([key, value]) => ({text: [key, value]})));
 

@@ -1,6 +1,7 @@
 /* Asks `hindsight query` what the report of a Linux guest shows of its tasks. */
 #include "cli/report_tasks.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,11 +9,14 @@
 
 #include "cli/pool.h"
 
-static const char *const questions[REPORT_QUESTIONS] = {
-    [REPORT_SWITCHES] = "switches", [REPORT_SYSCALLS] = "syscalls"};
+static const char *const questions[REPORT_QUESTIONS] = {[REPORT_SWITCHES] = "switches",
+    [REPORT_SYSCALLS] = "syscalls",
+    [REPORT_CONFLICTS] = "conflicts"};
 
 struct asking {
-    const char *trace, *store, *symbols;
+    const struct report_asked *about;
+    unsigned count;                             /* of questions */
+    char program[PATH_MAX + 64], conflicts[40]; /* a command, and the question about it */
     char output[REPORT_QUESTIONS][32];
     int status[REPORT_QUESTIONS];
     unsigned next;
@@ -22,18 +26,25 @@ static int next_question(void *opaque, struct pool_run *run, struct error *error
 {
     struct asking *asking = opaque;
     enum { ROOM = 16 };
-    if (asking->next == REPORT_QUESTIONS)
+    if (asking->next == asking->count)
         return 0;
     unsigned i = asking->next++;
-    const char *const words[] = {"hindsight", "query", asking->trace, questions[i], "--json",
-        "--limit", "200000", "--symbols", asking->symbols, asking->store ? "--store" : NULL,
-        asking->store};
+    const struct report_asked *about = asking->about;
+    const char *const words[] = {"hindsight", "query", about->trace,
+        i == REPORT_CONFLICTS ? asking->conflicts : questions[i], "--json", "--limit", "200000",
+        "--symbols", about->kernel};
+    const char *const options[][2] = {
+        {"-ex", i == REPORT_CONFLICTS ? asking->program : NULL}, {"--store", about->store}};
     run->number = i;
     run->argv = pool_arguments(ROOM);
     run->output = strdup(asking->output[i]);
     bool added = run->argv && run->output;
-    for (size_t word = 0; word < sizeof words / sizeof words[0] && words[word]; word++)
+    for (size_t word = 0; word < sizeof words / sizeof words[0]; word++)
         added = added && pool_add(run->argv, ROOM, words[word]);
+    for (size_t option = 0; option < 2; option++)
+        added =
+            added && (!options[option][1] || (pool_add(run->argv, ROOM, options[option][0]) &&
+                                                 pool_add(run->argv, ROOM, options[option][1])));
     if (added)
         return 1;
     pool_run_free(run);
@@ -99,13 +110,31 @@ static int take_answer(
     return result;
 }
 
-int report_tasks_ask(struct report_tasks *tasks, const char *trace, const char *store,
-    const char *symbols, struct error *error)
+void report_process_name(const char *program, char name[16])
 {
-    struct asking asking = {.trace = trace, .store = store, .symbols = symbols};
+    const char *slash = strrchr(program, '/');
+    snprintf(name, 16, "%s", slash ? slash + 1 : program);
+}
+
+static void name_program(struct asking *asking, const char *program)
+{
+    char name[16];
+    report_process_name(program, name);
+    snprintf(
+        asking->program, sizeof asking->program, "add-symbol-file %s -process %s", program, name);
+    snprintf(asking->conflicts, sizeof asking->conflicts, "conflicts %s", name);
+}
+
+int report_tasks_ask(
+    struct report_tasks *tasks, const struct report_asked *asked, struct error *error)
+{
+    struct asking asking = {
+        .about = asked, .count = asked->program ? REPORT_QUESTIONS : REPORT_CONFLICTS};
     unsigned made = 0;
     int result = 0;
-    for (; made < REPORT_QUESTIONS && result == 0; made += result == 0) {
+    if (asked->program)
+        name_program(&asking, asked->program);
+    for (; made < asking.count && result == 0; made += result == 0) {
         strcpy(asking.output[made], "/tmp/hindsight-report-XXXXXX");
         int fd = mkstemp(asking.output[made]);
         result = fd < 0 ? error_set_errno(error, "%s", asking.output[made]) : close(fd);

@@ -21,6 +21,7 @@ static const struct question questions[] = {
     {"switches", query_switches},
     {"allocs", query_allocs},
     {"dprintf", query_dprintf},
+    {"conflicts", query_conflicts},
 };
 
 enum { QUESTIONS = sizeof questions / sizeof questions[0] };
@@ -68,8 +69,7 @@ int query_answer(struct debugger *debugger, const char *arguments,
     if (!question)
         return error_set(error,
             "query: ask for calls, executes, when, writes, reads, irqs, faults, syscalls, "
-            "switches, "
-            "allocs or dprintf%s%.30s%s",
+            "switches, allocs, dprintf or conflicts%s%.30s%s",
             *word ? ", not '" : "", word, *word ? "'" : "");
     return ask(&query, question, arguments, error);
 }
@@ -94,6 +94,7 @@ ASK(syscalls)
 ASK(switches)
 ASK(allocs)
 ASK(dprintf)
+ASK(conflicts)
 
 #define OPTIONS "[-from POSITION] [-to POSITION] [-limit N] [-json] "
 
@@ -144,5 +145,10 @@ const struct command query_commands[] = {
         OPTIONS "PLACE,\"FORMAT\"[,VALUE]...",
         "What printf would print wherever execution comes to a place.",
         "dprintf handle_pit,\"%d\\n\",ticks", COMPLETE_SYMBOL, false},
+    {"Questions over the run", "conflicts", "", command_conflicts, OPTIONS "PROCESS",
+        "Pairs of places in a program's own code that race on its memory, in its last 100 million "
+        "instructions: two rows for each, with thread, source line and callers. The program's "
+        "symbols are needed (add-symbol-file FILE -process NAME), and the kernel's.",
+        "conflicts worker", COMPLETE_NONE, false},
     {0},
 };

@@ -1,6 +1,6 @@
 /* Data races between vCPUs, found in a stretch of the run. */
 #include "debugger/command.h"
-#include "debugger/races.h"
+#include "debugger/races_look.h"
 #include "debugger/range.h"
 #include "debugger/session.h"
 #include "debugger/source.h"
@@ -119,75 +119,6 @@ static int understand(struct debugger *debugger, const char *arguments, struct q
     return find_pieces(debugger, question, error);
 }
 
-/* ---- Looking --------------------------------------------------------------------------------- */
-
-static void on_learn(void *context, const struct timeline_access *access)
-{
-    races_learn(context, access);
-}
-
-static void on_access(void *context, const struct timeline_access *access)
-{
-    races_access(context, access);
-}
-
-static void on_send(void *context, unsigned vcpu, unsigned message)
-{
-    races_send(context, vcpu, message);
-}
-
-static void on_receive(void *context, unsigned vcpu, unsigned message)
-{
-    races_receive(context, vcpu, message);
-}
-
-static void on_start(void *context, unsigned vcpu, unsigned started)
-{
-    races_start(context, vcpu, started);
-}
-
-/* How far the look went. */
-struct covered {
-    struct timeline_stop stop;
-    struct position reached;
-    uint64_t instructions;
-    bool began;
-};
-
-/*
- * A run that does not start with the machine may begin where a lock is held, whose release is
- * synchronisation though no locked access was seen yet: a first pass learns the locks.
- */
-static int look(struct debugger *debugger, const struct question *question, struct races *races,
-    struct covered *covered, struct error *error)
-{
-    struct timeline *timeline = debugger->timeline;
-    const struct accesses_watcher learner = {.access = on_learn, .context = races};
-    const struct accesses_watcher watcher = {.access = on_access,
-        .send = on_send,
-        .receive = on_receive,
-        .start = on_start,
-        .context = races};
-    bool first = position_compare(question->from, (struct position){0, 0}) != 0;
-    if (first && accesses_watch(timeline, question->from, question->to, &learner, &covered->began,
-                     &covered->stop, error) < 0)
-        return -1;
-    if (first && covered->stop.why == TIMELINE_INTERRUPTED) {
-        covered->began = false;
-        return 0;
-    }
-    if (timeline_seek(timeline, question->from, &covered->stop, error) < 0)
-        return -1;
-    uint64_t start = timeline_retired(timeline);
-    if (covered->stop.why != TIMELINE_INTERRUPTED &&
-        accesses_watch(timeline, question->from, question->to, &watcher, &covered->began,
-            &covered->stop, error) < 0)
-        return -1;
-    covered->reached = timeline_position(timeline);
-    covered->instructions = timeline_retired(timeline) - start;
-    return 0;
-}
-
 /* ---- Telling --------------------------------------------------------------------------------- */
 
 static bool is_excluded(
@@ -291,7 +222,7 @@ static int show_races(struct debugger *debugger, const struct question *question
 }
 
 static void show_covered(struct debugger *debugger, const struct question *question,
-    const struct races *races, const struct covered *covered)
+    const struct races *races, const struct races_covered *covered)
 {
     struct races_counts counts = races_counts(races);
     uint64_t last = timeline_last_event(debugger->timeline);
@@ -315,13 +246,14 @@ static void show_covered(struct debugger *debugger, const struct question *quest
 
 static int answer(struct debugger *debugger, const struct question *question, struct error *error)
 {
-    struct covered covered = {0};
+    struct races_covered covered = {0};
     struct position here = timeline_position(debugger->timeline);
     struct error ignored;
     struct races *races = races_create(question->pieces, question->piece_count);
     if (!races)
         return error_set(error, "out of memory");
-    int status = look(debugger, question, races, &covered, error);
+    int status =
+        races_look(debugger->timeline, question->from, question->to, races, &covered, error);
     debugger_moved(debugger);
     if (status == 0)
         status = session_look(debugger, error);

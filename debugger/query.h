@@ -141,5 +141,6 @@ QUESTION(syscalls);
 QUESTION(switches);
 QUESTION(allocs);
 QUESTION(dprintf);
+QUESTION(conflicts);
 
 #endif

@@ -43,7 +43,7 @@ struct pair {
 };
 
 struct races {
-    struct races_range *ranges;
+    struct races_range *ranges; /* ascending, apart from each other */
     unsigned range_count;
     struct vector_clock vcpu[RACES_VCPUS];
     struct vector_clock message[ACCESSES_MESSAGES];
@@ -301,18 +301,32 @@ void races_learn(struct races *races, const struct timeline_access *access)
         learn(races, &access->memory);
 }
 
+/* The first range that ends after the address. */
+static unsigned find_range(const struct races *races, uint64_t gpa)
+{
+    unsigned low = 0, high = races->range_count;
+    while (low < high) {
+        unsigned middle = low + (high - low) / 2;
+        if (races->ranges[middle].gpa + races->ranges[middle].length > gpa)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
 void races_access(struct races *races, const struct timeline_access *access)
 {
     const struct memory_access *memory = &access->memory;
     races_learn(races, access);
     bool ordering = is_sync(races, memory);
-    for (unsigned i = 0; i < races->range_count; i++) {
+    for (unsigned i = find_range(races, memory->gpa); i < races->range_count; i++) {
         const struct races_range *range = &races->ranges[i];
         uint64_t start = memory->gpa > range->gpa ? memory->gpa : range->gpa;
         uint64_t end = memory->gpa + memory->size, range_end = range->gpa + range->length;
         end = end < range_end ? end : range_end;
         if (start >= end)
-            continue;
+            break;
         races->accesses++;
         if (!ordering)
             look(races, access, start, end - start);
@@ -322,6 +336,28 @@ void races_access(struct races *races, const struct timeline_access *access)
 }
 
 /* ---- The interface --------------------------------------------------------------------------- */
+
+static int compare_ranges(const void *a, const void *b)
+{
+    const struct races_range *one = a, *other = b;
+    return (one->gpa > other->gpa) - (one->gpa < other->gpa);
+}
+
+static void put_in_order(struct races *races)
+{
+    struct races_range *ranges = races->ranges;
+    unsigned kept = 0;
+    qsort(ranges, races->range_count, sizeof *ranges, compare_ranges);
+    for (unsigned i = 0; i < races->range_count; i++) {
+        struct races_range *last = kept ? &ranges[kept - 1] : NULL;
+        uint64_t end = ranges[i].gpa + ranges[i].length;
+        if (!last || ranges[i].gpa > last->gpa + last->length)
+            ranges[kept++] = ranges[i];
+        else if (end > last->gpa + last->length)
+            last->length = end - last->gpa;
+    }
+    races->range_count = kept;
+}
 
 struct races *races_create(const struct races_range *ranges, unsigned count)
 {
@@ -336,6 +372,7 @@ struct races *races_create(const struct races_range *ranges, unsigned count)
     }
     memcpy(races->ranges, ranges, count * sizeof *ranges);
     races->range_count = count;
+    put_in_order(races);
     for (unsigned i = 0; i < RACES_VCPUS; i++)
         races->vcpu[i].of[i] = 1;
     return races;

@@ -37,7 +37,7 @@ struct races_counts {
     bool overflowed;   /* there was no room for more addresses or pairs */
 };
 
-/* The ranges are copied. NULL: no memory. */
+/* The ranges are copied; they may overlap. NULL: no memory. */
 struct races *races_create(const struct races_range *ranges, unsigned count);
 void races_destroy(struct races *races); /* NULL is fine */
 

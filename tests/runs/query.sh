@@ -115,6 +115,8 @@ wrong 'not mapped|cannot be read|no memory' 'when *(long *)0xf0000000'
 wrong 'takes no argument' 'irqs 3'
 wrong 'is no system call' 'syscalls nothing'
 wrong "symbols of this guest's Linux kernel" 'allocs 0x1000'
+wrong 'symbols are needed' 'conflicts nobody'
+wrong 'give the name of a process' conflicts
 wrong 'as in dprintf' 'dprintf handle_pit'
 wrong "no function 'nothing'" 'dprintf nothing,"x"'
 wrong 'ask for calls' 'frobnicate'

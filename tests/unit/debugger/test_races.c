@@ -243,6 +243,32 @@ static void a_vcpu_may_write_the_same_bytes_in_many_sizes(void **state)
     assert_false(races_counts(races).overflowed);
 }
 
+static void ranges_in_any_order_that_overlap_count_each_access_once(void **state)
+{
+    const struct races_range ranges[] = {
+        {0x9000, 0x1000}, {0x3000, 8}, {0x3004, 0x100}, {0x1000, 16}, {0x9800, 8}, {0x3000, 2}};
+    static const uint64_t inside[] = {0x1000, 0x100f, 0x3000, 0x3007, 0x3103, 0x9000, 0x9fff};
+    static const uint64_t outside[] = {0xfff, 0x1010, 0x2fff, 0x3104, 0x8fff, 0xa000};
+    struct races *many = races_create(ranges, 6);
+    (void)state;
+    assert_non_null(many);
+    for (unsigned i = 0; i < sizeof outside / sizeof outside[0]; i++) {
+        const struct timeline_access access = make(0, WRITE, outside[i], 1, 1);
+        races_access(many, &access);
+    }
+    assert_int_equal(races_counts(many).accesses, 0);
+    for (unsigned i = 0; i < sizeof inside / sizeof inside[0]; i++) {
+        const struct timeline_access access = make(i & 1, WRITE, inside[i], 1, 1);
+        races_access(many, &access);
+        assert_int_equal(races_counts(many).accesses, i + 1);
+    }
+    const struct timeline_access across = make(1, WRITE, 0x2ffe, 4, 2);
+    races_access(many, &across);
+    assert_non_null(races_at(many, 0));
+    assert_int_equal(races_at(many, 0)->first.memory.gpa, 0x3000);
+    races_destroy(many);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -262,6 +288,7 @@ int main(void)
         TEST(a_place_turned_out_to_order_is_not_told),
         TEST(an_access_over_the_edge_of_a_range_counts_inside_it),
         TEST(a_vcpu_may_write_the_same_bytes_in_many_sizes),
+        TEST(ranges_in_any_order_that_overlap_count_each_access_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
