@@ -413,6 +413,8 @@ struct engine_options {
     enum native_use { NATIVE_WARM, NATIVE_EAGER, NATIVE_NEVER } native;
     /* Paired KVM enters ring 3 wherever it may, however short the stay. */
     bool eager_kvm;
+    /* ... which leaves it by a monitor of ours, not by a null IDT. */
+    bool monitor;
     /* The software CPU keeps stores back from other vCPUs, as a generator with this seed says. */
     bool store_buffers;
     uint64_t seed;

@@ -142,6 +142,8 @@ static int settle_rf(struct kvm_engine *kvm, struct vcpu_exit *exit, struct erro
     /* Setting registers would lose a pending exception, whose RF is that of the frame to come. */
     if (!(state.rflags & FLAG_RF) || state.exception_pending)
         return 0;
+    if (kvm->on_other_tables)
+        state.cr3 = kvm->guest_cr3;
     const enum exit_kind kind = exit->kind;
     bool inside = kind != EXIT_HLT && repeat_at_rip(kvm->memory, &state, &repeat);
     if (kvm->sync_regs && kind != EXIT_KICK && state.rip != kvm->exit_rip)

@@ -31,6 +31,12 @@ struct kvm_engine {
 
     bool host_traps_tsc; /* the host's own ring 3 is kept from RDTSC while the guest runs */
 
+    /* For a monitor of ring 3 (monitor.h). */
+    struct memory_region monitor; /* a slot beside the guest's RAM; size 0: none */
+    bool on_other_tables;         /* CR3 in KVM is not the guest's, ... */
+    uint64_t guest_cr3;           /* ... which is this */
+    bool has_umip;                /* the CPU has UMIP, which CPUID is kept from telling */
+
     pthread_t thread; /* the one in run() */
     atomic_bool in_run;
     atomic_int kicked;
@@ -45,6 +51,14 @@ int kvm_extend_apic(struct engine *engine, struct personality personality, struc
 int kvm_state_export(
     struct kvm_engine *kvm, struct vcpu_state *state, bool full, struct error *error);
 int kvm_state_import(struct kvm_engine *kvm, const struct vcpu_state *state, struct error *error);
+/* Without FPU, debug registers, and the MSRs after apic_base. */
+int kvm_state_import_core(
+    struct kvm_engine *kvm, const struct vcpu_state *state, struct error *error);
+int kvm_export_fpu(struct kvm_engine *kvm, struct fpu_state *fpu, struct error *error);
+/* Keeps CPUID from ring 3, and SGDT and its like by bits of CR4 that it adds, where the host can.
+ */
+int kvm_hide_host(
+    struct kvm_engine *kvm, struct personality personality, uint64_t *cr4, struct error *error);
 int kvm_set_cpuid(struct kvm_engine *kvm, struct personality personality, struct error *error);
 int kvm_filter_msrs(struct kvm_engine *kvm, struct error *error);
 int kvm_map_memory(struct kvm_engine *kvm, struct error *error);

@@ -22,11 +22,6 @@
 #include "vmm/arch/translate.h"
 #include "vmm/kvm/trial.h"
 
-enum { VECTOR_DEBUG = 1, VECTOR_BREAKPOINT = 3, VECTOR_OVERFLOW = 4 };
-enum { SYSCALL_LENGTH = 2, INT1_LENGTH = 1, OPCODE_INT3 = 0xcc, OPCODE_INT1 = 0xf1 };
-#define DR6_BREAKPOINTS 0xfull
-#define DR6_BS          (1ull << 14)
-
 struct null_idt {
     struct way_out way; /* first */
     uint64_t trap;      /* in KVM: LSTAR there */
@@ -83,27 +78,15 @@ static int null_idt_enter(struct way_out *way, const struct vcpu_state *guest, s
     return kvm_state_import(way->kvm, &state, error) < 0 ? -1 : 1;
 }
 
-/* SYSCALL got as far as LSTAR: IF is clear, which a jump there leaves set. */
-static bool is_syscall(const struct null_idt *null, const struct vcpu_state *state)
-{
-    return state->rip == null->trap && !(state->rflags & FLAG_IF);
-}
-
-/* Back to in front of it; RCX and R11 will get the same values again. */
-static void rewind_syscall(const struct null_idt *null, struct vcpu_state *state)
-{
-    state->rip = state->gpr[RCX] - SYSCALL_LENGTH;
-    state->rflags = state->gpr[R11] & ~FLAG_RF;
-    state->cr2 = null->way.guest.cr2;
-}
-
 /* LSTAR included: nobody sees the guest there. */
 static void null_idt_show(const struct way_out *way, struct vcpu_state *state, bool full)
 {
     const struct null_idt *null = (const struct null_idt *)way;
     const struct vcpu_state *guest = &way->guest;
-    if (is_syscall(null, state))
-        rewind_syscall(null, state);
+    if (way_out_is_syscall(state, null->trap)) {
+        way_out_rewind_syscall(state);
+        state->cr2 = guest->cr2;
+    }
     state->idt = guest->idt;
     state->tr = guest->tr;
     state->cr4 = guest->cr4;
@@ -124,15 +107,6 @@ static int last_vector(const struct kvm_engine *kvm, struct error *error)
     return events.exception.nr;
 }
 
-/* Bytes of the software interrupt that is complete: INT3, or INT with 3 or 4 for its last byte. */
-static unsigned interrupt_length(const struct memory *memory, const struct vcpu_state *state)
-{
-    uint8_t last;
-    bool is_int3 =
-        translate_read(memory, state, state->rip - 1, &last, 1) == 1 && last == OPCODE_INT3;
-    return is_int3 ? 1 : 2;
-}
-
 /* Something would have left ring 3: back to the state in which the software CPU does it. */
 static int find_state(struct null_idt *null, struct vcpu_state *state, struct error *error)
 {
@@ -140,22 +114,10 @@ static int find_state(struct null_idt *null, struct vcpu_state *state, struct er
     if (vector < 0 || kvm_state_export(null->way.kvm, state, true, error) < 0)
         return -1;
     const bool stepped = vector == VECTOR_DEBUG && (state->dr6 & DR6_BS);
-    const bool syscall = is_syscall(null, state);
+    const bool syscall = way_out_is_syscall(state, null->trap);
     null_idt_show(&null->way, state, true);
-    state->exception_pending = false;
-    state->rflags &= ~FLAG_RF; /* set for the frame that was not pushed */
-    if (syscall) {
-        /* shown in front of it already */
-    } else if (vector == VECTOR_BREAKPOINT || vector == VECTOR_OVERFLOW) {
-        state->rip -= interrupt_length(null->way.memory, state);
-    } else if (vector == VECTOR_DEBUG && !stepped && null->int1_is_trap) {
-        state->rip -= INT1_LENGTH; /* nothing else raises #DB: no breakpoint is enabled */
-    } else if (stepped) {
-        /* POPF or IRET set TF, and the instruction after it is complete. */
-        state->dr6 = (state->dr6 & ~DR6_BREAKPOINTS) | DR6_BS;
-        state->exception_pending = true;
-        state->exception_vector = VECTOR_DEBUG;
-    }
+    way_out_rewind(null->way.memory, syscall ? VECTOR_PAGE_FAULT : (unsigned)vector, stepped,
+        null->int1_is_trap, state);
     vcpu_canonicalize(state);
     return WAY_OUT_LEFT;
 }
@@ -167,7 +129,7 @@ static int kicked_while_leaving(const struct null_idt *null, struct error *error
     struct vcpu_state state;
     if (kvm_state_export(null->way.kvm, &state, false, error) < 0)
         return -1;
-    return is_syscall(null, &state) || state.exception_pending;
+    return way_out_is_syscall(&state, null->trap) || state.exception_pending;
 }
 
 static int null_idt_leave(struct way_out *way, const struct vcpu_exit *exit,

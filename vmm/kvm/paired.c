@@ -14,7 +14,7 @@
 
 #include "vmm/cpu/soft.h"
 #include "vmm/kvm/kvm.h"
-#include "vmm/kvm/way_out.h"
+#include "vmm/kvm/monitor.h"
 
 enum { PIECE = 1 << 20 };
 
@@ -191,6 +191,8 @@ static int leave_kvm(struct paired_engine *pair, const struct run_request *reque
     if (exit->kind == EXIT_UNEMULATED)
         return run_one(pair, request, exit, error);
     int result = pair->way->ops->leave(pair->way, exit, &state, error);
+    if (result == WAY_OUT_AGAIN)
+        *exit = (struct vcpu_exit){.kind = EXIT_BUDGET};
     if (result != WAY_OUT_LEFT)
         return result < 0 ? -1 : 0;
     if (move_state_to_soft(pair, &state, error) < 0)
@@ -324,6 +326,13 @@ static const struct engine_ops paired_ops = {
     .put_aside = paired_put_aside,
 };
 
+static struct way_out *make_way(struct memory *memory, struct kvm_engine *kvm,
+    struct personality personality, const struct engine_options *options, struct error *error)
+{
+    return options->monitor ? monitor_create(memory, kvm, personality, error)
+                            : null_idt_create(memory, kvm, error);
+}
+
 struct engine *paired_create(struct memory *memory, struct personality personality,
     const struct engine_options *options, struct error *error)
 {
@@ -337,7 +346,7 @@ struct engine *paired_create(struct memory *memory, struct personality personali
     pair->kvm = kvm_create(memory, personality, error);
     pair->soft = pair->kvm ? soft_create(memory, options, error) : NULL;
     if (pair->soft)
-        pair->way = null_idt_create(memory, (struct kvm_engine *)pair->kvm, error);
+        pair->way = make_way(memory, (struct kvm_engine *)pair->kvm, personality, options, error);
     if (!pair->way) {
         paired_destroy(&pair->engine);
         return NULL;

@@ -1,7 +1,7 @@
 /*
- * The kvm engine for hosts whose KVM does not execute ring 0 exactly (probe_ring0_exact()): the
- * software CPU runs all but 64-bit code of ring 3. Same contract as kvm_create(), and the same
- * name.
+ * The kvm engine with the software CPU for all but ring 3 of long mode: for hosts whose KVM does
+ * not execute ring 0 exactly (probe_ring0_exact()), and for guests whose ring 0 reads the time
+ * stamp counter. Same contract as kvm_create(), and the same name.
  */
 #ifndef VMM_KVM_PAIRED_H
 #define VMM_KVM_PAIRED_H

@@ -9,13 +9,16 @@
 
 static int set_slots(struct kvm_engine *kvm, bool mapped, struct error *error)
 {
-    for (unsigned i = 0; i < 2; i++) {
-        const struct memory_region *region = &kvm->memory->region[i];
+    const struct memory_region *const regions[] = {
+        &kvm->memory->region[0], &kvm->memory->region[1], &kvm->monitor};
+    for (unsigned i = 0; i < sizeof regions / sizeof *regions; i++) {
+        const struct memory_region *region = regions[i];
+        const bool logged = mapped && region != &kvm->monitor;
         if (!region->size)
             continue;
         struct kvm_userspace_memory_region slot = {
             .slot = i,
-            .flags = mapped ? KVM_MEM_LOG_DIRTY_PAGES : 0,
+            .flags = logged ? KVM_MEM_LOG_DIRTY_PAGES : 0,
             .guest_phys_addr = region->gpa,
             .memory_size = mapped ? region->size : 0,
             .userspace_addr = (uintptr_t)region->host,
@@ -41,6 +44,8 @@ int kvm_forget_shadows(struct kvm_engine *kvm, struct error *error)
     return set_slots(kvm, true, error);
 }
 
+enum { LEAF_FEATURES = 7, ECX_UMIP = 1 << 2 };
+
 int kvm_set_cpuid(struct kvm_engine *kvm, struct personality personality, struct error *error)
 {
     unsigned count;
@@ -55,6 +60,8 @@ int kvm_set_cpuid(struct kvm_engine *kvm, struct personality personality, struct
         const struct cpuid_leaf *leaf = &leaves[i];
         uint32_t out[4];
         cpuid_query_vcpu(leaf->function, leaf->index, &vcpu, out);
+        if (leaf->function == LEAF_FEATURES && kvm->has_umip)
+            out[2] |= ECX_UMIP;
         bool indexed = i + 1 < count && leaves[i + 1].function == leaf->function;
         indexed |= i > 0 && leaves[i - 1].function == leaf->function;
         cpuid->entries[i] = (struct kvm_cpuid_entry2){
@@ -72,6 +79,44 @@ int kvm_set_cpuid(struct kvm_engine *kvm, struct personality personality, struct
     if (result < 0)
         return error_set_errno(error, "kvm: the host refuses the CPU model " CPUID_MODEL);
     return 0;
+}
+
+static bool host_has_umip(const struct kvm_engine *kvm)
+{
+    enum { LEAVES_AT_MOST = 256 };
+    struct kvm_cpuid2 *cpuid = calloc(1, sizeof *cpuid + LEAVES_AT_MOST * sizeof cpuid->entries[0]);
+    bool found = false;
+    if (!cpuid)
+        return false;
+    cpuid->nent = LEAVES_AT_MOST;
+    if (ioctl(kvm->kvm, KVM_GET_SUPPORTED_CPUID, cpuid) == 0)
+        for (unsigned i = 0; i < cpuid->nent; i++)
+            if (cpuid->entries[i].function == LEAF_FEATURES && cpuid->entries[i].index == 0)
+                found = cpuid->entries[i].ecx & ECX_UMIP;
+    free(cpuid);
+    return found;
+}
+
+/*
+ * KVM can be told to fault CPUID outside ring 0, on all processors: by an MSR of Intel's that
+ * another one says to be there. KVM takes CR4.UMIP only from a CPU that has it by CPUID, which ring
+ * 3 must not be told then.
+ */
+int kvm_hide_host(
+    struct kvm_engine *kvm, struct personality personality, uint64_t *cr4, struct error *error)
+{
+    enum { MSR_PLATFORM_INFO = 0xce, MSR_MISC_FEATURES_ENABLES = 0x140, CPUID_FAULT = 1 };
+    struct {
+        struct kvm_msrs header;
+        struct kvm_msr_entry entries[2];
+    } msrs = {.header.nmsrs = 2,
+        .entries = {{.index = MSR_PLATFORM_INFO, .data = 1u << 31},
+            {.index = MSR_MISC_FEATURES_ENABLES, .data = CPUID_FAULT}}};
+    if (ioctl(kvm->vcpu, KVM_SET_MSRS, &msrs) != 2 || !host_has_umip(kvm))
+        return 0;
+    kvm->has_umip = true;
+    *cr4 |= CR4_UMIP;
+    return kvm_set_cpuid(kvm, personality, error);
 }
 
 /* MSRs of hs64-v1 in the two ranges that a bitmap can cover cheaply. */

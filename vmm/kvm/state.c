@@ -252,32 +252,32 @@ int kvm_state_export(
     return 0;
 }
 
-int kvm_state_import(struct kvm_engine *kvm, const struct vcpu_state *state, struct error *error)
+int kvm_export_fpu(struct kvm_engine *kvm, struct fpu_state *fpu, struct error *error)
+{
+    struct kvm_xsave image;
+    if (ioctl(kvm->vcpu, KVM_GET_XSAVE, &image) < 0)
+        return error_set_errno(error, "kvm: cannot read the vCPU's FPU");
+    fpu_from_kvm(fpu, &image);
+    return 0;
+}
+
+int kvm_state_import_core(
+    struct kvm_engine *kvm, const struct vcpu_state *state, struct error *error)
 {
     struct kvm_regs regs;
     struct kvm_sregs sregs;
     struct kvm_vcpu_events events;
-    struct kvm_xsave fpu;
-    struct msr_list msrs;
-    struct kvm_debugregs debug = {.dr6 = state->dr6, .dr7 = state->dr7};
-    memcpy(debug.db, state->dr, sizeof state->dr);
     regs_to_kvm(&regs, state);
     sregs_to_kvm(&sregs, state);
     events_to_kvm(&events, state);
-    fpu_to_kvm(&fpu, &state->fpu);
-    msr_list_from_state(&msrs, state);
     if (ioctl(kvm->vcpu, KVM_SET_SREGS, &sregs) < 0)
         return error_set_errno(error, "kvm: the host refuses the segment and control registers");
-    if (ioctl(kvm->vcpu, KVM_SET_REGS, &regs) < 0 || ioctl(kvm->vcpu, KVM_SET_XSAVE, &fpu) < 0 ||
-        ioctl(kvm->vcpu, KVM_SET_DEBUGREGS, &debug) < 0)
+    if (ioctl(kvm->vcpu, KVM_SET_REGS, &regs) < 0)
         return error_set_errno(error, "kvm: the host refuses the vCPU's registers");
-    if (ioctl(kvm->vcpu, KVM_SET_MSRS, &msrs) != MSR_LIST_COUNT)
-        return error_set_errno(error, "kvm: the host refuses the vCPU's MSRs");
     if (ioctl(kvm->vcpu, KVM_SET_VCPU_EVENTS, &events) < 0)
         return error_set_errno(error, "kvm: the host refuses the vCPU's pending events");
     kvm->halted = state->halted;
     kvm->interrupted = false;
-    memcpy(kvm->kept_msr, state->kept_msr, sizeof kvm->kept_msr);
     kvm->run->cr8 = state->cr8; /* taken over by every KVM_RUN */
     if (kvm->sync_regs) {
         kvm->run->s.regs.regs = regs;
@@ -285,5 +285,24 @@ int kvm_state_import(struct kvm_engine *kvm, const struct vcpu_state *state, str
         kvm->run->s.regs.events = events;
         kvm->run->kvm_dirty_regs = 0;
     }
+    return 0;
+}
+
+int kvm_state_import(struct kvm_engine *kvm, const struct vcpu_state *state, struct error *error)
+{
+    struct kvm_xsave fpu;
+    struct msr_list msrs;
+    struct kvm_debugregs debug = {.dr6 = state->dr6, .dr7 = state->dr7};
+    memcpy(debug.db, state->dr, sizeof state->dr);
+    fpu_to_kvm(&fpu, &state->fpu);
+    msr_list_from_state(&msrs, state);
+    if (kvm_state_import_core(kvm, state, error) < 0)
+        return -1;
+    if (ioctl(kvm->vcpu, KVM_SET_XSAVE, &fpu) < 0 ||
+        ioctl(kvm->vcpu, KVM_SET_DEBUGREGS, &debug) < 0)
+        return error_set_errno(error, "kvm: the host refuses the FPU or the debug registers");
+    if (ioctl(kvm->vcpu, KVM_SET_MSRS, &msrs) != MSR_LIST_COUNT)
+        return error_set_errno(error, "kvm: the host refuses the vCPU's MSRs");
+    memcpy(kvm->kept_msr, state->kept_msr, sizeof kvm->kept_msr);
     return 0;
 }

@@ -4,6 +4,8 @@
 #include "vmm/kvm/kvm.h"
 
 enum { TABLES = 0x1000, GDT = 0x500, IDT = 0x8000, STACK = 0x30000, VECTOR = 0x20 };
+/* Present, writable, for ring 3, accessed, dirty; and of 2 MiB. */
+enum { ENTRY = 0x67, LARGE_ENTRY = ENTRY | 0x80 };
 
 static struct segment segment(uint16_t selector, uint16_t type, unsigned dpl)
 {
@@ -15,19 +17,16 @@ static struct segment segment(uint16_t selector, uint16_t type, unsigned dpl)
 
 void trial_state(struct trial *trial, struct vcpu_state *state, unsigned ring)
 {
-    const uint64_t present_writable_user = 7, large = 0x80;
-    uint64_t entry = (TABLES + 0x1000) | present_writable_user;
-    memory_write(&trial->memory, TABLES, &entry, 8);
-    entry = (TABLES + 0x2000) | present_writable_user;
-    memory_write(&trial->memory, TABLES + 0x1000, &entry, 8);
-    entry = present_writable_user | large;
-    memory_write(&trial->memory, TABLES + 0x2000, &entry, 8);
+    const uint64_t entries[] = {(TABLES + 0x1000) | ENTRY, (TABLES + 0x2000) | ENTRY, LARGE_ENTRY};
+    for (unsigned i = 0; i < 3 && !trial->remapped; i++)
+        memory_write(&trial->memory, TABLES + i * PAGE_SIZE, &entries[i], 8);
     uint64_t handler = TRIAL_HANDLER;
     uint64_t gate[2] = {
         (handler & 0xffff) | 0x10ull << 16 | 0x8eull << 40 | (handler >> 16 & 0xffff) << 48,
         handler >> 32};
     memory_write(&trial->memory, IDT + VECTOR * 16, gate, sizeof gate);
-    uint64_t gdt[] = {0, 0, 0x00af9b000000ffff, 0x00cf93000000ffff};
+    const uint64_t dpl = (uint64_t)ring << 45;
+    const uint64_t gdt[] = {0, 0, 0x00af9b000000ffff | dpl, 0x00cf93000000ffff | dpl};
     memory_write(&trial->memory, GDT, gdt, sizeof gdt);
 
     vcpu_reset(state);
@@ -45,6 +44,18 @@ void trial_state(struct trial *trial, struct vcpu_state *state, unsigned ring)
     state->rflags = FLAG_ONE | FLAG_IOPL;
     state->rip = TRIAL_CODE;
     state->gpr[RSP] = STACK;
+}
+
+void trial_remap(struct trial *trial, uint32_t linear, uint32_t gpa)
+{
+    enum { TABLE = TABLES + 0x3000 };
+    const uint64_t link = TABLE | ENTRY;
+    for (uint64_t i = 0; i < 512; i++) {
+        const uint64_t page = i * PAGE_SIZE == linear ? gpa : i * PAGE_SIZE, entry = page | ENTRY;
+        memory_write(&trial->memory, TABLE + i * 8, &entry, 8);
+    }
+    memory_write(&trial->memory, TABLES + 0x2000, &link, 8);
+    trial->remapped = true;
 }
 
 int trial_load(struct trial *trial, const uint8_t *code, size_t size, unsigned ring, uint64_t count,

@@ -12,6 +12,7 @@ enum { TRIAL_CODE = 0x20000, TRIAL_HANDLER = TRIAL_CODE + 0x800, TRIAL_PORT = 0x
 struct trial {
     struct memory memory;
     struct engine *engine;
+    bool remapped;
 };
 
 /* On a KVM engine of its own. False, with the error, where there is none. */
@@ -20,6 +21,8 @@ void trial_close(struct trial *trial);
 
 /* The state in which code at TRIAL_CODE begins; writes tables and descriptors. */
 void trial_state(struct trial *trial, struct vcpu_state *state, unsigned ring);
+/* From now on that state's tables have pages of 4 KiB, and `gpa` for the page at `linear`. */
+void trial_remap(struct trial *trial, uint32_t linear, uint32_t gpa);
 /* Puts the code there, and that state into the engine with RCX = `count`. */
 int trial_load(struct trial *trial, const uint8_t *code, size_t size, unsigned ring, uint64_t count,
     struct error *error);

@@ -1,7 +1,7 @@
 /*
  * How ring 3 leaves KVM again, for paired.c: nothing that ends its stay there may be acted upon
  * inside KVM. What ring 3 has instead of the guest's IDT and system registers, and how the guest's
- * state is found again, is one file's secret each: null_idt.c.
+ * state is found again, is one file's secret each: null_idt.c and monitor.c.
  */
 #ifndef VMM_KVM_WAY_OUT_H
 #define VMM_KVM_WAY_OUT_H
@@ -10,6 +10,7 @@
 
 enum way_out_result {
     WAY_OUT_STAYS, /* the exit is the guest's own, and happened in ring 3 */
+    WAY_OUT_AGAIN, /* it is settled, and ring 3 goes on in KVM */
     WAY_OUT_LEFT,  /* the state is in front of something that the software CPU has to execute */
 };
 
@@ -31,6 +32,22 @@ struct way_out_ops {
     int (*leave)(struct way_out *way, const struct vcpu_exit *exit, struct vcpu_state *state,
         struct error *error);
 };
+
+/* ---- What all ways have in common -------------------------------------------------------------
+ */
+
+enum { VECTOR_DEBUG = 1, VECTOR_BREAKPOINT = 3, VECTOR_OVERFLOW = 4, VECTOR_PAGE_FAULT = 14 };
+enum { OPCODE_INT1 = 0xf1, INT1_LENGTH = 1 };
+#define DR6_BS (1ull << 14)
+
+/* An exception for which the frame was not pushed, or not by the guest: back to in front of its
+ * instruction. INT1, INT3 and the software interrupts 3 and 4 may be complete by then. */
+void way_out_rewind(const struct memory *memory, unsigned vector, bool stepped, bool int1_is_trap,
+    struct vcpu_state *state);
+/* Where SYSCALL is not refused: it got as far as LSTAR, with IF clear, which a jump there by code
+ * of ring 3 leaves set. */
+bool way_out_is_syscall(const struct vcpu_state *state, uint64_t lstar);
+void way_out_rewind_syscall(struct vcpu_state *state);
 
 /* For hosts that run ring 3 of the guest in their own. */
 struct way_out *null_idt_create(struct memory *memory, struct kvm_engine *kvm, struct error *error);

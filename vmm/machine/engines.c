@@ -6,13 +6,22 @@
 
 #include "vmm/cpu/soft.h"
 #include "vmm/kvm/kvm.h"
+#include "vmm/kvm/monitor.h"
 #include "vmm/kvm/paired.h"
 #include "vmm/machine/probe.h"
 
+/* Is one of the words of a variable, which commas part, this one? */
 static bool environment_has(const char *name, const char *value)
 {
     const char *found = getenv(name);
-    return found && strcmp(found, value) == 0;
+    const size_t length = strlen(value);
+    while (found && *found) {
+        const size_t word = strcspn(found, ",");
+        if (word == length && memcmp(found, value, length) == 0)
+            return true;
+        found += found[word] ? word + 1 : word;
+    }
+    return false;
 }
 
 static struct engine_options options(void)
@@ -39,26 +48,35 @@ struct engine *engines_soft_buffered(
     return soft_create(memory, &wanted, error);
 }
 
-static struct engine *create_paired(
-    struct memory *memory, struct personality personality, struct error *error)
+/* How this host's KVM can run ring 3 with the software CPU for ring 0. */
+enum pairing { PAIRING_NONE, PAIRING_NULL_IDT, PAIRING_MONITOR };
+
+static enum pairing pairing_of_host(void)
 {
-    const struct engine_options wanted = options();
+    struct error error;
+    if (environment_has("HINDSIGHT_KVM", "alone"))
+        return PAIRING_NONE;
+    if (!environment_has("HINDSIGHT_KVM", "monitor") && !probe_ring0_exact())
+        return PAIRING_NULL_IDT;
+    return monitor_works(&error) ? PAIRING_MONITOR : PAIRING_NONE;
+}
+
+static struct engine *create_paired(struct memory *memory, struct personality personality,
+    enum pairing pairing, struct error *error)
+{
+    struct engine_options wanted = options();
+    wanted.monitor = pairing == PAIRING_MONITOR;
     return paired_create(memory, personality, &wanted, error);
 }
 
 struct engine *engines_paired(struct memory *memory, struct error *error)
 {
-    return create_paired(memory, PERSONALITY_OF_MODEL, error);
-}
-
-static bool kvm_is_alone(void)
-{
-    return environment_has("HINDSIGHT_KVM", "alone") || probe_ring0_exact();
+    return create_paired(memory, PERSONALITY_OF_MODEL, pairing_of_host(), error);
 }
 
 bool engines_kvm_sees_tsc(void)
 {
-    return !kvm_is_alone();
+    return pairing_of_host() != PAIRING_NONE;
 }
 
 struct engine *engines_kvm(struct memory *memory, const struct personality *personality,
@@ -75,14 +93,16 @@ struct engine *engines_kvm(struct memory *memory, const struct personality *pers
             text, host.vendor);
         return NULL;
     }
-    const bool alone = kvm_is_alone();
+    /* KVM's own ring 0 is the faster one where it is exact; but the time stamp counter is not. */
+    const enum pairing pairing = pairing_of_host();
+    const bool alone = pairing == PAIRING_NONE || (pairing == PAIRING_MONITOR && !tsc_is_input);
     if (alone && tsc_is_input) {
         error_set(error, "kvm: the guest reads the time stamp counter as an input, which this "
                          "host's KVM cannot stop it at: use --engine soft");
         return NULL;
     }
     struct engine *engine = alone ? kvm_create(memory, *personality, error)
-                                  : create_paired(memory, *personality, error);
+                                  : create_paired(memory, *personality, pairing, error);
     if (!engine)
         return NULL;
     engine_set_personality(engine, *personality);

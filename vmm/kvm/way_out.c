@@ -1,0 +1,46 @@
+/* From where an instruction left ring 3 back to in front of it. */
+#include "vmm/kvm/way_out.h"
+
+#include "vmm/arch/translate.h"
+
+enum { SYSCALL_LENGTH = 2, OPCODE_INT3 = 0xcc };
+#define DR6_BREAKPOINTS 0xfull
+
+/* Bytes of the software interrupt that is complete: INT3, or INT with 3 or 4 for its last byte. */
+static unsigned interrupt_length(const struct memory *memory, const struct vcpu_state *state)
+{
+    uint8_t last;
+    const uint64_t base = vcpu_in_64bit_mode(state) ? 0 : state->segment[SEG_CS].base;
+    bool is_int3 =
+        translate_read(memory, state, base + state->rip - 1, &last, 1) == 1 && last == OPCODE_INT3;
+    return is_int3 ? 1 : 2;
+}
+
+void way_out_rewind(const struct memory *memory, unsigned vector, bool stepped, bool int1_is_trap,
+    struct vcpu_state *state)
+{
+    state->exception_pending = false;
+    state->rflags &= ~FLAG_RF; /* set for the frame */
+    if (vector == VECTOR_BREAKPOINT || vector == VECTOR_OVERFLOW) {
+        state->rip -= interrupt_length(memory, state);
+    } else if (vector == VECTOR_DEBUG && stepped) {
+        /* POPF or IRET set TF, and the instruction after it is complete. */
+        state->dr6 = (state->dr6 & ~DR6_BREAKPOINTS) | DR6_BS;
+        state->exception_pending = true;
+        state->exception_vector = VECTOR_DEBUG;
+    } else if (vector == VECTOR_DEBUG && int1_is_trap) {
+        state->rip -= INT1_LENGTH; /* nothing else raises #DB: no breakpoint is enabled */
+    }
+}
+
+bool way_out_is_syscall(const struct vcpu_state *state, uint64_t lstar)
+{
+    return state->rip == lstar && !(state->rflags & FLAG_IF);
+}
+
+/* RCX and R11 will get the same values again. */
+void way_out_rewind_syscall(struct vcpu_state *state)
+{
+    state->rip = state->gpr[RCX] - SYSCALL_LENGTH;
+    state->rflags = state->gpr[R11] & ~FLAG_RF;
+}
