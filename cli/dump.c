@@ -1,34 +1,55 @@
 /* hindsight dump: the events and inputs of a trace, a line each. */
-#include "cli/cli.h"
+#include "cli/dump.h"
 
+#include <ctype.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/parse.h"
+#include "cli/cli.h"
 #include "cli/position.h"
 #include "replay/replay.h"
 #include "traces/trace.h"
+#include "vmm/machine/config.h"
 #include "vmm/storage/disk.h"
 #include "vmm/machine/inputs.h"
 #include "vmm/host/net/note.h"
 
 static const char help[] =
-    "Usage: hindsight dump TRACE.hst [--kind KIND]... [--from POS] [--to POS] [--json]\n"
-    "List what was recorded. KIND is 'events', 'inputs' (both by default), 'disk', 'net', or one\n"
-    "kind of event: pio-in, pio-out, mmio-read, mmio-write, hlt, shutdown, interrupt, landing,\n"
-    "time, console, packet, turn, nmi, tsc, msr-write, msr-read. With --json, one object a line.\n";
+    "Usage: hindsight dump TRACE.hst [OPTION]...\n"
+    "List what was recorded.\n\n"
+    "  --kind KIND            'events', 'inputs' (both by default), 'disk', 'net', or one kind of\n"
+    "                         event: pio-in, pio-out, mmio-read, mmio-write, hlt, shutdown,\n"
+    "                         interrupt, landing, time, console, packet, turn, nmi, tsc,\n"
+    "                         msr-write, msr-read; repeatable\n"
+    "  --from POS, --to POS   a part of the run\n"
+    "  --address A[,SIZE]     events at these ports, guest-physical addresses or MSRs\n"
+    "  --json                 one object a line\n\n"
+    "With these the trace is replayed, which says of each event what is not in the trace; times "
+    "of\n"
+    "--from and --to are then exact:\n\n"
+    "  --device NAME          accesses to the registers of this device, as 'uart0'\n"
+    "  --cpu N                events of this vCPU\n"
+    "  --times                the vCPU and the virtual time of each event\n"
+    "  --store DIR            where the boot files are if the trace only names them\n";
 
-enum { OPTION_KIND = 1, OPTION_FROM, OPTION_TO, OPTION_JSON };
-
-struct selection {
-    bool events, inputs, disk, net;
-    uint32_t kinds; /* of events, by bit */
-    uint64_t from, to;
-    bool json;
+enum {
+    OPTION_KIND = 1,
+    OPTION_FROM,
+    OPTION_TO,
+    OPTION_JSON,
+    OPTION_ADDRESS,
+    OPTION_DEVICE,
+    OPTION_CPU,
+    OPTION_TIMES,
+    OPTION_STORE,
 };
 
-static bool select_kind(struct selection *selection, const char *name)
+static bool select_kind(struct dump_selection *selection, const char *name)
 {
     if (strcmp(name, "inputs") == 0) {
         selection->inputs = true;
@@ -67,7 +88,7 @@ static void put_hex(struct buffer *out, const uint8_t *bytes, size_t size)
 }
 
 static void dump_input(
-    const struct selection *selection, const struct trace_input *input, struct buffer *out)
+    const struct dump_selection *selection, const struct trace_input *input, struct buffer *out)
 {
     const char *name = input_kind_name((enum input_kind)input->kind);
     if (selection->json) {
@@ -90,10 +111,61 @@ static void dump_input(
     buffer_printf(out, "\n");
 }
 
-static void dump_check(const struct selection *selection, const struct trace_check *check,
-    bool counted, struct buffer *out)
+/* Of these kinds the address is one. */
+static bool has_address(enum event_kind kind)
 {
-    const struct machine_event event = {
+    switch (kind) {
+    case EVENT_PIO_IN:
+    case EVENT_PIO_OUT:
+    case EVENT_MMIO_READ:
+    case EVENT_MMIO_WRITE:
+    case EVENT_MSR_READ:
+    case EVENT_MSR_WRITE:
+    case EVENT_MEMORY:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool is_there(const struct dump_selection *selection, const struct machine_event *event)
+{
+    bool is_register = event->kind == EVENT_MSR_READ || event->kind == EVENT_MSR_WRITE;
+    uint64_t size = is_register || event->size == 0 ? 1 : event->size;
+    return has_address(event->kind) && (event->address - selection->address < selection->length ||
+                                           selection->address - event->address < size);
+}
+
+bool dump_wants(const struct dump_selection *selection, const struct machine_event *event)
+{
+    return (event->kind >= 32 || selection->kinds & (1u << event->kind)) &&
+           (!selection->length || is_there(selection, event));
+}
+
+void dump_event(const struct dump_selection *selection, const struct machine_event *event, int vcpu,
+    uint64_t time, struct buffer *out)
+{
+    if (!selection->json) {
+        replay_format_event(event, out);
+        if (vcpu >= 0)
+            buffer_printf(out, " vCPU %d t=%.9fs", vcpu, (double)time / 1e9);
+        buffer_printf(out, "\n");
+        return;
+    }
+    buffer_printf(out,
+        "{\"event\": %" PRIu64 ", \"kind\": \"%s\", \"address\": %" PRIu64
+        ", \"size\": %u, \"value\": %" PRIu64,
+        event->ordinal, event_kind_name(event->kind), event->address, event->size, event->value);
+    if (event->counted)
+        buffer_printf(out, ", \"instructions\": %" PRIu64, event->insns);
+    if (vcpu >= 0)
+        buffer_printf(out, ", \"vcpu\": %d, \"virtual_ns\": %" PRIu64, vcpu, time);
+    buffer_printf(out, "}\n");
+}
+
+static struct machine_event event_of(const struct trace_check *check, bool counted)
+{
+    return (struct machine_event){
         .kind = (enum event_kind)check->kind,
         .size = check->size,
         .ordinal = check->event,
@@ -102,22 +174,10 @@ static void dump_check(const struct selection *selection, const struct trace_che
         .counted = counted,
         .insns = check->insn_delta,
     };
-    if (!selection->json) {
-        replay_format_event(&event, out);
-        buffer_printf(out, "\n");
-        return;
-    }
-    buffer_printf(out,
-        "{\"event\": %" PRIu64 ", \"kind\": \"%s\", \"address\": %" PRIu64
-        ", \"size\": %u, \"value\": %" PRIu64,
-        check->event, event_kind_name(event.kind), check->address, check->size, check->value);
-    if (counted)
-        buffer_printf(out, ", \"instructions\": %" PRIu64, check->insn_delta);
-    buffer_printf(out, "}\n");
 }
 
 /* Writes out what has gathered; false when standard output is gone. */
-static bool flush(struct buffer *out, bool force)
+bool dump_flush(struct buffer *out, bool force)
 {
     if (out->size < 65536 && !force)
         return true;
@@ -126,7 +186,7 @@ static bool flush(struct buffer *out, bool force)
     return printed;
 }
 
-static int dump_inputs(const struct trace_reader *reader, const struct selection *selection,
+static int dump_inputs(const struct trace_reader *reader, const struct dump_selection *selection,
     struct buffer *out, struct error *error)
 {
     struct trace_inputs *inputs = trace_inputs_open(reader, error);
@@ -143,7 +203,7 @@ static int dump_inputs(const struct trace_reader *reader, const struct selection
         if (event < selection->from)
             continue;
         dump_input(selection, &input, out);
-        if (!flush(out, false)) {
+        if (!dump_flush(out, false)) {
             result = TRACE_ERROR;
             break;
         }
@@ -152,7 +212,7 @@ static int dump_inputs(const struct trace_reader *reader, const struct selection
     return result < 0 ? result : 0;
 }
 
-static int dump_checks(const struct trace_reader *reader, const struct selection *selection,
+static int dump_checks(const struct trace_reader *reader, const struct dump_selection *selection,
     struct buffer *out, struct error *error)
 {
     struct trace_info info;
@@ -165,10 +225,11 @@ static int dump_checks(const struct trace_reader *reader, const struct selection
     while (result >= 0 && (result = trace_checks_next(checks, &check, error)) > 0) {
         if (check.event > selection->to)
             break;
-        if (check.kind < 32 && !(selection->kinds & (1u << check.kind)))
+        const struct machine_event event = event_of(&check, info.counts_instructions);
+        if (!dump_wants(selection, &event))
             continue;
-        dump_check(selection, &check, info.counts_instructions, out);
-        if (!flush(out, false)) {
+        dump_event(selection, &event, -1, 0, out);
+        if (!dump_flush(out, false)) {
             result = TRACE_ERROR;
             break;
         }
@@ -178,7 +239,7 @@ static int dump_checks(const struct trace_reader *reader, const struct selection
 }
 
 static void dump_note(
-    const struct selection *selection, const struct trace_note *note, struct buffer *out)
+    const struct dump_selection *selection, const struct trace_note *note, struct buffer *out)
 {
     if (selection->disk && selection->json)
         note_print_json(note->event, note->kind, note->payload, note->size, out);
@@ -190,7 +251,7 @@ static void dump_note(
         net_note_print_text(note->event, note->kind, note->payload, note->size, out);
 }
 
-static int dump_notes(const struct trace_reader *reader, const struct selection *selection,
+static int dump_notes(const struct trace_reader *reader, const struct dump_selection *selection,
     struct buffer *out, struct error *error)
 {
     struct trace_notes *notes = trace_notes_open(reader, error);
@@ -202,7 +263,7 @@ static int dump_notes(const struct trace_reader *reader, const struct selection 
         if (note.event > selection->to)
             break;
         dump_note(selection, &note, out);
-        if (!flush(out, false)) {
+        if (!dump_flush(out, false)) {
             result = TRACE_ERROR;
             break;
         }
@@ -211,7 +272,56 @@ static int dump_notes(const struct trace_reader *reader, const struct selection 
     return result < 0 ? result : 0;
 }
 
-static int dump(const char *path, struct selection *selection, const char *from, const char *to)
+/* A replay knows when each event was; a trace knows when its chunks began. */
+static int take_bound(const struct dump_selection *selection, const char *text,
+    const struct trace_reader *reader, uint64_t *event, uint64_t *ns, struct error *error)
+{
+    struct position position;
+    if (!text)
+        return 0;
+    if (selection->replays && strncmp(text, "t=", 2) == 0)
+        return parse_time(text + 2, ns, error);
+    if (position_parse(text, reader, &position, error) < 0)
+        return -1;
+    *event = position.event;
+    return 0;
+}
+
+int dump_take_range(struct dump_selection *selection, const struct trace_reader *reader)
+{
+    struct error error;
+    selection->to = selection->to_ns = UINT64_MAX;
+    if (take_bound(selection, selection->from_text, reader, &selection->from, &selection->from_ns,
+            &error) < 0)
+        return cli_usage("dump", "--from: %s", error.text);
+    if (take_bound(
+            selection, selection->to_text, reader, &selection->to, &selection->to_ns, &error) < 0)
+        return cli_usage("dump", "--to: %s", error.text);
+    return STATUS_OK;
+}
+
+static int list(const struct trace_reader *reader, const struct dump_selection *selection)
+{
+    struct error error = {""};
+    struct buffer out = {0};
+    int result = 0;
+    if (selection->inputs)
+        result = dump_inputs(reader, selection, &out, &error);
+    if (result == 0 && selection->events)
+        result = dump_checks(reader, selection, &out, &error);
+    if (result == 0 && (selection->disk || selection->net))
+        result = dump_notes(reader, selection, &out, &error);
+    if (!dump_flush(&out, true) && result == 0)
+        result = TRACE_ERROR;
+    buffer_free(&out);
+    if (result == 0)
+        return STATUS_OK;
+    if (error.text[0])
+        cli_fail(0, &error);
+    return result == TRACE_DAMAGED ? STATUS_DAMAGED : STATUS_ERROR;
+}
+
+static int dump(const char *path, struct dump_selection *selection)
 {
     struct error error = {""};
     struct trace_reader *reader;
@@ -219,37 +329,78 @@ static int dump(const char *path, struct selection *selection, const char *from,
     int result = trace_reader_open(&reader, path, &error);
     if (result < 0)
         return cli_fail(result == TRACE_DAMAGED ? STATUS_DAMAGED : STATUS_ERROR, &error);
-    struct position position;
-    selection->to = UINT64_MAX;
-    const char *wrong = NULL;
-    if (from && position_parse(from, reader, &position, &error) < 0)
-        wrong = "--from";
-    else if (from)
-        selection->from = position.event;
-    if (!wrong && to && position_parse(to, reader, &position, &error) < 0)
-        wrong = "--to";
-    else if (!wrong && to)
-        selection->to = position.event;
-    if (wrong) {
-        trace_reader_close(reader);
-        return cli_usage("dump", "%s: %s", wrong, error.text);
-    }
-    struct buffer out = {0};
-    if (selection->inputs)
-        result = dump_inputs(reader, selection, &out, &error);
-    if (result == 0 && selection->events)
-        result = dump_checks(reader, selection, &out, &error);
-    if (result == 0 && (selection->disk || selection->net))
-        result = dump_notes(reader, selection, &out, &error);
-    if (!flush(&out, true) && result == 0)
-        result = TRACE_ERROR;
-    buffer_free(&out);
+    int status = dump_take_range(selection, reader);
+    if (status == STATUS_OK)
+        status = list(reader, selection);
     trace_reader_close(reader);
-    if (result == 0)
+    return status;
+}
+
+static int take_address(struct dump_selection *selection, const char *text)
+{
+    char *end;
+    selection->address = strtoull(text, &end, 0);
+    selection->length = 1;
+    if (isdigit((unsigned char)*text) && *end == ',' && isdigit((unsigned char)end[1]))
+        selection->length = strtoull(end + 1, &end, 0);
+    if (!isdigit((unsigned char)*text) || *end || selection->length == 0)
+        return cli_usage("dump", "--address %s: an address, or ADDRESS,SIZE", text);
+    return STATUS_OK;
+}
+
+static int take_cpu(struct dump_selection *selection, const char *text)
+{
+    char *end;
+    unsigned long cpu = strtoul(text, &end, 10);
+    if (!isdigit((unsigned char)*text) || *end || cpu >= CONFIG_MAX_CPUS)
+        return cli_usage("dump", "--cpu %s: a vCPU, 0 to %d", text, CONFIG_MAX_CPUS - 1);
+    selection->cpu = (int)cpu;
+    return STATUS_OK;
+}
+
+static int take_option(struct dump_selection *selection, int option, const char *value)
+{
+    switch (option) {
+    case OPTION_KIND:
+        return select_kind(selection, value) ? STATUS_OK
+                                             : cli_usage("dump", "--kind %s: not a kind", value);
+    case OPTION_ADDRESS:
+        return take_address(selection, value);
+    case OPTION_CPU:
+        return take_cpu(selection, value);
+    case OPTION_DEVICE:
+        selection->device = value;
         return STATUS_OK;
-    if (error.text[0])
-        cli_fail(0, &error);
-    return result == TRACE_DAMAGED ? STATUS_DAMAGED : STATUS_ERROR;
+    case OPTION_JSON:
+        selection->json = true;
+        return STATUS_OK;
+    case OPTION_TIMES:
+        selection->times = true;
+        return STATUS_OK;
+    case OPTION_FROM:
+        selection->from_text = value;
+        return STATUS_OK;
+    case OPTION_TO:
+        selection->to_text = value;
+        return STATUS_OK;
+    default:
+        return cli_usage("dump", "bad option");
+    }
+}
+
+/* Events and inputs where no kind is asked for. */
+static int complete(struct dump_selection *selection)
+{
+    selection->replays = selection->device || selection->cpu >= 0 || selection->times;
+    bool of_events = selection->replays || selection->length;
+    if (of_events && (selection->inputs || selection->disk || selection->net))
+        return cli_usage("dump", "--address, --device, --cpu and --times are about events");
+    if (!selection->events && !selection->inputs && !selection->disk && !selection->net) {
+        selection->events = true;
+        selection->inputs = !of_events;
+        selection->kinds = UINT32_MAX;
+    }
+    return STATUS_OK;
 }
 
 int cli_dump(int argc, char **argv)
@@ -258,33 +409,33 @@ int cli_dump(int argc, char **argv)
         {"kind", required_argument, NULL, OPTION_KIND},
         {"from", required_argument, NULL, OPTION_FROM},
         {"to", required_argument, NULL, OPTION_TO},
+        {"address", required_argument, NULL, OPTION_ADDRESS},
+        {"device", required_argument, NULL, OPTION_DEVICE},
+        {"cpu", required_argument, NULL, OPTION_CPU},
+        {"times", no_argument, NULL, OPTION_TIMES},
+        {"store", required_argument, NULL, OPTION_STORE},
         {"json", no_argument, NULL, OPTION_JSON},
         {0},
     };
-    struct selection selection = {0};
-    const char *from = NULL, *to = NULL;
-    int option;
+    struct dump_selection selection = {.cpu = -1};
+    const char *store = NULL;
+    char room[PATH_MAX];
+    int option, status = STATUS_OK;
     if (cli_wants_help(argc, argv))
         return cli_help(help);
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (option == OPTION_KIND) {
-            if (!select_kind(&selection, optarg))
-                return cli_usage("dump", "--kind %s: not a kind", optarg);
-        } else if (option == OPTION_FROM) {
-            from = optarg;
-        } else if (option == OPTION_TO) {
-            to = optarg;
-        } else if (option == OPTION_JSON) {
-            selection.json = true;
-        } else {
-            return cli_usage("dump", "bad option");
-        }
+    while (status == STATUS_OK && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (option == OPTION_STORE)
+            store = optarg;
+        else
+            status = take_option(&selection, option, optarg);
     }
+    if (status != STATUS_OK)
+        return status;
     if (optind + 1 != argc)
         return cli_usage("dump", "give one trace");
-    if (!selection.events && !selection.inputs && !selection.disk && !selection.net) {
-        selection.events = selection.inputs = true;
-        selection.kinds = UINT32_MAX;
-    }
-    return dump(argv[optind], &selection, from, to);
+    status = complete(&selection);
+    if (status != STATUS_OK)
+        return status;
+    return selection.replays ? dump_replay(argv[optind], cli_store_path(store, room), &selection)
+                             : dump(argv[optind], &selection);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/info_stats.h"
 #include "replay/replay.h"
 #include "traces/trace.h"
 #include "vmm/host/confine.h"
@@ -14,15 +15,19 @@
 #include "vmm/machine/outcome.h"
 
 static const char help[] =
-    "Usage: hindsight info TRACE.hst [--json] [--store DIR]\n"
+    "Usage: hindsight info TRACE.hst [--stats] [--json] [--store DIR]\n"
     "The machine, how the recording ended, sizes, and counts by kind.\n\n"
+    "  --stats                also rates by kind, the ports, addresses and interrupts that are "
+    "most\n"
+    "                         frequent, and what went over disks and networks\n"
     "  --json                 as JSON\n"
     "  --store DIR            where its boot files are looked for if it only names them\n";
 
-/* Where boot files that the trace only names are looked for. */
+/* Where boot files that the trace only names are looked for, and what is to be told. */
 struct place {
     const char *folder;        /* NULL: there is none */
     struct trace_store *store; /* NULL: it is not there */
+    const struct stats *stats; /* NULL: they are not to be told */
 };
 
 static bool has_file(const struct place *place, const struct trace_blob *blob)
@@ -129,6 +134,8 @@ static void print_text(const struct trace_reader *reader, const struct trace_inf
             buffer_printf(out, "  event %-10s %10" PRIu64 "\n", event_kind_name((enum event_kind)i),
                 totals->check[i].records);
     }
+    if (place->stats)
+        stats_text(place->stats, info->end.virtual_time, out);
     if (info->damaged)
         buffer_printf(out, "damaged     %s\n", info->damage.text);
 }
@@ -193,7 +200,10 @@ static void print_json(const struct trace_reader *reader, const struct trace_inf
             totals->check[i].records);
         separator = ", ";
     }
-    buffer_printf(out, "}}\n");
+    buffer_printf(out, "}");
+    if (place->stats)
+        stats_json(place->stats, info->end.virtual_time, out);
+    buffer_printf(out, "}\n");
 }
 
 /* Prints what there is to say; the exit status. */
@@ -218,7 +228,23 @@ static int print(const struct trace_reader *reader, const struct place *place, b
     return info.damaged ? STATUS_DAMAGED : printed ? STATUS_OK : STATUS_ERROR;
 }
 
-static int inform(const char *path, const char *folder, bool json)
+/* Counts first, then prints. */
+static int print_counted(const struct trace_reader *reader, struct place *place, bool json)
+{
+    struct error error;
+    struct stats *stats = calloc(1, sizeof *stats);
+    int result = stats ? stats_read(stats, reader, &error) : error_set(&error, "out of memory");
+    int status;
+    place->stats = stats;
+    if (result < 0)
+        status = cli_fail(result == TRACE_DAMAGED ? STATUS_DAMAGED : STATUS_ERROR, &error);
+    else
+        status = print(reader, place, json);
+    free(stats);
+    return status;
+}
+
+static int inform(const char *path, const char *folder, bool json, bool stats)
 {
     struct error error;
     struct trace_reader *reader;
@@ -230,7 +256,7 @@ static int inform(const char *path, const char *folder, bool json)
     if (result < 0)
         status = cli_fail(result == TRACE_DAMAGED ? STATUS_DAMAGED : STATUS_ERROR, &error);
     else
-        status = print(reader, &place, json);
+        status = stats ? print_counted(reader, &place, json) : print(reader, &place, json);
     trace_reader_close(reader);
     trace_store_close(place.store);
     return status;
@@ -240,12 +266,14 @@ int cli_info(int argc, char **argv)
 {
     const char *path = NULL, *store = NULL;
     char room[PATH_MAX];
-    bool json = false;
+    bool json = false, stats = false;
     if (cli_wants_help(argc, argv))
         return cli_help(help);
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--json") == 0)
             json = true;
+        else if (strcmp(argv[i], "--stats") == 0)
+            stats = true;
         else if (strcmp(argv[i], "--store") == 0 && i + 1 < argc)
             store = argv[++i];
         else if (argv[i][0] == '-' || path)
@@ -255,5 +283,5 @@ int cli_info(int argc, char **argv)
     }
     if (!path)
         return cli_usage("info", "give one trace");
-    return inform(path, cli_store_path(store, room), json);
+    return inform(path, cli_store_path(store, room), json, stats);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/event_device.h"
 #include "vmm/host/net/note.h"
 #include "vmm/storage/disk.h"
 
@@ -46,16 +47,6 @@ static void text_row(struct report_list *list, uint64_t event, uint64_t time, co
 
 /* ---- Sites ---- */
 
-static const char *device_at(const struct machine *machine, const struct machine_event *event)
-{
-    const struct bus_range *range = NULL;
-    if (event->kind == EVENT_PIO_IN || event->kind == EVENT_PIO_OUT)
-        range = bus_find(&machine->ports, event->address);
-    else if (event->kind == EVENT_MMIO_READ || event->kind == EVENT_MMIO_WRITE)
-        range = bus_find(&machine->mmio, event->address);
-    return range && range->name ? range->name : "";
-}
-
 /* A vector is told apart as an address is. */
 static uint64_t site_address(const struct machine_event *event)
 {
@@ -95,7 +86,7 @@ static unsigned site_of(struct report_model *model, const struct machine_event *
         struct report_site *site = &model->sites[model->site_count];
         *site = (struct report_site){
             .address = address, .kind = (uint8_t)event->kind, .size = event->size};
-        snprintf(site->device, sizeof site->device, "%s", device_at(model->machine, event));
+        snprintf(site->device, sizeof site->device, "%s", event_device(model->machine, event));
         return model->site_count++;
     }
 }

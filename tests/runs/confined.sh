@@ -42,7 +42,7 @@ confined main '' replay traces/t.hst
 confined main reading debug traces/t.hst --batch -ex 'seek end' -ex bt
 confined 'main thread' '' fork traces/t.hst --at 20.0 --pace fast --serial null -o traces/f.hst
 confined main '' console traces/t.hst
-for command in 'info' 'info --json' 'dump' 'verify'; do
+for command in 'info' 'info --json' 'info --stats' 'dump' 'dump --times' 'verify'; do
     confined main '' $command traces/t.hst
 done
 confined main '' strip traces/t.hst -o traces/s.hst

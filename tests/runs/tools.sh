@@ -94,6 +94,77 @@ assert part and all(r["kind"] == "hlt" and 90 <= r["event"] <= 130 for r in part
 PYTHON
 echo "info, dump and doctor: JSON with the run's own numbers"
 
+# Filters take what a look at all of it takes; counts are those of all of it.
+hindsight record --engine soft --cpus 2 --pace fast --serial null --seed 7 --kernel "$GUESTS/race.elf" -o race.hst
+[ "$status" -eq 0 ] || [ "$status" -eq 19 ] || fail "record race: status $status"
+filtered()
+{
+    hindsight dump race.hst --json "${@:2}"
+    [ "$status" -eq 0 ] || fail "dump ${*:2}: status $status"
+    cp "$work/out" "$1.json"
+}
+filtered all --kind events
+filtered times --times
+filtered address --address 0x3f8,4
+filtered one --address 0x3fd
+filtered apic --device apic
+filtered uart --device uart0 --kind pio-out
+filtered cpu --cpu 1
+filtered span --cpu 0 --from t=10ms --to t=20ms
+filtered events --times --from 100 --to 200
+hindsight info race.hst --stats --json
+cp "$work/out" stats.json
+python3 - <<'PYTHON' || fail "filters"
+import json
+read = lambda name: [json.loads(line) for line in open(name + ".json")]
+everything, times = read("all"), read("times")
+strip = lambda rows: [{key: row[key] for key in row if key not in ("vcpu", "virtual_ns")} for row in rows]
+assert strip(times) == everything
+on = 0
+for row in times:
+    on = row["value"] if row["kind"] == "turn" else on
+    assert row["vcpu"] == on, row
+assert {row["vcpu"] for row in times} == {0, 1}
+assert all(a["virtual_ns"] <= b["virtual_ns"] for a, b in zip(times, times[1:]))
+port = lambda row: row["kind"].startswith("pio")
+at = lambda row, low, high: row["address"] < high and row["address"] + row["size"] > low
+assert read("address") == [row for row in everything if port(row) and at(row, 0x3f8, 0x3fc)] != []
+assert read("one") == [row for row in everything if port(row) and at(row, 0x3fd, 0x3fe)] != []
+assert read("apic") == [row for row in times if row["kind"].startswith("mmio") and row["address"] >> 12 == 0xfee00] != []
+assert read("uart") == [row for row in times if row["kind"] == "pio-out" and row["address"] >> 3 == 0x3f8 >> 3] != []
+assert read("cpu") == [row for row in times if row["vcpu"] == 1] != []
+assert read("span") == [row for row in times if row["vcpu"] == 0 and 10**7 <= row["virtual_ns"] <= 2 * 10**7] != []
+assert read("events") == [row for row in times if 100 <= row["event"] <= 200] != []
+info = json.load(open("stats.json"))
+stats = info["stats"]
+assert stats["events"] == len(everything) == info["last_event"]
+assert abs(stats["events_per_second"] - len(everything) * 1e9 / info["end"]["virtual_ns"]) < 1e-2, stats
+assert stats["instructions"] == sum(row["instructions"] for row in everything)
+longest = max(everything, key=lambda row: row["instructions"])
+assert (stats["longest_stretch"], stats["longest_before_event"]) == (longest["instructions"], longest["event"])
+places = {}
+for row in everything:
+    if row["kind"].split("-")[0] in ("pio", "mmio", "msr", "interrupt", "turn"):
+        key = row["kind"], row["value"] if row["kind"] in ("interrupt", "turn") else row["address"]
+        places[key] = places.get(key, 0) + 1
+assert {(row["kind"], row["at"]): row["events"] for row in stats["places"]} == places and not stats["places_left_out"]
+counts = [row["events"] for row in stats["places"]]
+assert counts == sorted(counts, reverse=True)
+PYTHON
+hindsight info race.hst --stats
+grep -qE '^rate +[0-9]+ events a second of virtual time$' "$work/out" && grep -qE '^  place turn +0 +[0-9]+$' "$work/out" ||
+    fail "info --stats"
+refused 2 'are about events' dump race.hst --kind inputs --device uart0
+refused 2 '--address' dump race.hst --address nowhere
+refused 2 '--address' dump race.hst --address 0x3f8,0
+refused 2 '--cpu' dump race.hst --cpu x
+refused 2 '--from' dump race.hst --times --from t=x
+refused 1 'at the end there are' dump race.hst --device floppy
+hindsight strip race.hst -o race-stripped.hst
+hindsight dump race-stripped.hst --json --device uart0 --kind pio-out
+cmp -s "$work/out" uart.json || fail "a trace without checks is listed otherwise"
+echo "dump's filters and info's counts are those of the whole list"
+
 # What went in comes out, for this user alone; a disk as it is at a position, or at the end.
 hindsight extract t.hst kernel -o kernel
 [ "$status" -eq 0 ] || fail "extract kernel: status $status"
@@ -123,8 +194,13 @@ refuse 2 d.hst kernel -o none --at 5
 refuse 2 d.hst kernel -o d.hst
 refuse 2 d.hst kernel
 [ ! -e none ] || fail "a file is left of what cannot be extracted"
-hindsight info d.hst
+hindsight info d.hst --stats --json
 [ "$status" -eq 0 ] || fail "the trace after extracting: status $status"
+python3 - "$work/out" <<'PYTHON' || fail "what went over the disk"
+import json, sys
+disk, = json.load(open(sys.argv[1]))["stats"]["disks"]
+assert disk["reads"] and disk["writes"] and disk["written_bytes"] >= 4 << 20 and disk["read_bytes"] >= 4 << 20, disk
+PYTHON
 echo "extract: kernel, initrd and disk as they were"
 
 # Output into a closed pipe ends in order.
