@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "base/visible.h"
@@ -12,6 +13,7 @@
 #include "debugger/kernel.h"
 #include "debugger/threads.h"
 #include "replay/accesses.h"
+#include "vmm/arch/translate.h"
 
 /* ---- What was asked -------------------------------------------------------------------------- */
 
@@ -54,6 +56,8 @@ int query_open(struct query *query, struct debugger *debugger, struct error *err
     *query = (struct query){.debugger = debugger,
         .to = POSITION_END,
         .limit = QUERY_LIMIT,
+        /* Printing takes about as much again. */
+        .memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 4,
         .here = timeline_position(debugger->timeline),
         .printed = debugger->out.size};
     return session_look(debugger, error);
@@ -275,7 +279,8 @@ uint64_t query_row(struct query *query, const struct view *view)
     struct timeline *timeline = query->debugger->timeline;
     uint64_t task;
     char name[64];
-    if (query->table.rows >= query->limit) {
+    query->is_full |= table_is_full(&query->table, query->memory);
+    if (query->table.rows >= query->limit || query->is_full) {
         query->limited = true;
         return UINT64_MAX;
     }
@@ -310,6 +315,18 @@ void query_place(struct query *query, uint64_t row, unsigned column, uint64_t ad
     table_set_place(&query->table, row, column, address,
         text.size && !text.failed ? (const char *)text.data + 1 : NULL);
     buffer_free(&text);
+}
+
+void query_note_unmapped(struct query *query, uint64_t address, bool physical)
+{
+    struct translation translation = {.gpa = address};
+    struct view view;
+    if (query->table.rows || !query_view(query, &view))
+        return;
+    bool is_mapped = physical || translate(view.memory, &view.state, address, &translation);
+    if (!is_mapped || !memory_at(view.memory, translation.gpa, 1))
+        buffer_printf(&query->notes, "0x%" PRIx64 " is %s where the look ended.\n", address,
+            is_mapped ? "no RAM" : "not mapped");
 }
 
 void query_stack(struct query *query, unsigned most, struct buffer *out)
@@ -359,8 +376,13 @@ static void say_covered(struct query *query, const struct trace_info *info)
         query->instructions);
     if (!is_whole(query))
         print(debugger, "%s there, at %" PRIu64 "%% of the events that were asked for%s.\n",
-            query->limited ? "The limit of rows was reached" : "Interrupted",
-            all ? done * 100 / all : 100, query->limited ? ": -limit allows more" : "");
+            query->is_full   ? "There is no memory for more rows"
+            : query->limited ? "The limit of rows was reached"
+                             : "Interrupted",
+            all ? done * 100 / all : 100,
+            query->is_full   ? ": -from and -to ask about a part"
+            : query->limited ? ": -limit allows more"
+                             : "");
     if (!info->complete && query->reached.event >= last)
         print(debugger, "The recording was cut off there.\n");
 }
@@ -376,7 +398,7 @@ const char *query_ended(const struct query *query)
     struct trace_info info;
     trace_reader_info(timeline_trace(query->debugger->timeline), &info);
     if (query->limited)
-        return "limit";
+        return query->is_full ? "memory" : "limit";
     if (query->interrupted)
         return "interrupted";
     return !info.complete && query->reached.event >= info.end_event - 1 ? "cut-off" : "end";

@@ -31,7 +31,8 @@ struct query {
     const char *name;     /* of the question */
     const char *question; /* what it was asked about */
     struct position from, to;
-    uint64_t limit;
+    uint64_t limit;  /* of rows, */
+    uint64_t memory; /* and of bytes for them */
     bool json;
     /* Takes the answer in the place of printing it, table and all; NULL: it is printed. */
     void (*receive)(void *context, struct query *query);
@@ -45,7 +46,8 @@ struct query {
     struct timeline_condition *conditions;
     unsigned condition_count;
     /* How far it came. */
-    bool began, limited, interrupted;
+    bool began, interrupted;
+    bool limited, is_full; /* by the limit of rows; is_full: by that of bytes */
     struct position reached;
     uint64_t first_retired, instructions;
     struct position last_row;
@@ -74,7 +76,7 @@ void query_columns(struct query *query, const struct column *columns, unsigned c
  * Returns `status`, or -1 where that failed. */
 int query_close(struct query *query, int status, struct error *error);
 
-/* Why it looked no further: "end", "limit", "interrupted" or "cut-off". */
+/* Why it looked no further: "end", "limit", "memory", "interrupted" or "cut-off". */
 const char *query_ended(const struct query *query);
 
 /* ---- Running ---- */
@@ -123,6 +125,8 @@ void query_place(struct query *query, uint64_t row, unsigned column, uint64_t ad
 bool query_task_name(
     struct query *query, const struct view *view, uint64_t task, char *name, size_t size);
 bool query_current_task(struct query *query, const struct view *view, uint64_t *task);
+/* Says of a place without rows that it is not mapped, or no RAM, where the look ended. */
+void query_note_unmapped(struct query *query, uint64_t address, bool physical);
 /* Appends the function and its callers, "f < g < h". The session looks here afterwards. */
 void query_stack(struct query *query, unsigned most, struct buffer *out);
 

@@ -133,6 +133,9 @@ static int arm(void *context, struct timeline_condition *conditions, struct erro
 static void note_known(struct asking *asking)
 {
     struct query *query = asking->query;
+    const struct calls *calls = &asking->calls;
+    if (calls->function_count)
+        query_note_unmapped(query, calls->functions[0].entry, false);
     if (!asking->is_known)
         buffer_printf(&query->notes, "The code of '%.60s' was never in memory.\n", query->question);
     else if (position_compare(asking->known, query->from) > 0)

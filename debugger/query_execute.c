@@ -135,6 +135,8 @@ QUESTION(executes)
     int status = query_run(query, &plan, error);
     if (status == 0 && !executing.was_found)
         buffer_printf(&query->notes, "The code of '%.60s' was never in memory.\n", text);
+    else if (status == 0 && executing.count)
+        query_note_unmapped(query, executing.ranges[0].address, false);
     return status;
 }
 

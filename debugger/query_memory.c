@@ -287,20 +287,6 @@ static int begin_shadow(struct touching *touching, struct error *error)
     return 0;
 }
 
-static void note_unmapped(const struct touching *touching)
-{
-    struct query *query = touching->query;
-    struct translation translation;
-    struct view view;
-    if (query->table.rows || !query_view(query, &view))
-        return;
-    if (touching->range.physical
-            ? !memory_at(view.memory, touching->range.address, 1)
-            : !translate(view.memory, &view.state, touching->range.address, &translation))
-        buffer_printf(&query->notes, "0x%" PRIx64 " is %s where the look ended.\n",
-            touching->range.address, touching->range.physical ? "no RAM" : "not mapped");
-}
-
 static int touch_memory(struct query *query, const char *text, bool writes, struct error *error)
 {
     struct touching touching = {
@@ -319,7 +305,7 @@ static int touch_memory(struct query *query, const char *text, bool writes, stru
         if (status == 0)
             status = query_watch(query, touching.start, &watcher, error);
         if (status == 0)
-            note_unmapped(&touching);
+            query_note_unmapped(query, touching.range.address, touching.range.physical);
     }
     free(touching.shadow);
     return status;

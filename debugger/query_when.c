@@ -206,6 +206,9 @@ QUESTION(when)
         return error_set(error, "when: '%.60s' reads more than %d places", text, VIEW_LOG_MAX);
     if (!watching.was_known && !query_is_over(query))
         return error_set(error, "%s", watching.error.text);
+    if (!watching.is_known)
+        buffer_printf(
+            &query->notes, "Where the look ended it cannot be told: %s\n", watching.error.text);
     if (watching.row != UINT64_MAX)
         buffer_printf(&query->notes, "It still holds where the look ended.\n");
     return 0;

@@ -45,7 +45,8 @@ static char **find_text(const struct table_texts *texts, const char *text)
 
 static bool grow_texts(struct table_texts *texts)
 {
-    struct table_texts grown = {.count = texts->count, .size = texts->size ? texts->size * 2 : 256};
+    struct table_texts grown = {
+        .count = texts->count, .size = texts->size ? texts->size * 2 : 256, .bytes = texts->bytes};
     grown.slots = calloc(grown.size, sizeof *grown.slots);
     if (!grown.slots)
         return false;
@@ -67,16 +68,32 @@ static const char *keep(struct table_texts *texts, const char *text)
     if (!*slot) {
         *slot = strdup(text);
         texts->count += *slot != NULL;
+        texts->bytes += *slot ? strlen(text) + 1 : 0;
     }
     return *slot;
 }
 
 /* ---- Filling --------------------------------------------------------------------------------- */
 
+static uint64_t next_capacity(const struct table *table)
+{
+    if (table->rows < table->capacity)
+        return table->capacity;
+    return table->capacity ? table->capacity * 2 : 64;
+}
+
+bool table_is_full(const struct table *table, uint64_t bytes)
+{
+    enum { OVERHEAD = 32 }; /* of a text: what the allocator adds, and its slots */
+    return next_capacity(table) * table->width * sizeof *table->cells + table->texts.bytes +
+               table->texts.count * OVERHEAD >
+           bytes;
+}
+
 uint64_t table_add(struct table *table)
 {
     if (table->rows == table->capacity) {
-        uint64_t capacity = table->capacity ? table->capacity * 2 : 64;
+        uint64_t capacity = next_capacity(table);
         struct cell *cells =
             reallocarray(table->cells, capacity * table->width, sizeof *table->cells);
         if (!cells) {

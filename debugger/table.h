@@ -38,6 +38,7 @@ struct cell {
 struct table_texts {
     char **slots; /* a hash table; its size is a power of two */
     uint64_t count, size;
+    uint64_t bytes; /* of the texts themselves */
 };
 
 struct table {
@@ -52,6 +53,8 @@ struct table {
 
 void table_begin(struct table *table, const struct column *columns, unsigned width);
 void table_free(struct table *table);
+/* Would another row take more than so many bytes for all? */
+bool table_is_full(const struct table *table, uint64_t bytes);
 /* A row of unknown cells; its number stays its own. */
 uint64_t table_add(struct table *table);
 void table_set_number(struct table *table, uint64_t row, unsigned column, uint64_t number);

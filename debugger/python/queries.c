@@ -189,7 +189,9 @@ static PyGetSetDef attributes[] = {
     {.name = "begin", .get = rows_begin, .doc = "Where the question began to look,"},
     {.name = "end", .get = rows_end, .doc = "how far it came,"},
     {.name = "instructions", .get = rows_instructions, .doc = "how many that is,"},
-    {.name = "ended", .get = rows_ended, .doc = "and why there: 'end', 'limit', 'cut-off'."},
+    {.name = "ended",
+        .get = rows_ended,
+        .doc = "and why there: 'end', 'limit', 'memory', 'interrupted', 'cut-off'."},
     {.name = "notes", .get = rows_notes, .doc = "What is to be said about the answer."},
     {0},
 };

@@ -130,7 +130,7 @@ def main():
           f'{len(held)} are held at the end, {locks.unmatched} releases of locks that nobody was seen to take.')
     if rows.ended != 'end':
         why = {'limit': 'the limit of calls was reached', 'interrupted': 'it was interrupted',
-               'cut-off': 'the recording was cut off'}[rows.ended]
+               'cut-off': 'the recording was cut off', 'memory': 'there is no memory for more calls'}[rows.ended]
         print(f'The end is {rows.end}: {why} there.')
     if held:
         print(f'Held at {rows.end}:')

@@ -108,6 +108,9 @@ wrong 'no disk' 'writes sector:0'
 wrong 'would change something' 'when ticks = 3'
 wrong 'would change something' 'when ticks++'
 wrong 'would change something' 'when ticks += 3'
+wrong 'would change something' 'when --ticks'
+wrong 'would change something' 'when ticks <<= 1'
+wrong 'would change something' 'when $mine = 3'
 wrong 'calls a function' 'when pit_count() == 3'
 wrong 'registers change' 'when $rax == 3'
 wrong 'no symbol' 'when nothing == 3'
@@ -133,4 +136,17 @@ hindsight query crash.hst 'writes 0xffff800000000000,8'
 said '^0xffff800000000000 is not mapped where the look ended\.$'
 hindsight query crash.hst 'reads phys:0xf00000000'
 said '^0xf00000000 is no RAM where the look ended\.$'
+hindsight query crash.hst 'executes 0xffff800000000000,8'
+said '^0xffff800000000000 is not mapped where the look ended\.$'
+hindsight query crash.hst 'when *(long *)0xffff800000000000 == 1'
+said '^Where the look ended it cannot be told: .*not mapped$'
+# Symbols of what is elsewhere, or not there at all.
+hindsight query crash.hst --symbols "$GUESTS/disk.elf" 'calls disk_write'
+[ "$status" -eq 1 ] && grep -q 'not what runs in this trace' err || fail "another guest's symbols: status $status"
+hindsight query crash.hst -ex "add-symbol-file $GUESTS/disk.elf -o 0xe0000000 -f" 'calls write_range'
+said '^0xe0[0-9a-f]{6} is no RAM where the look ended\.$'
+said '^0 rows\. '
+# A hundred million rows may come, and need not.
+hindsight query crash.hst --json --limit 100000000 'reads ticks'
+json "answer['covered']['ended'] == 'end' and len(answer['rows']) > 5"
 echo "what is asked wrongly is refused"

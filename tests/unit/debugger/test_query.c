@@ -165,6 +165,34 @@ static void calls_are_those_of_single_steps(void **state)
     calls_agree("interrupt_dispatch");
 }
 
+/* ---- Bounds ---------------------------------------------------------------------------------- */
+
+/* Every instruction makes rows of reads; a hundred million are asked for. */
+static void memory_bounds_an_answer_that_the_limit_does_not(void **state)
+{
+    enum { ROOM = 1 << 20 };
+    struct query query;
+    struct error error = {""};
+    (void)state;
+    assert_int_equal(query_open(&query, debugger, &error), 0);
+    query.name = "reads";
+    query.question = "phys:0,0x1000000";
+    query.limit = 100000000;
+    query.memory = ROOM;
+    assert_int_equal(query_reads(&query, query.question, &error), 0);
+    assert_string_equal(query_ended(&query), "memory");
+    assert_true(query.table.rows > 1000);
+    assert_true(query.table.capacity * query.table.width * sizeof *query.table.cells <= ROOM);
+    /* What was looked at ends with the last row. */
+    const struct position last = row_position(&query, query.table.rows - 1);
+    assert_int_equal(position_compare(query.reached, last), 0);
+    assert_int_equal(query_close(&query, 0, &error), 0);
+    const struct buffer *out = debugger_output(debugger);
+    assert_non_null(
+        memmem(out->data, out->size, "There is no memory for more rows there, at ", 43));
+    buffer_clear(debugger_output(debugger));
+}
+
 /* ---- writes ---------------------------------------------------------------------------------- */
 
 enum { KIND = QUERY_OWN_COLUMNS, ADDRESS, BYTES, BY, OLD, VALUE, MAX_BYTES = 16 };
@@ -428,6 +456,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(calls_are_those_of_single_steps),
+        TEST(memory_bounds_an_answer_that_the_limit_does_not),
         TEST(writes_are_those_of_single_steps),
         TEST(accesses_are_all_that_there_are),
         TEST(conditions_hold_where_steps_say),
