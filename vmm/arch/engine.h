@@ -272,6 +272,9 @@ struct engine {
     bool time_exits;
     /* A write of APIC_BASE ends the run with EXIT_MSR_WRITE. Set by the caller. */
     bool msr_exits;
+    /* Accessed and dirty bits that the guest clears in its page tables are set by the next access,
+     * whatever is in a TLB. Set by the caller before the first run. */
+    bool exact_bits;
     /* The CPU has x2APIC mode and the TSC-deadline timer, and CPUID says so, as it says that timer
      * and TSC go on for ever; accesses to their MSRs are exits, and writes of the TSC are. Set by
      * the caller before the first run. */

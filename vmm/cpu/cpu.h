@@ -123,6 +123,15 @@ struct tlb_log {
     uint64_t large[2][TLB_LARGE_MARKS / 64]; /* hashed regions that have large-page entries */
 };
 
+/* Which pages of RAM the translations in the TLB came from (tables.h). */
+struct cpu_tables {
+    /* By page of RAM: 0: none, stores may be direct; else twice the number of the flush since which
+     * it was last walked, + 1 if a global translation came from it. */
+    uint64_t *walked;
+    uint64_t flushes;     /* of the TLB, global translations or not */
+    uint64_t last_global; /* the latest that dropped global ones */
+};
+
 /* ---- Arithmetic flags ----------------------------------------------------------------------- */
 
 #define FLAGS_ARITHMETIC (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
@@ -233,6 +242,7 @@ struct cpu {
 
     struct tlb_entry tlb_banks[TLB_BANKS][ACCESS_KINDS][TLB_ENTRIES];
     struct tlb_log tlb_log;
+    struct cpu_tables tables;
 
     /* The fault that cpu_raise() left for the run loop. */
     jmp_buf *escape;
@@ -405,6 +415,8 @@ void tlb_flush_non_global(struct cpu *cpu);
 void tlb_flush_page(struct cpu *cpu, uint64_t linear);
 /* Drops direct write entries so that the next store to code or watched pages is seen. */
 void tlb_flush_writes(struct cpu *cpu);
+/* Has stores to this page of RAM (GPA) take the slow path. */
+void tlb_slow_writes(struct cpu *cpu, uint64_t gpa);
 /* Notes that RAM on this page (host address) is being written: engine_ops.take_dirty_pages. */
 static inline void cpu_mark_written(struct cpu *cpu, const uint8_t *host)
 {

@@ -4,6 +4,7 @@
 #include "vmm/cpu/access.h"
 #include "vmm/cpu/paging.h"
 #include "vmm/cpu/stores.h"
+#include "vmm/cpu/tables.h"
 
 /* tlb_entry.flags */
 enum {
@@ -43,6 +44,7 @@ void tlb_flush_all(struct cpu *cpu)
         *entry_number(cpu, log->filled[i]) = (struct tlb_entry){.page = ENTRY_NONE};
     log->count = 0;
     memset(log->large, 0, sizeof log->large);
+    tables_flushed(&cpu->tables, true);
 }
 
 void tlb_flush_non_global(struct cpu *cpu)
@@ -57,6 +59,7 @@ void tlb_flush_non_global(struct cpu *cpu)
             *entry = (struct tlb_entry){.page = ENTRY_NONE};
     }
     log->count = kept;
+    tables_flushed(&cpu->tables, false);
 }
 
 void tlb_flush_writes(struct cpu *cpu)
@@ -65,6 +68,17 @@ void tlb_flush_writes(struct cpu *cpu)
     for (unsigned i = 0; i < log->count; i++)
         if (log->filled[i] / TLB_ENTRIES % ACCESS_KINDS == ACCESS_WRITE)
             entry_number(cpu, log->filled[i])->page = ENTRY_NONE;
+}
+
+void tlb_slow_writes(struct cpu *cpu, uint64_t gpa)
+{
+    const struct tlb_log *log = &cpu->tlb_log;
+    for (unsigned i = 0; i < log->count; i++) {
+        struct tlb_entry *entry = entry_number(cpu, log->filled[i]);
+        if (log->filled[i] / TLB_ENTRIES % ACCESS_KINDS == ACCESS_WRITE &&
+            entry->page != ENTRY_NONE && entry->gpa == (gpa & PAGE_MASK))
+            entry->page |= TLB_SLOW;
+    }
 }
 
 static unsigned large_mark(uint64_t linear, bool gigantic)
@@ -140,6 +154,7 @@ static uint64_t walk(struct cpu *cpu, uint64_t linear, enum access_kind kind, bo
     if (reason != 0 || denied)
         cpu_raise_page_fault(cpu, linear, fault_code(cpu, denied, kind, user));
     paging_set_accessed(cpu, translation, kind == ACCESS_WRITE);
+    tables_walked(cpu, translation);
     bool storable = kind == ACCESS_READ && translation->dirty &&
                     !paging_check(cpu, translation, ACCESS_WRITE, user, implicit);
     return (translation->global ? ENTRY_GLOBAL : 0) | (translation->large ? ENTRY_LARGE : 0) |
@@ -174,7 +189,8 @@ static __attribute__((noinline)) const struct tlb_entry *fill(
         flags |= ENTRY_WATCHED;
         slow = true;
     }
-    if (kind == ACCESS_WRITE && host && blocks_page_has_code(cpu, host))
+    if (kind == ACCESS_WRITE && host &&
+        (blocks_page_has_code(cpu, host) || tables_on_page(cpu, host)))
         slow = true;
     if (kind != ACCESS_EXECUTE && cpu->observer.access &&
         watch_observes_page(cpu, page, translation.gpa))
@@ -311,7 +327,10 @@ static void store_piece(struct cpu *cpu, const struct tlb_entry *entry, uint64_t
     if (cpu->stores)
         stores_drain(cpu);
     if (entry->flags & ENTRY_RAM) {
-        memcpy((uint8_t *)(uintptr_t)(linear + entry->addend), data, size);
+        uint8_t *host = (uint8_t *)(uintptr_t)(linear + entry->addend);
+        if (slow)
+            tables_store(cpu, host, data, size);
+        memcpy(host, data, size);
         if (slow)
             blocks_memory_written(cpu, gpa, size);
         return;

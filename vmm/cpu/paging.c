@@ -6,15 +6,6 @@
 #include "vmm/arch/cpuid.h"
 #include "vmm/cpu/stores.h"
 
-enum {
-    PTE_P = 1 << 0,
-    PTE_RW = 1 << 1,
-    PTE_US = 1 << 2,
-    PTE_A = 1 << 5,
-    PTE_D = 1 << 6,
-    PTE_PS = 1 << 7,
-    PTE_G = 1 << 8,
-};
 #define PTE_NX           (1ull << 63)
 #define ADDRESS_BITS     ((1ull << CPUID_PHYSICAL_BITS) - 1)
 #define PTE_ADDRESS      (ADDRESS_BITS & ~0xfffull)

@@ -7,6 +7,17 @@
 
 #include "vmm/cpu/cpu.h"
 
+/* Bits of a paging structure's entry. */
+enum {
+    PTE_P = 1 << 0,
+    PTE_RW = 1 << 1,
+    PTE_US = 1 << 2,
+    PTE_A = 1 << 5,
+    PTE_D = 1 << 6,
+    PTE_PS = 1 << 7,
+    PTE_G = 1 << 8,
+};
+
 /* Error code of a page fault. */
 enum {
     PF_PRESENT = 1 << 0,

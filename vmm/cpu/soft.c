@@ -9,6 +9,7 @@
 #include "vmm/cpu/native/native.h"
 #include "vmm/cpu/soft.h"
 #include "vmm/cpu/stores.h"
+#include "vmm/cpu/tables.h"
 #include "vmm/cpu/wait.h"
 
 static struct cpu *cpu_of(struct engine *engine)
@@ -27,6 +28,7 @@ static void soft_destroy(struct engine *engine)
     free(cpu->breakpoints);
     points_free(cpu);
     free(cpu->written);
+    tables_free(cpu);
     stores_destroy(cpu->stores);
     free(cpu);
 }
@@ -291,8 +293,10 @@ static void soft_memory_changed(struct engine *engine, uint64_t gpa, uint64_t si
         cpu->observer.device_write(cpu->observer.context, gpa, size);
     for (uint64_t page = gpa & ~(PAGE_SIZE - 1); page < gpa + size; page += PAGE_SIZE) {
         const uint8_t *host = memory_at(cpu->memory, page, PAGE_SIZE);
-        if (host)
+        if (host) {
             cpu_mark_written(cpu, host);
+            tables_changed(cpu, host);
+        }
     }
 }
 
@@ -449,8 +453,8 @@ struct engine *soft_create(
     vcpu_reset(&reset);
     if (!cpu->written)
         error_set(error, "no memory for the software CPU");
-    if (!cpu->simd || !cpu->written || !cpu->stores != !options->store_buffers ||
-        soft_import_state(&cpu->engine, &reset, error)) {
+    if (tables_create(cpu, error) < 0 || !cpu->simd || !cpu->written ||
+        !cpu->stores != !options->store_buffers || soft_import_state(&cpu->engine, &reset, error)) {
         soft_destroy(&cpu->engine);
         return NULL;
     }

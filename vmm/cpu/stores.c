@@ -6,6 +6,7 @@
 
 #include "base/random.h"
 #include "vmm/cpu/system.h"
+#include "vmm/cpu/tables.h"
 
 struct piece {
     uint64_t gpa;
@@ -54,6 +55,7 @@ static void release(struct cpu *cpu, struct store_buffer *buffer, unsigned count
         uint8_t *host = memory_at(cpu->memory, piece->gpa, piece->size);
         if (!host)
             continue;
+        tables_store(cpu, host, piece->data, piece->size);
         memcpy(host, piece->data, piece->size);
         cpu_mark_written(cpu, host);
         blocks_memory_written(cpu, piece->gpa, piece->size);

@@ -152,6 +152,7 @@ static void tell_time(struct paired_engine *pair)
     pair->soft->time_base = pair->time_base;
     pair->soft->time_exits = pair->engine.time_exits;
     pair->soft->msr_exits = pair->engine.msr_exits;
+    pair->soft->exact_bits = pair->engine.exact_bits;
     pair->soft->apic_extensions = pair->engine.apic_extensions;
 }
 

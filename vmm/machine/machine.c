@@ -93,6 +93,7 @@ struct engine *machine_soft(struct machine *machine, struct error *error)
         machine->soft->vcpu = (uint8_t)machine->current;
         machine->soft->time_exits = machine->config->tsc_is_input;
         machine->soft->msr_exits = config_has_apic_enable(machine->config);
+        machine->soft->exact_bits = config_has_exact_bits(machine->config);
         machine->soft->apic_extensions = config_has_apic_extensions(machine->config);
     }
     return machine->soft;
@@ -115,6 +116,7 @@ static int create_engine(struct machine *machine, const char *name, struct error
     if (!machine->home)
         return -1;
     machine->home->time_exits = machine->config->tsc_is_input;
+    machine->home->exact_bits = config_has_exact_bits(machine->config);
     machine->home->msr_exits = config_has_apic_enable(machine->config);
     engine_set_functions(machine->home, functions_of(machine));
     return 0;

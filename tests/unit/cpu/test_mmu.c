@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "vmm/cpu/access.h"
-#include "vmm/cpu/paging.h"
+#include "vmm/cpu/tables.h"
 #include "vmm/machine/engines.h"
 
 enum {
@@ -613,6 +613,94 @@ static void canonical_addresses(void **state)
     assert_int_equal(attempt_segment(SEG_GS, UINT64_MAX, 8, ACCESS_READ).vector, VECTOR_GP);
 }
 
+/* ---- Bits that the guest clears --------------------------------------------------------------
+ */
+
+/* LINEAR is used, its entry written through a mapping of the tables with A and D clear, and used
+ * again. Returns the bits that are set then. */
+static uint64_t bits_after_clearing(uint64_t mapped, bool emptied, enum what again)
+{
+    const uint64_t table = 0xa000, entry = PAGE | FULL;
+    start_long();
+    put(PT + 8 * 10, mapped, 8);
+    /* The mapping is there first, as a direct one. */
+    assert_int_equal(attempt(STORE, table + 0x800, 8, 0).jump, 0);
+    assert_int_equal(attempt(STORE, LINEAR, 4, 1).jump, 0);
+    assert_int_equal(attempt(FETCH, LINEAR, 1, 0).jump, 0);
+    assert_int_equal(attempt(LOAD, LINEAR, 4, 0).jump, 0);
+    assert_int_equal(get(PT + 8 * 8, 8), entry | A | D);
+    assert_int_equal(attempt(STORE, table + 8 * 8, 8, entry).jump, 0);
+    assert_int_equal(get(PT + 8 * 8, 8), entry);
+    if (emptied)
+        tlb_flush_all(cpu);
+    assert_int_equal(attempt(again, LINEAR, 4, 1).jump, 0);
+    return get(PT + 8 * 8, 8) & (A | D);
+}
+
+static void bits_that_a_store_clears_are_set_by_the_next_access(void **state)
+{
+    (void)state;
+    for (cpu->engine.exact_bits = true;; cpu->engine.exact_bits = false) {
+        for (unsigned i = 0; i < 4; i++) {
+            const uint64_t mapped = PT | FULL | (i & 1 ? G : 0);
+            const bool emptied = i & 2 || cpu->engine.exact_bits;
+            assert_int_equal(bits_after_clearing(mapped, i & 2, LOAD), emptied ? A : 0);
+            assert_int_equal(bits_after_clearing(mapped, i & 2, FETCH), emptied ? A : 0);
+            assert_int_equal(bits_after_clearing(mapped, i & 2, STORE), emptied ? A | D : 0);
+        }
+        if (!cpu->engine.exact_bits)
+            return;
+    }
+}
+
+/* Part of an entry, in any level; bits that are set, and entries that are not present, cost the
+ * TLB nothing. */
+static void a_byte_of_any_level_is_enough(void **state)
+{
+    (void)state;
+    static const uint64_t levels[] = {PML4, PDPT, PD, PT + 8 * 8};
+    cpu->engine.exact_bits = true;
+    for (unsigned i = 0; i < 4; i++) {
+        start_long();
+        put(PT + 8 * 10, (levels[i] & ~0xfffull) | FULL, 8);
+        const uint64_t linear = 0xa000 + levels[i] % 0x1000;
+        assert_int_equal(attempt(LOAD, LINEAR, 4, 0).jump, 0);
+        assert_int_equal(attempt(STORE, linear + 8 * 300, 8, PAGE | FULL | A).jump, 0);
+        assert_int_equal(attempt(STORE, linear + 8 * 300, 8, 0).jump, 0);
+        assert_int_equal(attempt(STORE, linear + 8 * 301, 8, PAGE | A).jump, 0);
+        assert_int_equal(attempt(STORE, linear + 8 * 301, 8, PAGE).jump, 0);
+        assert_int_not_equal(cpu->tlb_log.count, 0);
+        const uint64_t flushes = cpu->tables.flushes;
+        assert_int_equal(attempt(STORE, linear, 1, get(levels[i], 1) & ~A).jump, 0);
+        assert_int_equal(cpu->tables.flushes, flushes + 1);
+        assert_int_equal(get(levels[i], 8) & A, 0);
+        assert_int_equal(attempt(LOAD, LINEAR, 4, 0).jump, 0);
+        assert_int_equal(get(levels[i], 8) & A, A);
+    }
+    cpu->engine.exact_bits = false;
+}
+
+/* A page that held tables is data again once no translation comes from it. */
+static void stores_are_direct_again_when_a_table_is_none_any_more(void **state)
+{
+    (void)state;
+    cpu->engine.exact_bits = true;
+    start_long();
+    put(PT + 8 * 10, PT | FULL, 8);
+    assert_int_equal(attempt(LOAD, LINEAR, 4, 0).jump, 0);
+    assert_true(tables_on_page(cpu, memory.host + PT));
+    /* Other tables, in which PT's page is mapped and is none. */
+    put(0x5000, PAGE | FULL, 8);
+    put(0x5000 + 8 * 10, PT | FULL, 8);
+    put(PD, 0x5000 | FULL, 8);
+    tlb_flush_non_global(cpu);
+    assert_int_equal(attempt(STORE, 0xa000, 8, 1).jump, 0);
+    assert_false(tables_on_page(cpu, memory.host + PT));
+    assert_int_equal(attempt(STORE, 0xa000, 8, 1).jump, 0);
+    assert_int_equal(cpu->tlb_banks[0][ACCESS_WRITE][10].page, 0xa000);
+    cpu->engine.exact_bits = false;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -625,6 +713,9 @@ int main(void)
         cmocka_unit_test(large_pages_of_long_mode),
         cmocka_unit_test(tables_outside_ram_read_as_ones),
         cmocka_unit_test(the_tlb_keeps_what_is_not_invalidated),
+        cmocka_unit_test(bits_that_a_store_clears_are_set_by_the_next_access),
+        cmocka_unit_test(a_byte_of_any_level_is_enough),
+        cmocka_unit_test(stores_are_direct_again_when_a_table_is_none_any_more),
         cmocka_unit_test(levels_do_not_share_entries),
         cmocka_unit_test(many_pages),
         cmocka_unit_test(accesses_across_pages),
