@@ -33,7 +33,6 @@ terminal.type("echo $((6 * 7)) lines; cat >primes.c\r")
 terminal.wait_for(b"42 lines\r\n")
 for line in SOURCE.splitlines():
     terminal.type(line + "\r")
-    terminal.wait_for(line.encode() + b"\r\n")
 terminal.type("\x04")
 terminal.wait_for(b"# ")
 terminal.type("/compile primes.c primes && ./primes; echo status $?\r")

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Programs that see what a recording on KVM could get wrong, each under Debian's kernel: one that
+# reads the time stamp counter in a loop, one that forks under memory pressure and looks at its
+# accessed bits, one of 32 bits. COUNT recordings of each with ring 3 on KVM when it stays long, and
+# one that enters at every chance; all replay identically on both engines and print the same.
+source "$(dirname "$0")/common.bash"
+if [[ " $(engines) " != *" kvm "* ]]; then
+    echo "skipped: no usable /dev/kvm"
+    exit 77
+fi
+source "$here/linux.bash"
+cd "$work"
+count=${COUNT:-1}
+
+narrow=(-m32 -ffreestanding -fno-pic -fno-pie -no-pie -fno-stack-protector -fcf-protection=none
+    -fno-asynchronous-unwind-tables -nostdlib)
+for name in clock pressure narrow; do
+    flags=(-O1 -Wall -Wextra -Werror -static)
+    [ "$name" != narrow ] || flags+=("${narrow[@]}")
+    gcc "${flags[@]}" -o "$name" "$root/guests/linux/$name.c" || fail "building $name.c"
+done
+autorun clock:/bin/clock pressure:/bin/pressure narrow:/bin/narrow <<'GUEST'
+mkswap /dev/vda >/dev/null && swapon /dev/vda
+for word in $(cat /proc/cmdline); do
+    case $word in
+    program=*) $(echo "${word#program=}" | tr , ' ') && echo went well ;;
+    esac
+done
+poweroff -f
+GUEST
+truncate -s 96M swap
+
+# record_program WORDS: to t.hst and console.
+record_program()
+{
+    hindsight record --engine kvm --memory 96M --kernel "$cache/vmlinuz" --initrd initrd --disk file=swap,snapshot=on \
+        --pace fast --append "console=ttyS0 quiet program=$1" -o t.hst
+    [ "$status" -eq 0 ] || fail "record $1: status $status"
+    if ! "$HINDSIGHT" info t.hst | grep '^tsc *input' >tsc; then
+        echo "skipped: this host's KVM executes ring 0, and RDTSC there cannot be stopped"
+        exit 77
+    fi
+    grep 'went well' out >/dev/null || fail "$1: does not end well"
+    cp out console
+}
+
+replays_alike()
+{
+    local engine
+    for engine in kvm soft; do
+        identical t.hst --engine "$engine" --console
+        head -c "$(stat -c %s console)" out | cmp -s - console ||
+            fail "$1: the replay on $engine prints something else than the recorded run"
+    done
+}
+
+for round in $(seq "$count") eager; do
+    [ "$round" = eager ] && export HINDSIGHT_KVM=eager
+    record_program clock
+    grep '^clock: 2000 reads, 0 times back' console >/dev/null || fail "clock: goes back"
+    replays_alike clock
+    echo "clock, $round: $(replayed_events) events"
+    record_program pressure,24,4
+    [ "$(sed -n 's/^pressure: pswpin \([0-9]*\)\r*$/\1/p' console)" -gt 1000 ] || fail "pressure: hardly swaps"
+    replays_alike pressure
+    echo "pressure, $round: $(replayed_events) events"
+    record_program narrow
+    grep '^narrow: done, wrong 00000000' console >/dev/null || fail "narrow: wrong answers"
+    replays_alike narrow
+    echo "narrow, $round: $(replayed_events) events"
+done
+echo "RDTSC in a loop, memory pressure, 32 bits: $count recordings each, identical on kvm and soft"
