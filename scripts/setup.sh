@@ -11,7 +11,7 @@ packages=(
 if [ "${1:-}" != --build ]; then
     packages+=(
         clang clang-format clang-tidy libclang-rt-14-dev
-        gdb tmux xz-utils rustc crash python3-drgn chromium qemu-system-x86
+        gdb tmux xz-utils parallel slurmctld slurmd slurm-client munge rustc crash python3-drgn chromium qemu-system-x86
     )
 fi
 

@@ -8,7 +8,10 @@ cp "$GUESTS/crash.elf" "$GUESTS/crash_fixed.elf" "$GUESTS/race.elf" "$work/job/"
     echo 'set -e'
     sed -n '/^```sh$/,/^```$/{/^```/d;p}' "$here/../../docs/ci.md"
 } >"$work/script"
-if ! command -v parallel >/dev/null; then
+version=$(parallel --version 2>/dev/null | sed -n '1s/^GNU parallel/&/p') || version=
+if [ -n "$version" ]; then
+    echo "with $version"
+else
     # The same jobs one after the other, where GNU parallel is not installed.
     printf '#!/bin/bash\nn=0 args=()\nfor w in "$@"; do [ "$w" = ::: ] && break; args+=("$w"); n=$((n + 1)); done\nshift $((n + 1))\nbad=0\nfor i in "$@"; do eval "${args[*]//\\{\\}/$i}" || bad=1; done\nexit $bad\n' >"$work/bin/parallel"
     chmod +x "$work/bin/parallel"
