@@ -79,6 +79,10 @@ static void print_text(
             probe->kick_lands ? "lands" : "no: a guest that never exits cannot be interrupted");
         buffer_printf(out, "SSE in ring 0          %s\n",
             probe->sse_ring0 ? "yes" : "no: KVM emulates ring 0, so the software CPU runs it");
+        if (probe->sse_ring0)
+            buffer_printf(out, "ring 3 alone on kvm    %s\n",
+                probe->monitor ? "works: the software CPU runs ring 0, unless --ring0 native"
+                               : "does not work: KVM runs ring 0, and RDTSC there is not replayed");
         print_instructions(probe, out);
     }
     buffer_printf(out, "software CPU           always usable\n");
@@ -103,7 +107,8 @@ static void print_json(
             bool value;
         } facts[] = {{"sync_regs", probe->sync_regs}, {"msr_filter", probe->msr_filter},
             {"dirty_log", probe->dirty_log}, {"interrupt_at_exit", probe->interrupt_at_exit},
-            {"kick_lands", probe->kick_lands}, {"sse_ring0", probe->sse_ring0}};
+            {"kick_lands", probe->kick_lands}, {"sse_ring0", probe->sse_ring0},
+            {"monitor", probe->monitor}};
         buffer_printf(out, ", \"ring0_mips\": %.2f, \"ring3_mips\": %.2f, \"exit_us\": %.2f",
             probe->ring0_mips, probe->ring3_mips, probe->exit_us);
         for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++)

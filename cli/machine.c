@@ -32,6 +32,9 @@ const char cli_machine_help[] =
     "  --memory SIZE          RAM, 128M by default; repeatable: the parts are joined end to end.\n"
     "                         Also file=PATH,size=SIZE: RAM backed by a file\n"
     "  --engine auto|kvm|soft what executes the guest; auto takes kvm where it is usable and fast\n"
+    "  --ring0 soft|native    with --engine kvm: who executes the guest's kernel. soft, the "
+    "default\n"
+    "                         where the host can: exact; native: KVM, but RDTSC is not replayed\n"
     "  --serial BACKEND       serial port: stdio (default), pty, unix:PATH, tcp:HOST:PORT,\n"
     "                         file:PATH, dev:/dev/ttyX, exec:COMMAND, null. Ctrl-A x quits stdio\n"
     "  --pace real|fast       real: a halted guest waits in real time (default on a terminal and\n"
@@ -263,6 +266,11 @@ int cli_machine_option(
     case CLI_ENGINE:
         result = set_engine(setup, value, error);
         break;
+    case CLI_RING0:
+        setup->ring0 = value;
+        if (strcmp(value, "soft") && strcmp(value, "native"))
+            result = error_set(error, "--ring0 %s: soft or native", value);
+        break;
     case CLI_MEMORY:
         result = add_memory(setup, value, error);
         break;
@@ -413,21 +421,38 @@ int cli_machine_command(struct cli_machine *setup, char *const *command, struct 
                : error_set(error, "no kernel: give one with --kernel FILE");
 }
 
+/* Whether the software CPU executes ring 0 beside KVM: as asked for, or where the host can. */
+static int choose_ring0(struct cli_machine *setup, struct error *error)
+{
+    const bool native = setup->ring0 && strcmp(setup->ring0, "native") == 0;
+    if (native && !probe_ring0_exact())
+        return error_set(error, "--ring0 native: this host's KVM emulates ring 0, and not exactly");
+    setup->config.tsc_is_input = !native && engines_kvm_sees_tsc();
+    if (setup->ring0 && !native && !setup->config.tsc_is_input)
+        return error_set(error, "--ring0 soft: this host's KVM cannot run ring 3 alone");
+    return 0;
+}
+
 /* KVM has the host's rules and no others; so have traces recorded on it. */
-static void choose_engine(struct cli_machine *setup)
+static int choose_engine(struct cli_machine *setup, struct error *error)
 {
     struct machine_config *config = &setup->config;
     host_cpu_identify(&config->host);
     struct personality own = host_cpu_personality(&config->host);
     bool other_rules = setup->rules_given && config->personality.maker != own.maker;
+    if (setup->ring0 && strcmp(setup->engine, "soft") == 0)
+        return error_set(error, "--ring0 is for --engine kvm");
     if (strcmp(setup->engine, "auto") == 0)
         setup->engine = other_rules || config->cpus > 1 ? "soft" : probe_auto_engine();
     bool on_kvm = strcmp(setup->engine, "kvm") == 0;
     if (on_kvm && !setup->rules_given)
         config->personality = own;
-    config->tsc_is_input = on_kvm && engines_kvm_sees_tsc();
+    config->tsc_is_input = false;
+    if (on_kvm && choose_ring0(setup, error) < 0)
+        return -1;
     config->plain_apic = on_kvm && !config->tsc_is_input;
     config->host_functions = on_kvm;
+    return 0;
 }
 
 void cli_machine_roles(const struct cli_machine *setup, struct file_roles *roles)
@@ -473,8 +498,7 @@ int cli_machine_load(struct cli_machine *setup, struct error *error)
         if (disk_config_measure(&setup->config.disk[i], error) < 0)
             return -1;
     }
-    choose_engine(setup);
-    return 0;
+    return choose_engine(setup, error);
 }
 
 /* ---- The serial port ---- */
@@ -599,6 +623,16 @@ static void tell_boot(const struct cli_machine *setup)
             boot_protocol_name(choice->protocol), choice->reason);
 }
 
+/* What a recording cannot promise. */
+static void tell_ring0(const struct cli_machine *setup)
+{
+    if (strcmp(setup->engine, "kvm") == 0 && !setup->config.tsc_is_input)
+        fprintf(stderr,
+            "hindsight: KVM executes ring 0: a guest whose kernel reads the time stamp counter "
+            "(RDTSC, as Linux does) will not replay; --%s has it exact\n",
+            setup->ring0 ? "ring0 soft" : "engine soft");
+}
+
 void cli_machine_confine(const struct cli_machine *setup)
 {
     char folder[PATH_MAX], socket[PATH_MAX] = "";
@@ -639,6 +673,7 @@ int cli_machine_create(struct cli_machine *setup, struct input_source *source, s
         cli_machine_confine(setup);
     if (setup->machine && live_attach(setup->live, setup->machine, error) == 0) {
         tell_boot(setup);
+        tell_ring0(setup);
         tell_degraded(setup->machine, &setup->config);
         return 0;
     }

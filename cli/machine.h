@@ -19,6 +19,7 @@
 struct cli_machine {
     struct machine_config config;
     const char *engine;
+    const char *ring0; /* with kvm, who executes it: "soft", "native"; NULL: whoever is exact */
     const char *kernel_path;
     const char *module_names[BOOT_MAX_MODULES]; /* --initrd, and as --module gives them */
     unsigned module_count;
@@ -62,6 +63,7 @@ struct cli_machine {
 /* Long options for getopt_long; values start at 1000. A subcommand appends its own. */
 #define CLI_MACHINE_OPTIONS                                                                        \
     {"engine", required_argument, NULL, CLI_ENGINE},                                               \
+        {"ring0", required_argument, NULL, CLI_RING0},                                             \
         {"memory", required_argument, NULL, CLI_MEMORY},                                           \
         {"kernel", required_argument, NULL, CLI_KERNEL},                                           \
         {"initrd", required_argument, NULL, CLI_INITRD},                                           \
@@ -88,6 +90,7 @@ struct cli_machine {
 
 enum {
     CLI_ENGINE = 1000,
+    CLI_RING0,
     CLI_MEMORY,
     CLI_KERNEL,
     CLI_INITRD,

@@ -27,6 +27,14 @@
 #define MONITOR_GPA (1ull << 37)
 enum { SHADOW_TABLES = 1024, SLOT_SIZE = (MONITOR_PAGES + SHADOW_TABLES) * (int)PAGE_SIZE };
 
+/* What differs from host to host. */
+struct trait {
+    bool host_traps_tsc;   /* RDTSC leaves ring 3 by what the host does for a process, not by CR4 */
+    bool int1_is_trap;     /* RIP is after it, not at it */
+    bool needs_slots_anew; /* KVM has shadows of our tables, and does not see what we write there */
+    bool hides_tables;     /* CR4.UMIP works */
+};
+
 struct monitor {
     struct way_out way; /* first */
     uint8_t *host;
@@ -35,8 +43,7 @@ struct monitor {
     uint64_t hides;         /* bits of CR4 that ring 3 has set */
     uint64_t mapped_rip;    /* the page fault that was settled last: where, */
     uint64_t mapped_linear; /* ... and of what */
-    bool int1_is_trap;      /* RIP is after it, not at it */
-    bool needs_slots_anew; /* KVM has shadows of our tables, and does not see what we write there */
+    struct trait trait;
 };
 
 static struct monitor *monitor_of(struct way_out *way)
@@ -80,7 +87,7 @@ static int flush(struct monitor *monitor, struct error *error)
     struct vcpu_state state = monitor->way.guest;
     struct vcpu_exit exit;
     monitor->shadow.stale = false;
-    if (monitor->needs_slots_anew)
+    if (monitor->trait.needs_slots_anew)
         return kvm_forget_shadows(kvm, error);
     disguise(monitor, &state);
     monitor_image_flusher(&monitor->image, &state);
@@ -215,7 +222,7 @@ static int take_exception(
     const bool syscall = way_out_is_syscall(state, monitor->image.base);
     if (syscall)
         way_out_rewind_syscall(state);
-    way_out_rewind(monitor->way.memory, vector, stepped, monitor->int1_is_trap, state);
+    way_out_rewind(monitor->way.memory, vector, stepped, monitor->trait.int1_is_trap, state);
     if (vector == VECTOR_PAGE_FAULT) {
         if (!syscall && settle_page_fault(monitor, cr2, frame.error, state)) {
             monitor->way.guest = *state;
@@ -312,8 +319,7 @@ static struct monitor *make(struct memory *memory, struct kvm_engine *kvm,
 /* ---- Trying it ---------------------------------------------------------------------------------
  */
 
-/* Has ring 3 execute code in front of a HLT, and tells what it left with: the state, and 1 if it
- * did leave. */
+/* Has ring 3 execute code in front of a HLT, and gives the state in which it left. */
 static int try_in_ring_3(struct trial *trial, struct monitor *monitor, const uint8_t *code,
     size_t size, struct vcpu_state *state, struct error *error)
 {
@@ -325,14 +331,16 @@ static int try_in_ring_3(struct trial *trial, struct monitor *monitor, const uin
     memory_write(&trial->memory, TRIAL_CODE, code, size);
     memory_write(&trial->memory, TRIAL_CODE + size, stop, sizeof stop);
     result = monitor->way.ops->enter(&monitor->way, state, error);
-    if (result <= 0)
-        return result;
+    if (result == 0)
+        return error_set(error, "kvm: ring 3 does not run under a monitor: use --engine soft");
+    if (result < 0)
+        return -1;
     do {
         if (run_to_port(monitor, &exit, error) < 0)
             return -1;
         result = monitor->way.ops->leave(&monitor->way, &exit, state, error);
     } while (result == WAY_OUT_AGAIN);
-    return result < 0 ? -1 : result == WAY_OUT_LEFT;
+    return result < 0 ? -1 : 0;
 }
 
 /* RDTSC has to leave ring 3, by CR4 or by what the host does for a process. */
@@ -342,11 +350,12 @@ static int try_tsc(struct trial *trial, struct monitor *monitor, struct error *e
     struct vcpu_state state;
     for (unsigned i = 0; i < 2; i++) {
         monitor->way.kvm->host_traps_tsc = i;
-        int left = try_in_ring_3(trial, monitor, rdtsc, sizeof rdtsc, &state, error);
-        if (left < 0)
+        if (try_in_ring_3(trial, monitor, rdtsc, sizeof rdtsc, &state, error) < 0)
             return -1;
-        if (left && state.rip == TRIAL_CODE)
+        if (state.rip == TRIAL_CODE) {
+            monitor->trait.host_traps_tsc = i;
             return 0;
+        }
     }
     return error_set(error, "kvm: RDTSC in ring 3 cannot be stopped: use --engine soft");
 }
@@ -355,9 +364,19 @@ static int try_int1(struct trial *trial, struct monitor *monitor, struct error *
 {
     static const uint8_t int1[] = {OPCODE_INT1};
     struct vcpu_state state;
-    if (try_in_ring_3(trial, monitor, int1, sizeof int1, &state, error) != 1)
+    if (try_in_ring_3(trial, monitor, int1, sizeof int1, &state, error) < 0)
         return -1;
-    monitor->int1_is_trap = state.rip == TRIAL_CODE + INT1_LENGTH;
+    monitor->trait.int1_is_trap = state.rip == TRIAL_CODE + INT1_LENGTH;
+    return 0;
+}
+
+static int try_sgdt(struct trial *trial, struct monitor *monitor, struct error *error)
+{
+    static const uint8_t sgdt[] = {0x0f, 0x01, 0x44, 0x24, 0xc0};
+    struct vcpu_state state;
+    if (try_in_ring_3(trial, monitor, sgdt, sizeof sgdt, &state, error) < 0)
+        return -1;
+    monitor->trait.hides_tables = state.rip == TRIAL_CODE;
     return 0;
 }
 
@@ -373,16 +392,17 @@ static int try_tables(struct trial *trial, struct monitor *monitor, struct error
     memory_write(&trial->memory, OTHER, &values[1], sizeof values[1]);
     for (unsigned i = 0; i < 2; i++) {
         trial_remap(trial, LINEAR, i ? OTHER : LINEAR);
-        if (try_in_ring_3(trial, monitor, code, sizeof code, &state, error) != 1)
+        if (try_in_ring_3(trial, monitor, code, sizeof code, &state, error) < 0)
             return -1;
         if (i == 0 && state.gpr[RAX] != values[0])
             return error_set(error, "kvm: ring 3 does not run on other page tables");
     }
-    monitor->needs_slots_anew = state.gpr[RAX] != values[1];
+    monitor->trait.needs_slots_anew = state.gpr[RAX] != values[1];
     return 0;
 }
 
-static int find_out(struct monitor *monitor, struct personality personality, struct error *error)
+/* Tries it on a machine of its own, and tells what it found. */
+static int find_out(struct personality personality, struct trait *found, struct error *error)
 {
     struct trial trial;
     if (!trial_open(&trial, error))
@@ -396,11 +416,10 @@ static int find_out(struct monitor *monitor, struct personality personality, str
         result = try_int1(&trial, tried, error);
     if (result == 0)
         result = try_tables(&trial, tried, error);
-    if (result == 0 && monitor) {
-        monitor->way.kvm->host_traps_tsc = tried->way.kvm->host_traps_tsc;
-        monitor->int1_is_trap = tried->int1_is_trap;
-        monitor->needs_slots_anew = tried->needs_slots_anew;
-    }
+    if (result == 0)
+        result = try_sgdt(&trial, tried, error);
+    if (result == 0)
+        *found = tried->trait;
     trial_close(&trial);
     if (tried)
         monitor_destroy(&tried->way);
@@ -410,15 +429,22 @@ static int find_out(struct monitor *monitor, struct personality personality, str
 struct way_out *monitor_create(struct memory *memory, struct kvm_engine *kvm,
     struct personality personality, struct error *error)
 {
-    struct monitor *monitor = make(memory, kvm, personality, error);
-    if (monitor && find_out(monitor, personality, error) < 0) {
-        monitor_destroy(&monitor->way);
+    struct trait trait = {0};
+    if (find_out(personality, &trait, error) < 0)
         return NULL;
-    }
-    return monitor ? &monitor->way : NULL;
+    struct monitor *monitor = make(memory, kvm, personality, error);
+    if (!monitor)
+        return NULL;
+    monitor->trait = trait;
+    kvm->host_traps_tsc = trait.host_traps_tsc;
+    return &monitor->way;
 }
 
-bool monitor_works(struct error *error)
+bool monitor_works(bool *hides_tables, struct error *error)
 {
-    return find_out(NULL, PERSONALITY_OF_MODEL, error) == 0;
+    struct trait trait = {0};
+    if (find_out(PERSONALITY_OF_MODEL, &trait, error) < 0)
+        return false;
+    *hides_tables = trait.hides_tables;
+    return true;
 }

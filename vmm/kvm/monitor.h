@@ -7,7 +7,7 @@
 /* Before the engine's first run. */
 struct way_out *monitor_create(struct memory *memory, struct kvm_engine *kvm,
     struct personality personality, struct error *error);
-/* Does it on this host? Takes some milliseconds. */
-bool monitor_works(struct error *error);
+/* Does it work on this host? Takes some milliseconds. `hides_tables`: SGDT and SIDT fault. */
+bool monitor_works(bool *hides_tables, struct error *error);
 
 #endif

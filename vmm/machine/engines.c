@@ -54,11 +54,12 @@ enum pairing { PAIRING_NONE, PAIRING_NULL_IDT, PAIRING_MONITOR };
 static enum pairing pairing_of_host(void)
 {
     struct error error;
+    bool hides_tables;
     if (environment_has("HINDSIGHT_KVM", "alone"))
         return PAIRING_NONE;
     if (!environment_has("HINDSIGHT_KVM", "monitor") && !probe_ring0_exact())
         return PAIRING_NULL_IDT;
-    return monitor_works(&error) ? PAIRING_MONITOR : PAIRING_NONE;
+    return monitor_works(&hides_tables, &error) ? PAIRING_MONITOR : PAIRING_NONE;
 }
 
 static struct engine *create_paired(struct memory *memory, struct personality personality,

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "vmm/arch/cpuid.h"
+#include "vmm/kvm/monitor.h"
 #include "vmm/kvm/trial.h"
 
 static double now_us(void)
@@ -207,16 +208,20 @@ static bool shows_host(enum probe_instruction instruction, unsigned ring)
     return shows;
 }
 
-/* Beside a KVM that does not execute ring 0 exactly the software CPU does, and sees the time stamp
- * counter read; SGDT and SIDT of ring 3 fault there by UMIP. */
+/* Where ring 3 alone can run on KVM the software CPU executes ring 0, and sees the time stamp
+ * counter read; SGDT and SIDT of ring 3 fault by UMIP, if there is that. */
 static void probe_instructions(struct probe *probe)
 {
-    const bool paired = !probe->sse_ring0;
+    bool hides_tables = true;
+    probe->monitor = probe->sse_ring0 && monitor_works(&hides_tables, &probe->why);
+    const bool paired = !probe->sse_ring0 || probe->monitor;
     for (unsigned i = 0; i < PROBE_INSTRUCTIONS; i++) {
         for (unsigned j = 0; j < 2; j++) {
             enum fidelity *fidelity = &probe->fidelity[i][j];
             if (i == PROBE_RDTSC)
                 *fidelity = paired ? FIDELITY_LOGGED : FIDELITY_DETECTED;
+            else if (i == PROBE_SGDT && !hides_tables && j)
+                *fidelity = FIDELITY_DETECTED;
             else if (i == PROBE_SGDT || (paired && j == 0))
                 *fidelity = FIDELITY_EXACT;
             else

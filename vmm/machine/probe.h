@@ -34,6 +34,7 @@ struct probe {
     bool interrupt_at_exit; /* injected at a port exit: delivered before the next instruction */
     bool kick_lands;        /* a signal stops a computing guest */
     bool sse_ring0;         /* KVM executes SSE arithmetic in ring 0 */
+    bool monitor;           /* if so: ring 3 runs under a monitor, beside the software CPU */
     enum fidelity fidelity[PROBE_INSTRUCTIONS][2]; /* in ring 0, in ring 3 */
 };
 
