@@ -15,10 +15,11 @@ autorun "$work/jobq/jobq.ko:/jobq.ko" "$work/load:/load" "$work/first:/first" <<
 insmod /jobq.ko
 [ -e /dev/jobq ] || mknod /dev/jobq c 10 $(sed -n 's/ jobq$//p' /proc/misc)
 /first
+sleep 1
 /load 20
 poweroff -f
 GUEST
-hindsight record "${machine[@]}" --pace fast --append console=ttyS0 --max-time 20 -o t.hst
+hindsight record "${machine[@]}" --pace fast --append console=ttyS0 --max-time 20 --seed 7 -o t.hst
 [ "$status" -eq 0 ] || fail "recording: status $status"
 
 # ask CODE KIND COMMAND...: for both debuggers, with a title before what is answered. The last
