@@ -16,17 +16,24 @@
 #define RESERVED_2M    0x1fe000ull
 #define RESERVED_1G    0x3fffe000ull
 
+/* With what this vCPU has stored and others do not see yet. By value: an entry whose address is
+ * taken would pass through memory at every level of a walk. */
+static __attribute__((noinline)) uint64_t forwarded(
+    const struct cpu *cpu, uint64_t gpa, uint64_t entry, unsigned size)
+{
+    stores_forward(cpu, gpa, (uint8_t *)&entry, size);
+    return entry;
+}
+
 /* Where no RAM is, the bus reads as ones. */
-static uint64_t read_entry(const struct cpu *cpu, uint64_t gpa, unsigned size)
+static inline uint64_t read_entry(const struct cpu *cpu, uint64_t gpa, unsigned size)
 {
     uint64_t entry = 0;
     const uint8_t *host = memory_at(cpu->memory, gpa, size);
     if (!host)
         return size == 4 ? UINT32_MAX : UINT64_MAX;
     memcpy(&entry, host, size);
-    if (cpu->stores)
-        stores_forward(cpu, gpa, (uint8_t *)&entry, size);
-    return entry;
+    return cpu->stores ? forwarded(cpu, gpa, entry, size) : entry;
 }
 
 /* What the entries used have in common, and what any of them has. */
@@ -88,9 +95,9 @@ static int walk_legacy(const struct cpu *cpu, uint64_t linear, struct translatio
 }
 
 /* The levels that PAE and long mode share, from `shift` down; `table` is the first one's address.
- */
-static int walk_wide(const struct cpu *cpu, uint64_t linear, struct translation *translation,
-    uint64_t table, unsigned shift, uint64_t reserved)
+ * Inlined, so that the compiler knows which level is which. */
+static inline __attribute__((always_inline)) int walk_wide(const struct cpu *cpu, uint64_t linear,
+    struct translation *translation, uint64_t table, unsigned shift, uint64_t reserved)
 {
     struct bits bits = {UINT64_MAX, 0};
     for (;; shift -= 9) {
