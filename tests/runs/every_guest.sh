@@ -52,7 +52,7 @@ every compute --kernel "$GUESTS/compute.elf" --append limit=100000
 every crash --kernel "$GUESTS/crash.elf" --append "ticks=60 hz=10000"
 every pio --kernel "$GUESTS/pio.elf" --append "count=500 in=1 port=0x2f0"
 every 'pio in ring 3' --kernel "$GUESTS/pio.elf" --append "count=500 in=1 port=0x2f0 ring=3"
-every spin --kernel "$GUESTS/spin.elf" --append "loops=20000000 hz=100"
+every spin --kernel "$GUESTS/spin.elf" --append "loops=20000000 hz=1000"
 every repeat --kernel "$GUESTS/repeat.elf"
 every starve --kernel "$GUESTS/starve.elf"
 every helped --kernel "$GUESTS/helped.elf"

@@ -233,13 +233,15 @@ static void report_access(struct kvm_engine *kvm, struct vcpu_exit *exit)
 
 /*
  * KVM_RUN. A host that runs ring 3 of the guest in its own ring 3 may not look at the guest's
- * CR4.TSD, but keeps a process from RDTSC that asks for it.
+ * CR4.TSD, but keeps a process from RDTSC that asks for it. Without that nothing may run: the guest
+ * would see the host's counter, unrecorded.
  */
 static int enter_guest(const struct kvm_engine *kvm)
 {
     if (!kvm->host_traps_tsc)
         return ioctl(kvm->vcpu, KVM_RUN, 0);
-    prctl(PR_SET_TSC, PR_TSC_SIGSEGV);
+    if (prctl(PR_SET_TSC, PR_TSC_SIGSEGV) != 0)
+        return -1;
     int result = ioctl(kvm->vcpu, KVM_RUN, 0), reason = errno;
     prctl(PR_SET_TSC, PR_TSC_ENABLE);
     errno = reason;

@@ -77,6 +77,7 @@ static void nothing_dangerous(void)
     REQUIRE(mprotect(page, 4096, PROT_READ | PROT_EXEC) == 0);
     REQUIRE(chmod(folder, 0700) < 0 && errno == EPERM);
     REQUIRE(setuid(0) < 0 && errno == EPERM);
+    REQUIRE(prctl(PR_SET_DUMPABLE, 0) < 0 && errno == EPERM);
 }
 
 static void dangerous_calls_are_refused(void **state)
@@ -108,6 +109,8 @@ static void it_computes(void)
     REQUIRE(pthread_create(&thread, NULL, thread_main, &ran) == 0);
     REQUIRE(pthread_join(thread, NULL) == 0 && ran == 1);
     REQUIRE(malloc(1 << 24) != NULL);
+    REQUIRE(prctl(PR_SET_TSC, PR_TSC_ENABLE) == 0);
+    REQUIRE(prctl(PR_SET_NAME, "confined") == 0);
 }
 
 static void computing_goes_on(void **state)
