@@ -291,7 +291,7 @@ static void questions_say_what_they_do_not_understand(void **state)
     refuses("query faults 14", "takes no argument");
     prints("query executes disk.c:50", "0x");
     prints("query executes *guest_main", "1 row.");
-    prints("query -limit 20 executes write_range", "write_range");
+    prints("query -limit 20 executes guest_main", "guest_main");
     prints("query -limit 20 executes guest_main,16", "guest_main");
     refuses("query executes guest_main,nothing", "nothing");
     refuses("query executes nothing.c:1", "nothing.c");

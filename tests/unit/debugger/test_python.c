@@ -141,7 +141,7 @@ static void test_text_arrays_and_casts(void **state)
     (void)state;
     go_to_handler();
     holds("hindsight.parse_and_eval('free_list.name').string() == 'free'");
-    holds("hindsight.parse_and_eval('events')['name'].string() == 'events'");
+    holds("hindsight.parse_and_eval('free_list')['name'].string() == 'free'");
     run("python nodes = hindsight.parse_and_eval('nodes')");
     holds("nodes.type.code == 'array' and nodes.type.range() == (0, 31)");
     holds("nodes.type.target().sizeof * 32 == nodes.type.sizeof");
@@ -417,8 +417,8 @@ static void test_printers_show_values_and_what_is_in_them(void **state)
     prints("print nodes", "node of FREE");
     prints("print/r free_list", "head = ");
     prints("print/x free_list", "= list free {node of ");
-    holds("str(hindsight.parse_and_eval('events')).startswith('list events')");
-    holds("'head = ' in hindsight.parse_and_eval('events').format_string(raw=True)");
+    holds("str(hindsight.parse_and_eval('free_list')).startswith('list free')");
+    holds("'head = ' in hindsight.parse_and_eval('free_list').format_string(raw=True)");
     prints("display free_list", "1: free_list = list free {");
     run("undisplay 1");
     run("set print pretty on");
@@ -450,31 +450,31 @@ static void test_printers_may_give_maps_strings_and_values(void **state)
         "hindsight.pretty_printers.append(show)\n"
         "pairs = [('', 'one'), ('', 1), ('', 'two'), ('', hindsight.parse_and_eval('ticks'))]\n"
         "shown = Shown(None, pairs, 'map')\n");
-    prints("print events", "= {[\"one\"] = 1, [\"two\"] = 0}\n");
+    prints("print free_list", "= {[\"one\"] = 1, [\"two\"] = 0}\n");
     run("python shown = Shown('of two', [('a', 1), ('b', 2.5)], None)");
-    prints("print events", "= of two {a = 1, b = 2.5}\n");
+    prints("print free_list", "= of two {a = 1, b = 2.5}\n");
     run("python shown = Shown('a \"text\"', None, 'string')");
-    prints("print events", "= \"a \\\"text\\\"\"\n");
+    prints("print free_list", "= \"a \\\"text\\\"\"\n");
     run("python shown = Shown(hindsight.parse_and_eval('ticks'), None, None)");
-    prints("print events", "= 0\n");
+    prints("print free_list", "= 0\n");
     run("python shown = Shown('many', [('', n) for n in range(300)], 'array')");
-    prints("print events", "198, 199...}\n");
+    prints("print free_list", "198, 199...}\n");
     run("python shown = Shown('bad', [3], None)");
-    refuses("print events", "TypeError: a child is a pair of its name and its value");
+    refuses("print free_list", "TypeError: a child is a pair of its name and its value");
     run("python shown = Shown(None, [('a', hindsight.parse_and_eval('*(int *)0xffff800000000000'))]"
         ", None)");
-    refuses("print events", "not mapped");
+    refuses("print free_list", "not mapped");
     /* One that shows itself by what it is to show. */
-    run("python shown = Shown(hindsight.parse_and_eval('events'), None, None)");
-    refuses("print events", "ask each other without end");
+    run("python shown = Shown(hindsight.parse_and_eval('free_list'), None, None)");
+    refuses("print free_list", "ask each other without end");
     run("python\ndef show(value): return undefined\nhindsight.pretty_printers = [show]\n");
-    refuses("print events", "NameError: name 'undefined' is not defined");
+    refuses("print free_list", "NameError: name 'undefined' is not defined");
     run("python\ndef show(value): hindsight.seek('start')\nhindsight.pretty_printers = [show]\n");
-    refuses("print events", "may only look");
+    refuses("print free_list", "may only look");
     run("python hindsight.pretty_printers = 3");
-    refuses("print events", "is no list of functions");
+    refuses("print free_list", "is no list of functions");
     run("python hindsight.pretty_printers = []");
-    prints("print events", "head = ");
+    prints("print free_list", "head = ");
 }
 
 static void test_printers_show_arguments_and_locals(void **state)
