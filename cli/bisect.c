@@ -11,10 +11,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/parse.h"
 #include "cli/child.h"
+#include "cli/files.h"
 #include "cli/like.h"
 #include "cli/prelude.h"
 #include "cli/progress.h"
+#include "cli/root_image.h"
 #include "cli/subset.h"
 #include "traces/trace.h"
 #include "vmm/machine/choices.h"
@@ -35,8 +38,9 @@ static const char help[] =
     "  --runs N               at most so many runs, 1000 by default\n"
     "  --max-time VT          a run is over then; by default after 1.02 times BAD's\n"
     "  --store DIR            where the boot files are if the trace only names them\n"
-    "  --fail-on R, --no-fail-on, --fail-fast, --hang VT  as BAD.hst was recorded "
-    "with\n" PRELUDE_HELP;
+    "  --fail-on R, --no-fail-on, --fail-fast, --hang VT, --plain-status, --disk SPEC\n"
+    "                         as BAD.hst was recorded with\n"
+    "  --root DIR|TAR, --root-size SIZE  of a command's run: its disk is made again\n" PRELUDE_HELP;
 
 enum { OPTIONS_MAX = 64, SHOWN = 12 };
 
@@ -47,6 +51,8 @@ struct bisect {
     const char *option[OPTIONS_MAX]; /* passed on to record */
     unsigned option_count;
     struct prelude prelude;
+    struct root_image image; /* its source is NULL: none is made */
+    char image_folder[PATH_MAX], image_path[PATH_MAX], disk[PATH_MAX + 32];
 
     struct choices all;
     size_t decisive; /* number of the choice that decides */
@@ -93,18 +99,41 @@ static void add_record(const struct bisect *bisect, struct child *child, const c
     }
     for (unsigned i = 0; i < bisect->option_count; i++)
         child_add(child, bisect->option[i]);
+    if (bisect->image.source) {
+        child_add(child, "--disk");
+        child_add(child, bisect->disk);
+        child_add(child, "--plain-status");
+    }
     child_add(child, "-o");
     child_add(child, trace);
 }
 
-/* Exit status of a recording; -1: it could not be made. */
-static int run_record(struct bisect *bisect, struct child *child, struct error *error)
+static int read_end(const char *path, struct trace_info *info, struct error *error)
 {
+    struct trace_reader *reader;
+    int result = trace_reader_open(&reader, path, error);
+    if (result < 0)
+        return result;
+    trace_reader_info(reader, info);
+    trace_reader_close(reader);
+    if (!info->complete)
+        return error_set(error, "%s: the recording was cut off: how it ended is not known", path);
+    return 0;
+}
+
+/* Exit status of a recording, as the trace tells it: a command may end with one of hindsight's own.
+ * -1: it could not be made. */
+static int run_record(
+    struct bisect *bisect, struct child *child, const char *trace, struct error *error)
+{
+    struct trace_info info;
+    struct error ignored;
     child->output = bisect->output;
-    int status = child_run(child, &bisect->interrupted, error);
-    if (status != OUTCOME_STATUS_HOST && status != STATUS_USAGE && status != STATUS_DAMAGED &&
-        status != STATUS_VERSION && status != STATUS_MISSING && status != 127)
-        return status;
+    unlink(trace);
+    if (child_run(child, &bisect->interrupted, error) < 0)
+        return -1;
+    if (read_end(trace, &info, &ignored) == 0 && outcome_of_end(&info.end).kind != OUTCOME_HOST)
+        return info.end.guest_status;
     char line[300];
     child_last_line(child, line, sizeof line);
     return error_set(error, "%s: the run cannot be recorded anew: %s", bisect->bad, line);
@@ -130,7 +159,7 @@ static int run_with(struct bisect *bisect, const bool *kept, const char *trace, 
     }
     bisect->runs++;
     progress_show(&bisect->progress, bisect->runs, bisect->most);
-    return run_record(bisect, &child, error);
+    return run_record(bisect, &child, trace ? trace : bisect->trace, error);
 }
 
 /* For the search: 1 when it ends as BAD does. */
@@ -159,19 +188,6 @@ static int still_decides(void *context, const bool *kept, struct error *error)
 
 /* ---- What there is to narrow ---- */
 
-static int read_end(const char *path, struct trace_info *info, struct error *error)
-{
-    struct trace_reader *reader;
-    int result = trace_reader_open(&reader, path, error);
-    if (result < 0)
-        return result;
-    trace_reader_info(reader, info);
-    trace_reader_close(reader);
-    if (!info->complete)
-        return error_set(error, "%s: the recording was cut off: how it ended is not known", path);
-    return 0;
-}
-
 /* The run again, by its seed: it has to be the same one. */
 static int note_choices(struct bisect *bisect, struct error *error)
 {
@@ -194,7 +210,8 @@ static int note_choices(struct bisect *bisect, struct error *error)
     child_add(&child, "--note-choices");
     child_add(&child, bisect->choices);
     bisect->runs++;
-    if (run_record(bisect, &child, error) < 0 || read_end(bisect->trace, &again, error) < 0)
+    if (run_record(bisect, &child, bisect->trace, error) < 0 ||
+        read_end(bisect->trace, &again, error) < 0)
         return -1;
     if (again.end.guest_status != bisect->wanted || again.end_event != bad.end_event ||
         again.end.digest_size != bad.end.digest_size ||
@@ -381,6 +398,23 @@ static int search(struct bisect *bisect, struct error *error)
     return result;
 }
 
+/* The disk of a command's run: of the same folder the same. */
+static int make_disk(struct bisect *bisect, struct error *error)
+{
+    if (!bisect->image.source)
+        return 0;
+    int length = snprintf(bisect->image_folder, PATH_MAX, "%s/hindsight-XXXXXX", bisect->folder);
+    if (length + 8 > PATH_MAX || !mkdtemp(bisect->image_folder)) {
+        bisect->image_folder[0] = '\0';
+        return error_set_errno(error, "%s", bisect->folder);
+    }
+    snprintf(bisect->image_path, PATH_MAX, "%.*s/disk", PATH_MAX - 8, bisect->image_folder);
+    bisect->image.path = bisect->image_path;
+    bisect->image.work = bisect->image_folder;
+    snprintf(bisect->disk, sizeof bisect->disk, "file=%s,snapshot=on", bisect->image_path);
+    return root_image_make(&bisect->image, error);
+}
+
 static int work(struct bisect *bisect)
 {
     struct error error;
@@ -392,7 +426,11 @@ static int work(struct bisect *bisect)
     snprintf(bisect->choices, PATH_MAX, "%s/choices", folder);
     snprintf(bisect->trace, PATH_MAX, "%s/run.hst", folder);
     snprintf(bisect->output, PATH_MAX, "%s/output", folder);
-    int result = search(bisect, &error);
+    int result = make_disk(bisect, &error);
+    if (result == 0)
+        result = search(bisect, &error);
+    if (bisect->image_folder[0])
+        files_remove_tree(bisect->image_folder);
     progress_end(&bisect->progress);
     unlink(bisect->choices);
     unlink(bisect->trace);
@@ -432,7 +470,16 @@ static int pass_on(struct bisect *bisect, const char *name, const char *value)
 
 static bool is_flag(const char *name)
 {
-    return strcmp(name, "--no-fail-on") == 0 || strcmp(name, "--fail-fast") == 0;
+    return strcmp(name, "--no-fail-on") == 0 || strcmp(name, "--fail-fast") == 0 ||
+           strcmp(name, "--plain-status") == 0;
+}
+
+static int take_size(struct bisect *bisect, const char *text)
+{
+    struct error error;
+    return parse_size(text, &bisect->image.size, &error) < 0
+               ? cli_usage("bisect", "--root-size %s", error.text)
+               : STATUS_OK;
 }
 
 static int take_name(struct bisect *bisect, const char *name, const char *value)
@@ -453,7 +500,12 @@ static int take_option(struct bisect *bisect, const char *name, const char *valu
         bisect->max_time = value;
     else if (strcmp(name, "--runs") == 0)
         return parse_runs(bisect, value);
-    else if (strcmp(name, "--fail-on") == 0 || strcmp(name, "--hang") == 0)
+    else if (strcmp(name, "--root") == 0)
+        bisect->image.source = value;
+    else if (strcmp(name, "--root-size") == 0)
+        return take_size(bisect, value);
+    else if (strcmp(name, "--fail-on") == 0 || strcmp(name, "--hang") == 0 ||
+             strcmp(name, "--disk") == 0)
         return pass_on(bisect, name, value);
     else if (strcmp(name, "--symbols") == 0 || strcmp(name, "-ex") == 0)
         return take_name(bisect, name, value);

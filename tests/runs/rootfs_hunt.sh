@@ -25,6 +25,19 @@ hindsight record "${hunting[@]}" --pace fast --chaos --seed "$seed" -o again.hst
 grep -qE '^[0-9]+ of 12000' out || fail "the program's own words"
 echo "a lost update of a program is found"
 
+# It is narrowed as any other: the disk is made again, and the run is the very one. Few runs do not get
+# far, and that is said; of another folder it is another run.
+hindsight bisect "$trace" --root root --runs 4 -o narrow
+[ "$status" -eq 1 ] && grep -qE ': exit status 3; the seed made [0-9]+ choices, and without any ' out || fail "bisect: status $status"
+[ -z "$(ls -d narrow/hindsight-* 2>/dev/null)" ] || fail "the disk of bisect is left over"
+cp -r root other
+printf x >other/more
+refused 125 'from its seed the run is another' bisect "$trace" --root other -o narrow
+refused 125 'give each with --disk' bisect "$trace" --plain-status -o narrow
+refused 125 'No such file' bisect "$trace" --root nowhere -o narrow
+refused 2 '--root-size' bisect "$trace" --root root --root-size x -o narrow
+echo "it can be recorded anew, and narrowed"
+
 # A command whose statuses are those that hindsight has for itself.
 hindsight hunt "${hunting[@]:0:6}" --runs 1 -o odd -- /nowhere/none
 [ "$status" -eq 1 ] && grep -q 'status 127: 1' out || fail "status 127 is the command's: $(cat out)"
