@@ -7,7 +7,7 @@
 
 #include "debugger/names.h"
 
-enum { MAX_DEPTH = 64 };
+enum { MAX_DEPTH = 64, MAX_LOOKED = 64 };
 
 struct range {
     uint64_t start, end;
@@ -23,13 +23,19 @@ struct entry {
     const char *name;
     uint64_t place; /* the DIE's offset; of DW_TAG_inlined_subroutine the address of its code */
     uint32_t next;  /* 1 + the next one in the same slot; 0: none */
+    uint32_t hash;  /* of the name */
     uint16_t tag;
     bool is_weak; /* a declaration, or a function of which this has no code */
 };
 
 struct index {
     struct ranges units, functions;
-    bool has_names;
+    Dwarf_CU *last; /* of the units, the last whose names are here */
+    bool has_names; /* all of them */
+    /* Until then functions are looked for in the unit that covers an address. */
+    struct ranges some_functions;
+    Dwarf_Off looked[MAX_LOOKED]; /* in these units */
+    unsigned looked_count;
     struct entry *entries;
     size_t count, capacity;
     uint32_t *slots;
@@ -46,6 +52,7 @@ void index_free(struct index *index)
         return;
     free(index->units.list);
     free(index->functions.list);
+    free(index->some_functions.list);
     free(index->entries);
     free(index->slots);
     for (size_t i = 0; i < index->kept_count; i++)
@@ -156,12 +163,12 @@ bool index_unit(struct module *module, uint64_t address, Dwarf_Die *unit)
 /* ---- Names ---- */
 
 /* Where code was inlined has slots of its own: of some names there are ten thousand. */
-static size_t hash(const char *name, int tag)
+static uint32_t hash(const char *name, int tag)
 {
     uint64_t value = 0xcbf29ce484222325 ^ (tag == DW_TAG_inlined_subroutine);
     for (; *name; name++)
         value = (value ^ (uint8_t)*name) * 0x100000001b3;
-    return (size_t)(value ^ value >> 32);
+    return (uint32_t)(value ^ value >> 32);
 }
 
 static bool grow(struct index *index)
@@ -182,16 +189,16 @@ static bool grow(struct index *index)
     index->slots = slots;
     index->slot_count = index->capacity = capacity;
     for (size_t i = 0; i < index->count; i++) {
-        size_t slot = hash(entries[i].name, entries[i].tag) & (capacity - 1);
+        size_t slot = entries[i].hash & (capacity - 1);
         entries[i].next = slots[slot];
         slots[slot] = (uint32_t)i + 1;
     }
     return true;
 }
 
-static struct entry *first_of(const struct index *index, const char *name, int tag)
+static struct entry *first_of(const struct index *index, uint32_t hash)
 {
-    uint32_t at = index->slot_count ? index->slots[hash(name, tag) & (index->slot_count - 1)] : 0;
+    uint32_t at = index->slot_count ? index->slots[hash & (index->slot_count - 1)] : 0;
     return at ? &index->entries[at - 1] : NULL;
 }
 
@@ -200,9 +207,10 @@ static struct entry *next_of(const struct index *index, const struct entry *entr
     return entry->next ? &index->entries[entry->next - 1] : NULL;
 }
 
-static bool is_one(const struct entry *entry, const char *name, int tag)
+static bool is_one(const struct entry *entry, uint32_t hash, const char *name, int tag)
 {
-    return entry->tag == tag && (entry->name == name || strcmp(entry->name, name) == 0);
+    return entry->hash == hash && entry->tag == tag &&
+           (entry->name == name || strcmp(entry->name, name) == 0);
 }
 
 /* Of a type one definition is enough, and a declaration only where there is nothing else. */
@@ -210,9 +218,10 @@ static void add(struct index *index, const char *name, uint64_t place, int tag, 
 {
     bool every = !is_weak && (tag == DW_TAG_variable || tag == DW_TAG_subprogram ||
                                  tag == DW_TAG_inlined_subroutine);
-    struct entry *entry = tag == DW_TAG_inlined_subroutine ? NULL : first_of(index, name, tag);
+    const uint32_t own = hash(name, tag);
+    struct entry *entry = tag == DW_TAG_inlined_subroutine ? NULL : first_of(index, own);
     for (; entry; entry = next_of(index, entry)) {
-        if (!is_one(entry, name, tag) || (every && !entry->is_weak))
+        if (!is_one(entry, own, name, tag) || (every && !entry->is_weak))
             continue;
         if (entry->is_weak && !is_weak) {
             entry->place = place;
@@ -224,10 +233,11 @@ static void add(struct index *index, const char *name, uint64_t place, int tag, 
     }
     if (!grow(index))
         return;
-    size_t slot = hash(name, tag) & (index->slot_count - 1);
+    size_t slot = own & (index->slot_count - 1);
     index->entries[index->count++] = (struct entry){.name = name,
         .place = place,
         .next = index->slots[slot],
+        .hash = own,
         .tag = (uint16_t)tag,
         .is_weak = is_weak};
     index->slots[slot] = (uint32_t)index->count;
@@ -401,41 +411,112 @@ static void add_children(struct index *index, Dwarf_Die *parent, bool has_scopes
     } while (dwarf_siblingof(&child, &child) == 0);
 }
 
+/* The names of one more unit; false: there is none. */
+static bool add_unit(struct module *module, struct index *index)
+{
+    Dwarf_Die unit;
+    if (index->has_names)
+        return false;
+    if (dwarf_get_units(module->dwarf, index->last, &index->last, NULL, NULL, &unit, NULL) == 0) {
+        add_children(index, &unit, names_language(&unit) != LANGUAGE_C, 0);
+        return true;
+    }
+    index->has_names = true;
+    buffer_free(&index->path);
+    sort(&index->functions);
+    return false;
+}
+
 static const struct index *names_of(struct module *module)
 {
     struct index *index = index_of(module);
-    Dwarf_CU *cu = NULL;
-    Dwarf_Die unit;
-    if (!index || index->has_names)
-        return index;
-    index->has_names = true;
-    while (dwarf_get_units(module->dwarf, cu, &cu, NULL, NULL, &unit, NULL) == 0)
-        add_children(index, &unit, names_language(&unit) != LANGUAGE_C, 0);
-    buffer_free(&index->path);
-    sort(&index->functions);
+    while (index && add_unit(module, index))
+        ;
     return index;
+}
+
+/* ---- Functions by address -------------------------------------------------------------------- */
+
+/* Those that add_children() comes to. */
+static void add_functions(struct index *index, Dwarf_Die *parent, bool has_scopes, unsigned depth)
+{
+    Dwarf_Die child;
+    if (depth > MAX_DEPTH || dwarf_child(parent, &child) != 0)
+        return;
+    do {
+        int tag = dwarf_tag(&child);
+        bool is_class =
+            tag == DW_TAG_structure_type || tag == DW_TAG_class_type || tag == DW_TAG_union_type;
+        if (tag == DW_TAG_subprogram)
+            add_ranges(index, &index->some_functions, &child);
+        else if (has_scopes && (tag == DW_TAG_namespace || is_class))
+            add_functions(index, &child, true, depth + 1);
+    } while (dwarf_siblingof(&child, &child) == 0);
+}
+
+/* Has the unit that covers the address, and those before it, been looked at? False where there is
+ * none, and where there were so many that all are as cheap. */
+static bool look_at_unit(struct module *module, struct index *index, uint64_t address)
+{
+    Dwarf_Die unit;
+    if (!find(module, &index->units, address, &unit))
+        return false;
+    const Dwarf_Off offset = dwarf_dieoffset(&unit);
+    for (unsigned i = 0; i < index->looked_count; i++) {
+        if (index->looked[i] == offset)
+            return true;
+    }
+    if (index->looked_count == MAX_LOOKED)
+        return false;
+    index->looked[index->looked_count++] = offset;
+    add_functions(index, &unit, names_language(&unit) != LANGUAGE_C, 0);
+    sort(&index->some_functions);
+    return true;
 }
 
 bool index_function(struct module *module, uint64_t address, Dwarf_Die *function)
 {
-    const struct index *index = names_of(module);
-    return index && find(module, &index->functions, address, function);
+    struct index *index = index_of(module);
+    if (index && !index->has_names && look_at_unit(module, index, address))
+        return find(module, &index->some_functions, address, function);
+    const struct index *whole = names_of(module);
+    return whole && find(module, &whole->functions, address, function);
+}
+
+/* ---- By name --------------------------------------------------------------------------------- */
+
+static const struct entry *find_entry(
+    const struct index *index, const char *name, const int *tags, unsigned tag_count)
+{
+    const uint32_t own = hash(name, 0);
+    const struct entry *best = NULL, *entry = first_of(index, own);
+    for (; entry; entry = next_of(index, entry)) {
+        for (unsigned i = 0; i < tag_count; i++) {
+            if (is_one(entry, own, name, tags[i]) && (!best || (best->is_weak && !entry->is_weak)))
+                best = entry;
+        }
+    }
+    return best;
+}
+
+bool index_find_type(
+    struct module *module, const char *name, const int *tags, unsigned tag_count, Dwarf_Die *die)
+{
+    struct index *index = index_of(module);
+    const struct entry *entry = NULL;
+    if (!index)
+        return false;
+    do
+        entry = find_entry(index, name, tags, tag_count);
+    while ((!entry || entry->is_weak) && add_unit(module, index));
+    return entry && dwarf_offdie(module->dwarf, entry->place, die);
 }
 
 bool index_find(
     struct module *module, const char *name, const int *tags, unsigned tag_count, Dwarf_Die *die)
 {
     const struct index *index = names_of(module);
-    const struct entry *best = NULL;
-    if (!index)
-        return false;
-    const struct entry *entry = first_of(index, name, 0);
-    for (; entry; entry = next_of(index, entry)) {
-        for (unsigned i = 0; i < tag_count; i++) {
-            if (is_one(entry, name, tags[i]) && (!best || (best->is_weak && !entry->is_weak)))
-                best = entry;
-        }
-    }
+    const struct entry *best = index ? find_entry(index, name, tags, tag_count) : NULL;
     return best && dwarf_offdie(module->dwarf, best->place, die);
 }
 
@@ -446,9 +527,10 @@ bool index_each(struct module *module, const char *name, int tag,
     Dwarf_Die die;
     if (!index)
         return false;
-    const struct entry *entry = first_of(index, name, tag);
+    const uint32_t own = hash(name, tag);
+    const struct entry *entry = first_of(index, own);
     for (; entry; entry = next_of(index, entry)) {
-        if (is_one(entry, name, tag) && dwarf_offdie(module->dwarf, entry->place, &die) &&
+        if (is_one(entry, own, name, tag) && dwarf_offdie(module->dwarf, entry->place, &die) &&
             visit(context, &die))
             return true;
     }
@@ -482,9 +564,10 @@ unsigned index_inlined(struct module *module, const char *name, uint64_t *addres
     unsigned count = 0;
     if (!index)
         return 0;
-    const struct entry *entry = first_of(index, name, DW_TAG_inlined_subroutine);
+    const uint32_t own = hash(name, DW_TAG_inlined_subroutine);
+    const struct entry *entry = first_of(index, own);
     for (; entry; entry = next_of(index, entry)) {
-        if (!is_one(entry, name, DW_TAG_inlined_subroutine))
+        if (!is_one(entry, own, name, DW_TAG_inlined_subroutine))
             continue;
         if (count < max)
             addresses[count] = entry->place;

@@ -1,7 +1,8 @@
 /*
  * Finds things in a module's debugging information without searching all of it: units by address,
  * and by name the top-level types, variables, functions and enumerators, and where functions were
- * inlined. Made in one pass when it is first asked for; a kernel's takes about two seconds.
+ * inlined. Made in one pass when it is first needed, which takes about a second for a kernel; not
+ * for functions by address, and types of a name that only one has.
  */
 #ifndef DEBUGGER_INDEX_H
 #define DEBUGGER_INDEX_H
@@ -25,6 +26,10 @@ bool index_function(struct module *module, uint64_t address, Dwarf_Die *function
  * DW_TAG_variable, the tags of types, or DW_TAG_enumerator, for which the DIE is the enumeration's.
  */
 bool index_find(
+    struct module *module, const char *name, const int *tags, unsigned tag_count, Dwarf_Die *die);
+/* The same of a type's name that no other type has, as a kernel's own: units are looked through up
+ * to its definition. */
+bool index_find_type(
     struct module *module, const char *name, const int *tags, unsigned tag_count, Dwarf_Die *die);
 /* All of them, until `visit` returns true. */
 bool index_each(struct module *module, const char *name, int tag,

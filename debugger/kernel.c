@@ -15,7 +15,7 @@ bool kernel_member(struct module *kernel, const char *structure, const char *pat
     Dwarf_Die die;
     struct member member;
     char name[64];
-    if (!kernel->dwarf || !index_find(kernel, structure, tags, 3, &die))
+    if (!kernel->dwarf || !index_find_type(kernel, structure, tags, 3, &die))
         return false;
     struct type type = type_from_die(&die);
     *offset = 0;

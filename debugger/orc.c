@@ -60,7 +60,7 @@ static struct orc_format find_format(const struct symbols *symbols)
         Dwarf_Die die;
         unsigned ignored;
         if (kernel->kind != MODULE_KERNEL || kernel->away || !kernel->dwarf ||
-            !index_find(kernel, "orc_entry", tags, 1, &die))
+            !index_find_type(kernel, "orc_entry", tags, 1, &die))
             continue;
         struct type type = type_from_die(&die);
         find_bit(&type, "type", 3, &format.type_bit, &format.type_bits);

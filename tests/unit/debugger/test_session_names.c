@@ -109,10 +109,29 @@ static void tags_files_and_locals_are_completed(void **state)
     assert_string_equal(offers("macr"), "macro ");
 }
 
+/* Functions are looked for in one unit until all names are asked for; then in all. */
+static void what_is_found_in_a_part_is_found_in_all(void **state)
+{
+    static const char *const lines[] = {"backtrace", "info args", "info locals", "up",
+        "info locals", "down", "ptype struct node", "info symbol handle_pit"};
+    enum { LINES = sizeof lines / sizeof lines[0] };
+    char *before[LINES];
+    (void)state;
+    go_to_handler();
+    for (unsigned i = 0; i < LINES; i++)
+        before[i] = strdup(run(lines[i]));
+    run("info types node");
+    for (unsigned i = 0; i < LINES; i++) {
+        assert_string_equal(run(lines[i]), before[i]);
+        free(before[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(macros_are_told_and_expanded),
+        TEST(what_is_found_in_a_part_is_found_in_all),
         TEST(macros_are_expanded_in_expressions),
         TEST(float_and_vector_registers_have_gdbs_layout),
         TEST(members_are_completed),
