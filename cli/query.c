@@ -194,6 +194,8 @@ int cli_query(int argc, char **argv)
         return cli_usage("query", "give one trace and one question");
     if (!fits || strlen(argv[optind + 1]) >= MAX_TEXT)
         return cli_usage("query", "too many or too long options");
+    /* One question goes forward, and no session comes after it. */
+    asked.options.sparse = !asked.options.cache_path;
     asked.options.store = cli_store_path(asked.options.store, room);
     strcat(asked.line, " ");
     strcat(asked.line, argv[optind + 1]);

@@ -22,6 +22,7 @@ struct debugger_options {
     uint64_t memory_limit;  /* likewise */
     bool any_version;       /* as in struct replay_options */
     const char *store;      /* likewise */
+    bool sparse;            /* likewise */
     bool color;             /* escape sequences in the output */
 };
 

@@ -258,7 +258,8 @@ struct debugger *debugger_open(
         .cache_path = options->cache_path,
         .memory_limit = options->memory_limit,
         .any_version = options->any_version,
-        .store = options->store};
+        .store = options->store,
+        .sparse = options->sparse};
     struct debugger *debugger = calloc(1, sizeof *debugger);
     *damaged = false;
     if (!debugger) {

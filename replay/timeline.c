@@ -13,6 +13,8 @@
  * approached from the future at which the densest of the further ones is left. */
 #define SPACING (8ull << 20)
 #define DENSE   (16ull << 10)
+/* Of the places for checkpoints on the way, one in so many is taken where they are sparse. */
+enum { SPARSE = 16 };
 
 /* ---- Places ---- */
 
@@ -76,6 +78,11 @@ static void set_next_slice(struct timeline *timeline, uint64_t retired)
     machine_limit(timeline->machine, slice < retired ? slice : retired);
 }
 
+static bool is_wanted(const struct timeline *timeline)
+{
+    return !timeline->sparse || timeline->machine->engine->retired / SPACING % SPARSE == 0;
+}
+
 /* Runs on to a hit, a position, a count of instructions, or the end, leaving checkpoints. */
 static int advance(struct timeline *timeline, struct position until, uint64_t retired,
     enum advance *how, struct error *error)
@@ -112,7 +119,7 @@ static int advance(struct timeline *timeline, struct position until, uint64_t re
                 *how = ADVANCE_REACHED;
                 return 0;
             }
-            if (take_checkpoint(timeline, error) < 0)
+            if (is_wanted(timeline) && take_checkpoint(timeline, error) < 0)
                 return -1;
             if (timeline->pace)
                 timeline->pace(timeline->pace_context, timeline);
@@ -546,6 +553,7 @@ struct timeline *timeline_open(
         timeline_close(timeline);
         return NULL;
     }
+    timeline->sparse = options && options->sparse;
     timeline->machine = replay_machine(timeline->replay);
     timeline->source = replay_inputs(timeline->replay);
     struct machine_observer observer = conditions_observer;

@@ -30,6 +30,7 @@ struct timeline_options {
     uint64_t memory_limit;  /* likewise */
     bool any_version;       /* as in struct replay_options */
     const char *store;      /* likewise */
+    bool sparse;            /* few checkpoints, for who goes back seldom: they cost a tenth */
 };
 
 /* *damaged tells a damaged trace (exit status 4) from other failures. */

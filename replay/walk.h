@@ -27,6 +27,7 @@ struct timeline {
     char *cache_path;  /* NULL: none */
     uint64_t identity; /* of the trace, for the file at cache_path */
     struct error cache_message;
+    bool sparse; /* as in struct timeline_options */
     bool is_new; /* there are checkpoints that the file does not have */
     struct printed printed;
 
