@@ -13,11 +13,10 @@
 
 #include "base/parse.h"
 #include "cli/child.h"
-#include "cli/files.h"
 #include "cli/like.h"
 #include "cli/prelude.h"
 #include "cli/progress.h"
-#include "cli/root_image.h"
+#include "cli/rootfs.h"
 #include "cli/subset.h"
 #include "traces/trace.h"
 #include "vmm/machine/choices.h"
@@ -51,8 +50,8 @@ struct bisect {
     const char *option[OPTIONS_MAX]; /* passed on to record */
     unsigned option_count;
     struct prelude prelude;
-    struct root_image image; /* its source is NULL: none is made */
-    char image_folder[PATH_MAX], image_path[PATH_MAX], disk[PATH_MAX + 32];
+    struct rootfs rootfs; /* its disk alone */
+    char disk[PATH_MAX + 32];
 
     struct choices all;
     size_t decisive; /* number of the choice that decides */
@@ -99,7 +98,7 @@ static void add_record(const struct bisect *bisect, struct child *child, const c
     }
     for (unsigned i = 0; i < bisect->option_count; i++)
         child_add(child, bisect->option[i]);
-    if (bisect->image.source) {
+    if (bisect->rootfs.root) {
         child_add(child, "--disk");
         child_add(child, bisect->disk);
         child_add(child, "--plain-status");
@@ -401,18 +400,12 @@ static int search(struct bisect *bisect, struct error *error)
 /* The disk of a command's run: of the same folder the same. */
 static int make_disk(struct bisect *bisect, struct error *error)
 {
-    if (!bisect->image.source)
+    if (!bisect->rootfs.root)
         return 0;
-    int length = snprintf(bisect->image_folder, PATH_MAX, "%s/hindsight-XXXXXX", bisect->folder);
-    if (length + 8 > PATH_MAX || !mkdtemp(bisect->image_folder)) {
-        bisect->image_folder[0] = '\0';
-        return error_set_errno(error, "%s", bisect->folder);
-    }
-    snprintf(bisect->image_path, PATH_MAX, "%.*s/disk", PATH_MAX - 8, bisect->image_folder);
-    bisect->image.path = bisect->image_path;
-    bisect->image.work = bisect->image_folder;
-    snprintf(bisect->disk, sizeof bisect->disk, "file=%s,snapshot=on", bisect->image_path);
-    return root_image_make(&bisect->image, error);
+    if (rootfs_make_disk(&bisect->rootfs, bisect->folder, error) < 0)
+        return -1;
+    rootfs_disk_option(&bisect->rootfs, bisect->disk, sizeof bisect->disk);
+    return 0;
 }
 
 static int work(struct bisect *bisect)
@@ -429,8 +422,7 @@ static int work(struct bisect *bisect)
     int result = make_disk(bisect, &error);
     if (result == 0)
         result = search(bisect, &error);
-    if (bisect->image_folder[0])
-        files_remove_tree(bisect->image_folder);
+    rootfs_remove(&bisect->rootfs);
     progress_end(&bisect->progress);
     unlink(bisect->choices);
     unlink(bisect->trace);
@@ -477,7 +469,7 @@ static bool is_flag(const char *name)
 static int take_size(struct bisect *bisect, const char *text)
 {
     struct error error;
-    return parse_size(text, &bisect->image.size, &error) < 0
+    return parse_size(text, &bisect->rootfs.size, &error) < 0
                ? cli_usage("bisect", "--root-size %s", error.text)
                : STATUS_OK;
 }
@@ -501,7 +493,7 @@ static int take_option(struct bisect *bisect, const char *name, const char *valu
     else if (strcmp(name, "--runs") == 0)
         return parse_runs(bisect, value);
     else if (strcmp(name, "--root") == 0)
-        bisect->image.source = value;
+        bisect->rootfs.root = value;
     else if (strcmp(name, "--root-size") == 0)
         return take_size(bisect, value);
     else if (strcmp(name, "--fail-on") == 0 || strcmp(name, "--hang") == 0 ||

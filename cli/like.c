@@ -74,10 +74,10 @@ int cli_machine_like_check(const struct cli_machine *setup, struct error *error)
     if (setup->like_nets)
         return error_set(error, "the trace's machine has a network, whose other end is not in it: "
                                 "its run cannot be recorded anew");
-    if (setup->like_disks > setup->config.disk_count)
+    if (setup->like_disks > setup->config.disk_count + (setup->rootfs.root != NULL))
         return error_set(error,
             "the trace's machine has %u disks, whose contents are not all in it: give each with "
-            "--disk (snapshot=on leaves it as it is)",
+            "--disk (snapshot=on leaves it as it is), a command's with --root",
             setup->like_disks);
     return 0;
 }

@@ -384,6 +384,17 @@ static int load_file(const char *path, struct boot_image *image, struct error *e
     return result;
 }
 
+/* Of a command's machine as a trace has it: the trace has all but the disk. */
+static int add_command_disk(struct cli_machine *setup, struct error *error)
+{
+    char disk[PATH_MAX + 32];
+    if (rootfs_make_disk(&setup->rootfs, NULL, error) < 0)
+        return -1;
+    rootfs_disk_option(&setup->rootfs, disk, sizeof disk);
+    setup->plain_status = true;
+    return add_disk(setup, disk, error);
+}
+
 /* The machine that runs a command: the disk is the last of those that are given. */
 static int add_command(struct cli_machine *setup, struct error *error)
 {
@@ -408,10 +419,18 @@ static int add_command(struct cli_machine *setup, struct error *error)
 
 int cli_machine_command(struct cli_machine *setup, char *const *command, struct error *error)
 {
-    if (setup->rootfs.root)
+    const struct rootfs *rootfs = &setup->rootfs;
+    bool runs = rootfs->root && !setup->like_name;
+    if (runs)
         setup->rootfs.command = command;
     else if (*command)
         return error_set(error, "'%s' is not understood", *command);
+    if (setup->like_name &&
+        (rootfs->share || rootfs->folder || rootfs->variables || rootfs->modules))
+        return error_set(error, "the command is the trace's: --share, --env, --chdir and --modules "
+                                "are for a new one");
+    if (setup->like_name && rootfs->root)
+        return 0;
     if (rootfs_check(&setup->rootfs, setup->kernel_path, error) < 0)
         return -1;
     if (setup->rootfs.root && setup->initrd_given)
@@ -476,7 +495,7 @@ int cli_machine_load(struct cli_machine *setup, struct error *error)
 {
     if (setup->config.store_buffers && setup->config.cpus == 1)
         return error_set(error, "--store-buffers is for several vCPUs: give --cpus N");
-    if (setup->rootfs.root && add_command(setup, error) < 0)
+    if (setup->rootfs.root && (setup->like_name ? add_command_disk : add_command)(setup, error) < 0)
         return -1;
     if (setup->config.memory_count == 0 && add_memory(setup, "128M", error) < 0)
         return -1;

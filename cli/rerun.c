@@ -30,6 +30,8 @@ static const char help[] =
     "go\n"
     "                         there, too\n\n"
     "Options that a trace does not keep have to be given again: --disk, --fail-on, --fail-fast,\n"
+    "--plain-status; of a command's run --root, with the changed program, stands for its --disk "
+    "and\n"
     "--plain-status. Without a --max-time of its own the run ends after twice the recorded time "
     "and\n"
     "10 s. The console goes where --serial says, by default nowhere. On the software CPU, --pace "

@@ -203,9 +203,8 @@ static int make_folder(struct rootfs *rootfs, const char *folder, struct error *
     return 0;
 }
 
-int rootfs_make(struct rootfs *rootfs, unsigned disks, const char *folder, struct error *error)
+int rootfs_make_disk(struct rootfs *rootfs, const char *folder, struct error *error)
 {
-    snprintf(rootfs->device, sizeof rootfs->device, "/dev/vd%c", 'a' + (int)disks);
     if (make_folder(rootfs, folder, error) < 0)
         return -1;
     const struct root_image image = {
@@ -215,7 +214,18 @@ int rootfs_make(struct rootfs *rootfs, unsigned disks, const char *folder, struc
         .size = rootfs->size,
         .folder = rootfs->share ? ROOTFS_SHARED : NULL,
     };
-    if (root_image_make(&image, error) == 0 && make_initramfs(rootfs, error) == 0)
+    if (root_image_make(&image, error) == 0)
+        return 0;
+    rootfs_remove(rootfs);
+    return -1;
+}
+
+int rootfs_make(struct rootfs *rootfs, unsigned disks, const char *folder, struct error *error)
+{
+    snprintf(rootfs->device, sizeof rootfs->device, "/dev/vd%c", 'a' + (int)disks);
+    if (rootfs_make_disk(rootfs, folder, error) < 0)
+        return -1;
+    if (make_initramfs(rootfs, error) == 0)
         return 0;
     rootfs_remove(rootfs);
     return -1;

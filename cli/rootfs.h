@@ -57,6 +57,8 @@ int rootfs_check(struct rootfs *rootfs, const char *kernel, struct error *error)
 /* Makes the files in a new folder, in `folder` unless that is NULL. The machine has `disks` disks
  * before this one. */
 int rootfs_make(struct rootfs *rootfs, unsigned disks, const char *folder, struct error *error);
+/* The disk alone. */
+int rootfs_make_disk(struct rootfs *rootfs, const char *folder, struct error *error);
 /* What --disk is to have, and --append, after `append`, which the user gave. */
 void rootfs_disk_option(const struct rootfs *rootfs, char *text, size_t size);
 void rootfs_command_line(const char *append, char *text, size_t size);

@@ -1,4 +1,6 @@
-/* A flaky program: two threads count without a lock, and now and then an update is lost. Status 3.
+/*
+ * A flaky program: two threads count without a lock, and now and then an update is lost. Status 3.
+ * Compiled with -DFIXED each adds at once.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -10,8 +12,12 @@ static long rounds = 6000;
 
 __attribute__((noinline)) static void add_one(void)
 {
+#ifdef FIXED
+    __atomic_fetch_add(&counter, 1, __ATOMIC_SEQ_CST);
+#else
     long value = counter;
     counter = value + 1;
+#endif
 }
 
 static void pause_a_while(void)

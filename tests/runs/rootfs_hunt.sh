@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A flaky program in a plain folder: `hunt --root` finds the run in which its two threads lose an
-# update, its seed alone makes it again, and the two places are named.
+# update, its seed alone makes it again, bisect narrows it, and rerun shows it gone with a fixed program.
 source "$(dirname "$0")/common.bash"
 source "$here/linux.bash"
 grep -q 'HINDSIGHT_EXT4:BOOL=ON' "$BUILD/CMakeCache.txt" || exit 77
@@ -38,6 +38,23 @@ refused 125 'No such file' bisect "$trace" --root nowhere -o narrow
 refused 2 '--root-size' bisect "$trace" --root root --root-size x -o narrow
 echo "it can be recorded anew, and narrowed"
 
+# The same run with the same folder; with a fixed program in it the update is not lost.
+hindsight rerun "$trace" --root root -o again.hst
+[ "$status" -eq 1 ] && grep -q '^the failure is still there$' out || fail "rerun with the same: status $status"
+hindsight diff "$trace" again.hst --no-context
+[ "$status" -eq 0 ] || fail "rerun with the same folder is another run"
+mkdir fixed
+gcc -g -O1 -Wall -Werror -static -no-pie -pthread -DFIXED -o fixed/flaky "$root/guests/linux/flaky.c"
+hindsight rerun "$trace" --root fixed --serial file:console -o fixed.hst
+[ "$status" -eq 0 ] && grep -q '^the failure is gone$' out && grep -q '^12000 of 12000' console || fail "rerun with the fix: status $status"
+identical fixed.hst
+hindsight record --like "$trace" --root root --pace fast --serial null -o like.hst
+[ "$status" -eq 3 ] || fail "record --like: status $status"
+refused 2 "is not understood" rerun "$trace" --root root -- /flaky
+refused 2 "the command is the trace's" rerun "$trace" --root root --env A=B
+refused 2 "a command's with --root" rerun "$trace"
+echo "a fixed program is rerun"
+
 # A command whose statuses are those that hindsight has for itself.
 hindsight hunt "${hunting[@]:0:6}" --runs 1 -o odd -- /nowhere/none
 [ "$status" -eq 1 ] && grep -q 'status 127: 1' out || fail "status 127 is the command's: $(cat out)"
@@ -45,59 +62,3 @@ refused 2 'for one run' hunt "${hunting[@]}" --share out --runs 1 -o x -- /flaky
 refused 2 'no command' hunt "${hunting[@]}" --runs 1 -o x
 refused 2 "'sh' is not understood" hunt --kernel k --runs 1 -o x -- sh
 refused 125 'No such file' hunt --engine soft --kernel "$cache/vmlinuz" --root nowhere --runs 1 -o x -- sh
-
-if ! "$root/scripts/fetch-linux.sh" --debug >/dev/null 2>fetch; then
-    echo "skipped: the places: $(tail -n 1 fetch)"
-    exit 0
-fi
-hindsight debug "$trace" --batch -ex "add-symbol-file $cache/debug/vmlinux" -ex 'add-symbol-file root/flaky -process flaky' \
-    -ex 'tbreak add_one' -ex continue -ex 'races counter'
-[ "$status" -eq 0 ] || fail "races: status $status"
-grep -qE '^  vCPU [01] writes 8 bytes at [0-9.]+ in 0x[0-9a-f]+ <add_one\+[0-9]+> at flaky\.c:[0-9]+$' out || fail "no write"
-grep -qE '^  vCPU [01] reads 8 bytes at [0-9.]+ in 0x[0-9a-f]+ <add_one(\+[0-9]+)?> at flaky\.c:[0-9]+$' out || fail "no read"
-grep -qE '^    #1 .* in count \(.*\) at flaky\.c:[0-9]+$' out || fail "no caller"
-echo "its two places are named"
-
-# Without being told where to look: the page names both lines, with threads, callers and commands.
-hindsight report "$trace" --symbols "$cache/debug/vmlinux" --program root/flaky -o flaky.html
-[ "$status" -eq 0 ] || fail "report: status $status"
-for line in $(grep -nE 'long value = counter;|counter = value \+ 1;' "$root/guests/linux/flaky.c" | cut -d: -f1); do
-    lines+=("flaky.c:$line")
-done
-python3 - flaky.html "${lines[@]}" <<'PYTHON' || fail "the page"
-import json
-import re
-import sys
-
-page = open(sys.argv[1], encoding="ascii").read()
-data = json.loads(re.search(r'type="application/json">(.*?)</script>', page, re.S).group(1))
-rows = data["conflicts"]["rows"]
-places = {(row["race"], row["kind"], row["line"]) for row in rows}
-read, write = sys.argv[2:]
-assert any({(race, "read", read), (race, "write", write)} <= places for race, _, _ in places), places
-assert len({row["process"] for row in rows}) == 2 and all(row["process"].endswith(" flaky") for row in rows), rows
-assert all("add_one < count" in row["stack"] for row in rows), rows
-assert all("flaky.c" in row["line"] for row in rows), rows
-assert "-process flaky" in data["symbols"]
-PYTHON
-# The command that the page gives goes there.
-at=$("$HINDSIGHT" query "$trace" --symbols "$cache/debug/vmlinux" -ex 'add-symbol-file root/flaky -process flaky' \
-    --limit 1 'conflicts flaky' | sed -n '2s/ .*//p')
-hindsight debug "$trace" --batch -ex "add-symbol-file $cache/debug/vmlinux" -ex 'add-symbol-file root/flaky -process flaky' \
-    -ex "seek $at" -ex 'backtrace 1'
-[ "$status" -eq 0 ] && grep -qE '^#0 .*add_one \(\) at flaky\.c:[0-9]+$' out || fail "$at is no place of the race"
-if command -v chromium >/dev/null; then
-    timeout 120 chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
-        --disable-background-networking --disable-component-update --disable-sync --user-data-dir="$work/chromium" \
-        --enable-logging=stderr --dump-dom "file://$work/flaky.html" >dom 2>log || fail "chromium: status $?"
-    grep -q '<body data-errors="0"' dom && ! grep -q CONSOLE log || fail "errors in the browser"
-    for text in "${lines[@]}" 'Race 1: ' "seek $at"; do
-        grep -qF "$text" dom || fail "the page does not show '$text'"
-    done
-fi
-# A program of another name, one that is not there, and symbols that are not given.
-refused 2 "--symbols, too" report "$trace" --program root/flaky -o x.html
-refused 1 'conflicts' report "$trace" --symbols "$cache/debug/vmlinux" --program "$root/guests/linux/none" -o x.html
-hindsight query "$trace" --symbols "$cache/debug/vmlinux" 'conflicts flaky'
-[ "$status" -eq 1 ] && grep -q 'symbols are needed' err || fail "conflicts without symbols: status $status"
-echo "the report names them by itself"
