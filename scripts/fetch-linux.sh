@@ -11,12 +11,17 @@ set -euo pipefail
 
 cache=${HINDSIGHT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/hindsight}
 
-if [ -f "$cache/version" ] && [ "${1:-}" != --refresh ] &&
-    { [ "${1:-}" != --debug ] || [ -d "$cache/debug/headers" ]; } &&
-    { [ "${1:-}" != --kvm ] || [ -d "$cache/kvm" ]; }; then
-    echo "$cache"
-    exit 0
-fi
+# leave_if_there [OPTION]
+leave_if_there()
+{
+    if [ -f "$cache/version" ] && [ "${1:-}" != --refresh ] &&
+        { [ "${1:-}" != --debug ] || [ -d "$cache/debug/headers" ]; } &&
+        { [ "${1:-}" != --kvm ] || [ -d "$cache/kvm" ]; }; then
+        echo "$cache"
+        exit 0
+    fi
+}
+leave_if_there "$@"
 
 fail()
 {
@@ -27,7 +32,11 @@ fail()
 command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
     fail "apt-get and dpkg-deb are needed: on another distribution put vmlinuz, modules/ and busybox into $cache"
 
+# Several may want it at once, as tests do: one fetches, the others have it then.
 mkdir -p "$cache"
+exec 9>"$cache/lock"
+flock 9
+leave_if_there "$@"
 work=$(mktemp -d "$cache/fetch.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
