@@ -51,11 +51,12 @@
  *      degraded RAID 5 puts the missing member's data in the parity's place
  *   6  machines of versions 4 and 5 are still built;
  *      x2APIC mode, the TSC-deadline timer, an invariant TSC, where virtual time is the TSC's;
- *      virtio devices are transitional ones: with the legacy interface, too;
+ *      virtio devices are transitional ones: with the legacy interface, too
+ *   7  machines of versions 4 to 6 are still built;
  *      accessed and dirty bits that the guest clears are set by the next access, whatever is in a
- * TLB
+ *      TLB
  */
-enum { MACHINE_VERSION = 6, MACHINE_VERSION_OLDEST = 4, MACHINE_VERSION_UNSAID = 1 };
+enum { MACHINE_VERSION = 7, MACHINE_VERSION_OLDEST = 4, MACHINE_VERSION_UNSAID = 1 };
 
 enum pace { PACE_REAL, PACE_FAST };
 
@@ -137,7 +138,7 @@ static inline bool config_has_apic_enable(const struct machine_config *config)
 /* Is a bit that the guest clears in its page tables set by the next access? */
 static inline bool config_has_exact_bits(const struct machine_config *config)
 {
-    return config->version >= 6;
+    return config->version >= 7;
 }
 
 /* Have local APICs x2APIC mode and the TSC-deadline timer? Not where KVM runs ring 0 and the TSC

@@ -19,9 +19,8 @@ struct engine *engines_soft(struct memory *memory, struct error *error);
 struct engine *engines_soft_buffered(
     struct memory *memory, bool store_buffers, uint64_t seed, struct error *error);
 /* KVM: with the software CPU for ring 0, unless this host's KVM executes that exactly and reads of
- * the time stamp counter are no inputs. Refuses the
- * rules of another maker's CPU, and reads of the time stamp counter as inputs where it does not see
- * them. */
+ * the time stamp counter are no inputs. Refuses the rules of another maker's CPU, and reads of the
+ * time stamp counter as inputs where it does not see them. */
 struct engine *engines_kvm(struct memory *memory, const struct personality *personality,
     bool tsc_is_input, bool apic_extensions, struct error *error);
 /* Does engines_kvm() see every read of the time stamp counter? */
