@@ -159,10 +159,21 @@ static int settle_rf(struct kvm_engine *kvm, struct vcpu_exit *exit, struct erro
     return 0;
 }
 
+/* KVM reports a HLT that was single-stepped with the trap pending, which the next entry delivers:
+ * the guest does not wait. 1: so it is. */
+static int trap_ends_halt(struct kvm_engine *kvm, struct error *error)
+{
+    struct vcpu_state state;
+    if (kvm_state_export(kvm, &state, false, error) < 0)
+        return -1;
+    return state.exception_pending;
+}
+
 /* Translates the exit in kvm->run. 1: handled here, run on. */
 static int decode_exit(struct kvm_engine *kvm, struct vcpu_exit *exit, struct error *error)
 {
     struct kvm_run *run = kvm->run;
+    int result;
     *exit = (struct vcpu_exit){0};
     kvm->exit_rip = run->s.regs.regs.rip;
     switch (run->exit_reason) {
@@ -176,6 +187,9 @@ static int decode_exit(struct kvm_engine *kvm, struct vcpu_exit *exit, struct er
         kvm->access_open = true;
         return 0;
     case KVM_EXIT_HLT:
+        result = trap_ends_halt(kvm, error);
+        if (result)
+            return result;
         kvm->halted = true;
         exit->kind = EXIT_HLT;
         return settle_rf(kvm, exit, error);
