@@ -63,8 +63,9 @@ initramfs()
         [ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"
     done
     add "$build/bin/hindsight" bin
+    add "$build/bin/hindsight_tcg" bin
     add "$build/bin/to_port" bin
-    strip "$root/bin/hindsight"
+    strip "$root/bin/hindsight" "$root/bin/hindsight_tcg"
     mkdir "$root/guests"
     for file in "$build"/guests/*.elf; do
         strip --strip-debug -o "$root/guests/${file##*/}" "$file"

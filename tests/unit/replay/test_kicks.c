@@ -198,6 +198,16 @@ static void on_kvm(void **state)
     check_all("kvm");
 }
 
+/* GUEST and OPTIONS in the environment: it alone, ROUNDS times. */
+static void one_on_kvm(void **state)
+{
+    const char *options = getenv("OPTIONS"), *wanted = getenv("ROUNDS");
+    const long rounds = wanted ? strtol(wanted, NULL, 10) : 1;
+    (void)state;
+    for (long i = 0; i < rounds; i++)
+        check("kvm", getenv("GUEST"), options ? options : "");
+}
+
 /* Where flags between iterations and RF are at stake. ROUNDS in the environment: how often. */
 static void repetitions_and_single_steps_on_kvm(void **state)
 {
@@ -270,5 +280,7 @@ int main(void)
         cmocka_unit_test(an_interrupt_may_be_the_last_event),
         cmocka_unit_test(landings_of_the_software_cpu_on_kvm),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest one[] = {cmocka_unit_test(one_on_kvm)};
+    return getenv("GUEST") ? cmocka_run_group_tests(one, NULL, NULL)
+                           : cmocka_run_group_tests(tests, NULL, NULL);
 }
