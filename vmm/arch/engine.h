@@ -84,6 +84,9 @@ struct run_request {
     bool stop_when_interruptible; /* stop at the first boundary with IF=1 and no shadow ... */
     uint8_t stop_below_cr8;       /* ... where CR8 is less than this; 0: whatever it is */
     bool stop_for_nmi;            /* ... at the first boundary where an NMI is taken */
+    /* Engines that count: EXIT_BUDGET at the first boundary where ring 3 has gone on for so many
+     * instructions since it was entered last. 0: it may go on. */
+    uint64_t user_budget;
     /* Engines that count: stop when one PAUSE is executed again, or where a loop is found, by looks
      * now and then, that goes round without changing anything. */
     bool stop_at_wait;

@@ -19,7 +19,13 @@ void cpu_mode_changed(struct cpu *cpu)
         cpu->code_size = segment[SEG_CS].attributes & SEG_DB ? 4 : 2;
         cpu->stack_size = segment[SEG_SS].attributes & SEG_DB ? 4 : 2;
     }
+    const bool was_user = cpu->cpl == 3;
     cpu->cpl = (uint8_t)vcpu_cpl(&cpu->s);
+    if (cpu->cpl == 3 && !was_user) {
+        cpu->user_since = cpu->engine.retired;
+        if (cpu->user_budget)
+            cpu->stop_requested = true;
+    }
     if (!cpu->tlb)
         tlb_init(cpu);
     cpu->tlb = cpu->tlb_banks[cpu->cpl == 3];

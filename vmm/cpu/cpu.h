@@ -267,9 +267,11 @@ struct cpu {
     struct pending_access writes[CPU_MAX_ACCESSES];
     unsigned write_count, write_next;
 
-    bool stop_at_wait; /* as the run request says */
-    bool paused;       /* it waits for another vCPU, while `stop_at_wait`: the same PAUSE was
-                          executed again, or a loop changed nothing (wait.h) */
+    bool stop_at_wait;    /* as the run request says */
+    uint64_t user_budget; /* likewise */
+    uint64_t user_since;  /* engine.retired when ring 3 was entered last */
+    bool paused;          /* it waits for another vCPU, while `stop_at_wait`: the same PAUSE was
+                             executed again, or a loop changed nothing (wait.h) */
     struct cpu_wait wait;
     uint64_t pause_rip;   /* of the last PAUSE since a state was imported: when a
                              kick came must not matter */

@@ -224,6 +224,15 @@ static bool is_window(const struct cpu *cpu, const struct run_request *request)
 }
 
 /* Does the run end here? */
+/* Instructions until ring 3 has gone on for as long as the run request lets it. */
+static uint64_t user_left(const struct cpu *cpu)
+{
+    if (!cpu->user_budget || cpu->cpl != 3)
+        return UINT64_MAX;
+    const uint64_t done = cpu->engine.retired - cpu->user_since;
+    return done < cpu->user_budget ? cpu->user_budget - done : 0;
+}
+
 static bool boundary(
     struct cpu *cpu, const struct run_request *request, uint64_t end, struct vcpu_exit *exit)
 {
@@ -243,7 +252,7 @@ static bool boundary(
         exit->kind = EXIT_WINDOW;
     } else if (cpu->paused && has_own_count(cpu)) {
         exit->kind = EXIT_WAIT;
-    } else if (cpu->engine.retired >= end) {
+    } else if (cpu->engine.retired >= end || !user_left(cpu)) {
         exit->kind = EXIT_BUDGET;
     } else if (cpu->kicked && has_own_count(cpu)) {
         cpu->kicked = 0;
@@ -488,6 +497,8 @@ static void advance(struct cpu *cpu, uint64_t end, bool waits)
     uint64_t left = end - cpu->engine.retired;
     if (cpu->stop_at_wait && wait_left(cpu) < left)
         left = wait_left(cpu);
+    if (user_left(cpu) < left)
+        left = user_left(cpu);
     cpu->countdown = left < SLICE ? (int64_t)left : SLICE;
     cpu->slice_end = cpu->engine.retired + (uint64_t)cpu->countdown;
     if (cpu->native && cpu->native->full)
@@ -549,6 +560,7 @@ int cpu_run(
 
     match_arm(cpu, request->match);
     cpu->stop_at_wait = request->stop_at_wait;
+    cpu->user_budget = request->user_budget;
     cpu->paused = false;
     int reason = setjmp(escape);
     cpu->escape = &escape;

@@ -3,9 +3,9 @@
  * ring 0 as a recording needs it. What ends ring 3's stay there (way_out.h) is executed again by
  * the software CPU, with the guest's own registers.
  *
- * Ring 3 begins on the software CPU, too, and moves to KVM only when a long piece of it was seen:
- * an exchange of state takes as long as some hundred thousand instructions. Where code runs changes
- * nothing but speed.
+ * Ring 3 begins on the software CPU, too, and moves to KVM only when it has gone on for long since
+ * it was entered: an exchange of state takes as long as some hundred thousand instructions, and
+ * system calls and faults would soon bring it back. Where code runs changes nothing but speed.
  */
 #include "vmm/kvm/paired.h"
 
@@ -16,7 +16,7 @@
 #include "vmm/kvm/kvm.h"
 #include "vmm/kvm/monitor.h"
 
-enum { PIECE = 1 << 20 };
+enum { PIECE = 1 << 18 };
 
 struct paired_engine {
     struct engine engine; /* first */
@@ -24,7 +24,8 @@ struct paired_engine {
     struct way_out *way;
     bool on_kvm;        /* who has the state */
     uint64_t time_base; /* that the software CPU was told last */
-    uint64_t piece;     /* instructions between looks at whether KVM could go on */
+    uint64_t piece;     /* instructions of ring 3 before it moves */
+    bool refused;       /* it cannot as it is */
     atomic_int kicked;
 };
 
@@ -74,10 +75,9 @@ static int move_to_kvm(struct paired_engine *pair, struct error *error)
     struct vcpu_state state;
     if (pair->soft->ops->export_state(pair->soft, &state, error) < 0)
         return -1;
-    if (!is_plain_user(&state))
-        return 0;
-    int entered = pair->way->ops->enter(pair->way, &state, error);
+    int entered = is_plain_user(&state) ? pair->way->ops->enter(pair->way, &state, error) : 0;
     pair->on_kvm = entered > 0;
+    pair->refused = entered == 0 && vcpu_cpl(&state) == 3;
     return entered < 0 ? -1 : 0;
 }
 
@@ -158,9 +158,10 @@ static void tell_time(struct paired_engine *pair)
 
 /* A lowered CR8 ends the run as on KVM. */
 static int run_soft(struct paired_engine *pair, const struct run_request *request, uint64_t budget,
-    struct vcpu_exit *exit, struct error *error)
+    uint64_t user_budget, struct vcpu_exit *exit, struct error *error)
 {
     const struct run_request piece = {.budget = budget,
+        .user_budget = user_budget,
         .stop_when_interruptible = request->stop_below_cr8 != 0,
         .stop_below_cr8 = request->stop_below_cr8};
     tell_time(pair);
@@ -179,7 +180,7 @@ static int run_one(struct paired_engine *pair, const struct run_request *request
     const uint64_t before = pair->soft->retired;
     int result;
     do
-        result = run_soft(pair, request, 1, exit, error);
+        result = run_soft(pair, request, 1, 0, exit, error);
     while (result == 0 && exit->kind == EXIT_KICK && pair->soft->retired == before);
     return result;
 }
@@ -201,13 +202,23 @@ static int leave_kvm(struct paired_engine *pair, const struct run_request *reque
     return run_one(pair, request, exit, error);
 }
 
+/* Until ring 3 is to move. What cannot move is looked at again after as many instructions. */
+static int run_to_move(struct paired_engine *pair, const struct run_request *request,
+    struct vcpu_exit *exit, struct error *error)
+{
+    const bool refused = pair->refused;
+    pair->refused = false;
+    return refused ? run_soft(pair, request, pair->piece, 0, exit, error)
+                   : run_soft(pair, request, BUDGET_UNLIMITED, pair->piece, exit, error);
+}
+
 static int paired_run(struct engine *engine, const struct run_request *request,
     struct vcpu_exit *exit, struct error *error)
 {
     struct paired_engine *pair = paired_of(engine);
     for (;;) {
         int result = pair->on_kvm ? pair->kvm->ops->run(pair->kvm, request, exit, error)
-                                  : run_soft(pair, request, pair->piece, exit, error);
+                                  : run_to_move(pair, request, exit, error);
         if (result == 0 && pair->on_kvm)
             result = leave_kvm(pair, request, exit, error);
         else if (result == 0 && exit->kind == EXIT_BUDGET)
