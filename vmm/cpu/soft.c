@@ -169,6 +169,7 @@ static int soft_import_state(
             fault);
     fpu_from_image(&copy.fpu);
     cpu->s = copy;
+    cpu->user_since = cpu->engine.retired;
     cpu_set_rflags(cpu, copy.rflags);
     cpu_mode_changed(cpu);
     tlb_flush_all(cpu);

@@ -31,7 +31,7 @@ struct kvm_engine {
 
     bool host_traps_tsc; /* the host's own ring 3 is kept from RDTSC while the guest runs */
 
-    /* For a monitor of ring 3 (monitor.h). */
+    /* For ring 3 beside the software CPU (way_out.h). */
     struct memory_region monitor; /* a slot beside the guest's RAM; size 0: none */
     bool on_other_tables;         /* CR3 in KVM is not the guest's, ... */
     uint64_t guest_cr3;           /* ... which is this */

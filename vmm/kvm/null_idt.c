@@ -11,22 +11,37 @@
  * IDT, faults. The software CPU then executes the instruction again, with the guest's own
  * registers.
  *
- * KVM shadows the guest's page tables and does not see what the software CPU writes to them, so it
- * forgets its shadows whenever ring 3 moves to it.
+ * Ring 3 has shadow page tables (shadow.h) in a slot of their own. KVM derives its own from those
+ * and does not see what is written to them, so it forgets them when a mapping is gone. Where
+ * instructions that show the host cannot be made to fault, ring 3 executes no page that may hold
+ * one (shows_host.h): the software CPU does.
  */
 #include "vmm/kvm/way_out.h"
 
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 
 #include "vmm/arch/translate.h"
+#include "vmm/kvm/shadow.h"
+#include "vmm/kvm/shows_host.h"
 #include "vmm/kvm/trial.h"
+
+/* Beyond all RAM (MEMORY_MAXIMUM and the hole). */
+#define TABLES_GPA (1ull << 37)
+enum { MOST_CHANGES = 4 };
+enum { TABLES = 1024, TABLES_SIZE = TABLES * (int)PAGE_SIZE };
 
 struct null_idt {
     struct way_out way; /* first */
-    uint64_t trap;      /* in KVM: LSTAR there */
-    bool int1_is_trap;  /* RIP is after it, not at it */
-    bool traps_tsc;     /* RDTSC can be made to leave ring 3 */
+    void *host;         /* of the slot */
+    struct shadow shadow;
+    uint64_t trap;             /* in KVM: LSTAR there */
+    uint64_t mapped_rip;       /* the two page faults that were settled last: where, */
+    uint64_t mapped_linear[2]; /* ... and of what; an instruction may write to its own page */
+    unsigned changes;  /* of what a page is for, writing or executing, since ring 3 entered */
+    bool int1_is_trap; /* RIP is after it, not at it */
+    bool traps_tsc;    /* RDTSC can be made to leave ring 3 */
 };
 
 /* In the half of the address space that kernels use, and mapped nowhere by this one; 0: none. */
@@ -57,25 +72,56 @@ static bool has_selectors_of_host(const struct vcpu_state *state)
                segment[SEG_GS].selector);
 }
 
+static bool code_shows_nothing(const uint8_t *code, size_t size)
+{
+    return !code_shows_host(code, size);
+}
+
+/* Code that KVM would leave at once. */
+static bool is_hidden(const struct null_idt *null, const struct vcpu_state *guest)
+{
+    struct translation at;
+    const uint8_t *code = NULL;
+    if (translate(null->way.memory, guest, guest->rip, &at))
+        code = memory_at(null->way.memory, at.gpa & ~(PAGE_SIZE - 1), PAGE_SIZE);
+    return !code || (at.page_size == PAGE_SIZE && code_shows_host(code, PAGE_SIZE));
+}
+
+/* Puts way.guest, or of it what a run there changes without `full`, into KVM. */
+static int load(struct null_idt *null, bool full, struct error *error)
+{
+    struct way_out *way = &null->way;
+    struct vcpu_state state = way->guest;
+    state.idt.limit = 0;
+    state.cr3 = null->shadow.gpa;
+    state.cr4 |= CR4_UMIP | CR4_TSD;
+    state.efer |= EFER_NXE;
+    state.tr.limit = 0; /* no permission map */
+    state.lstar = null->trap;
+    state.sfmask = FLAG_IF;
+    state.dr6 &= ~DR6_BS; /* set again by a single step alone */
+    if (null->shadow.stale && kvm_forget_shadows(way->kvm, error) < 0)
+        return -1;
+    null->shadow.stale = false;
+    return full ? kvm_state_import(way->kvm, &state, error)
+                : kvm_state_import_core(way->kvm, &state, error);
+}
+
 static int null_idt_enter(struct way_out *way, const struct vcpu_state *guest, struct error *error)
 {
     struct null_idt *null = (struct null_idt *)way;
-    if (!null->traps_tsc || !(guest->efer & EFER_SCE) || !has_selectors_of_host(guest))
+    if (!null->traps_tsc || !(guest->efer & EFER_SCE) || !has_selectors_of_host(guest) ||
+        is_hidden(null, guest))
         return 0;
     null->trap = find_trap(way->memory, guest);
     if (!null->trap)
         return 0;
     way->guest = *guest;
-    struct vcpu_state state = *guest;
-    state.idt.limit = 0;
-    state.cr4 |= CR4_UMIP | CR4_TSD;
-    state.tr.limit = 0; /* no permission map */
-    state.lstar = null->trap;
-    state.sfmask = FLAG_IF;
-    state.dr6 &= ~DR6_BS; /* set again by a single step alone */
-    if (kvm_forget_shadows(way->kvm, error) < 0)
-        return -1;
-    return kvm_state_import(way->kvm, &state, error) < 0 ? -1 : 1;
+    way->kvm->guest_cr3 = guest->cr3;
+    null->mapped_rip = null->mapped_linear[0] = null->mapped_linear[1] = UINT64_MAX;
+    null->changes = 0;
+    shadow_follow(&null->shadow, guest);
+    return load(null, true, error) < 0 ? -1 : 1;
 }
 
 /* LSTAR included: nobody sees the guest there. */
@@ -83,13 +129,14 @@ static void null_idt_show(const struct way_out *way, struct vcpu_state *state, b
 {
     const struct null_idt *null = (const struct null_idt *)way;
     const struct vcpu_state *guest = &way->guest;
-    if (way_out_is_syscall(state, null->trap)) {
+    if (way_out_is_syscall(state, null->trap))
         way_out_rewind_syscall(state);
-        state->cr2 = guest->cr2;
-    }
     state->idt = guest->idt;
     state->tr = guest->tr;
+    state->cr2 = guest->cr2;
+    state->cr3 = guest->cr3;
     state->cr4 = guest->cr4;
+    state->efer = guest->efer;
     if (full) {
         state->lstar = guest->lstar;
         state->sfmask = guest->sfmask;
@@ -98,26 +145,54 @@ static void null_idt_show(const struct way_out *way, struct vcpu_state *state, b
     }
 }
 
-/* The exception whose delivery failed. */
-static int last_vector(const struct kvm_engine *kvm, struct error *error)
+/* A page that our tables lack and the guest's have: ring 3 goes on. Not twice for the same access,
+ * whatever the reason. 1, 0, or -1. */
+static int settle_page_fault(struct null_idt *null, uint32_t access, struct error *error)
 {
-    struct kvm_vcpu_events events;
-    if (ioctl(kvm->vcpu, KVM_GET_VCPU_EVENTS, &events) < 0)
-        return error_set_errno(error, "kvm: cannot read the vCPU's events");
-    return events.exception.nr;
+    struct vcpu_state state = null->way.guest; /* for what a core leaves out */
+    if (kvm_state_export(null->way.kvm, &state, false, error) < 0)
+        return -1;
+    const uint64_t linear = state.cr2;
+    if (way_out_is_syscall(&state, null->trap) ||
+        (null->mapped_rip == state.rip &&
+            (null->mapped_linear[0] == linear || null->mapped_linear[1] == linear)))
+        return 0;
+    null_idt_show(&null->way, &state, false);
+    way_out_rewind(null->way.memory, VECTOR_PAGE_FAULT, false, null->int1_is_trap, &state);
+    null->mapped_linear[1] = null->mapped_rip == state.rip ? null->mapped_linear[0] : UINT64_MAX;
+    null->mapped_linear[0] = linear;
+    null->mapped_rip = state.rip;
+    shadow_follow(&null->shadow, &state);
+    if (!shadow_map(&null->shadow, linear, access & (SHADOW_ACCESS_WRITE | SHADOW_ACCESS_EXECUTE)))
+        return 0;
+    /* Code that writes next to itself is better off elsewhere. */
+    null->changes += null->shadow.stale;
+    if (null->changes > MOST_CHANGES)
+        return 0;
+    null->way.guest = state;
+    return load(null, false, error) < 0 ? -1 : 1;
 }
 
-/* Something would have left ring 3: back to the state in which the software CPU does it. */
+/* Something would have left ring 3: back to the state in which the software CPU does it, if it has
+ * to. The exception is the one whose delivery failed. */
 static int find_state(struct null_idt *null, struct vcpu_state *state, struct error *error)
 {
-    int vector = last_vector(null->way.kvm, error);
-    if (vector < 0 || kvm_state_export(null->way.kvm, state, true, error) < 0)
+    struct kvm_vcpu_events events;
+    if (ioctl(null->way.kvm->vcpu, KVM_GET_VCPU_EVENTS, &events) < 0)
+        return error_set_errno(error, "kvm: cannot read the vCPU's events");
+    const unsigned vector = events.exception.nr;
+    const int settled = vector == VECTOR_PAGE_FAULT
+                            ? settle_page_fault(null, events.exception.error_code, error)
+                            : 0;
+    if (settled)
+        return settled < 0 ? -1 : WAY_OUT_AGAIN;
+    if (kvm_state_export(null->way.kvm, state, true, error) < 0)
         return -1;
     const bool stepped = vector == VECTOR_DEBUG && (state->dr6 & DR6_BS);
     const bool syscall = way_out_is_syscall(state, null->trap);
     null_idt_show(&null->way, state, true);
-    way_out_rewind(null->way.memory, syscall ? VECTOR_PAGE_FAULT : (unsigned)vector, stepped,
-        null->int1_is_trap, state);
+    way_out_rewind(
+        null->way.memory, syscall ? VECTOR_PAGE_FAULT : vector, stepped, null->int1_is_trap, state);
     vcpu_canonicalize(state);
     return WAY_OUT_LEFT;
 }
@@ -146,7 +221,11 @@ static int null_idt_leave(struct way_out *way, const struct vcpu_exit *exit,
 
 static void null_idt_destroy(struct way_out *way)
 {
-    free(way);
+    struct null_idt *null = (struct null_idt *)way;
+    shadow_destroy(&null->shadow);
+    if (null->host)
+        munmap(null->host, TABLES_SIZE);
+    free(null);
 }
 
 static const struct way_out_ops null_idt_ops = {
@@ -199,6 +278,22 @@ static int find_out(struct null_idt *null, struct error *error)
     return result;
 }
 
+/* The slot is outlived by KVM's machine, which no longer runs. */
+static int make_tables(struct null_idt *null, struct error *error)
+{
+    struct kvm_engine *kvm = null->way.kvm;
+    void *host = mmap(NULL, TABLES_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (host == MAP_FAILED)
+        return error_set_errno(error, "kvm: no memory for page tables");
+    null->host = host;
+    kvm->monitor = (struct memory_region){.gpa = TABLES_GPA, .size = TABLES_SIZE, .host = host};
+    kvm->on_other_tables = true;
+    if (shadow_create(&null->shadow, null->way.memory, host, TABLES_GPA, TABLES, error) < 0)
+        return -1;
+    null->shadow.may_execute = code_shows_nothing;
+    return kvm_map_memory(kvm, error);
+}
+
 struct way_out *null_idt_create(struct memory *memory, struct kvm_engine *kvm, struct error *error)
 {
     struct null_idt *null = calloc(1, sizeof *null);
@@ -207,8 +302,8 @@ struct way_out *null_idt_create(struct memory *memory, struct kvm_engine *kvm, s
         return NULL;
     }
     null->way = (struct way_out){.ops = &null_idt_ops, .memory = memory, .kvm = kvm};
-    if (find_out(null, error) < 0) {
-        free(null);
+    if (find_out(null, error) < 0 || make_tables(null, error) < 0) {
+        null_idt_destroy(&null->way);
         return NULL;
     }
     return &null->way;

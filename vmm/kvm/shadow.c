@@ -71,7 +71,31 @@ static uint64_t leaf_for(const struct shadow *shadow, uint64_t entry, unsigned l
         ours |= SHADOW_LARGE;
     if (entry & SHADOW_DIRTY)
         ours |= entry & SHADOW_WRITABLE;
+    if (shadow->may_execute && level == 1)
+        ours |= SHADOW_NX;
     return ours;
+}
+
+/*
+ * Makes a leaf of ours executable, or writable again, for an access that the guest's entry allows.
+ * One goes without the other, lest code be written that was not looked at.
+ */
+static void change_leaf(struct shadow *shadow, unsigned number, unsigned index, unsigned access)
+{
+    const struct shadow_table *table = &shadow->tables[number];
+    uint64_t *ours = &shadow->entries[number][index];
+    const uint64_t plain = leaf_for(shadow, table->copy[index], table->level);
+    if (access & SHADOW_ACCESS_EXECUTE) {
+        const uint8_t *code = memory_at(shadow->memory, *ours & SHADOW_ADDRESS, PAGE_SIZE);
+        if (!(*ours & SHADOW_NX) || (table->copy[index] & SHADOW_NX) ||
+            !shadow->may_execute(code, PAGE_SIZE))
+            return;
+        shadow->stale |= (*ours & SHADOW_WRITABLE) != 0;
+        *ours &= ~(SHADOW_NX | SHADOW_WRITABLE);
+    } else if ((access & SHADOW_ACCESS_WRITE) && *ours != plain) {
+        shadow->stale |= !(*ours & SHADOW_NX);
+        *ours = plain;
+    }
 }
 
 static uint64_t link_to(const struct shadow *shadow, unsigned child, uint64_t entry)
@@ -226,6 +250,8 @@ bool shadow_map(struct shadow *shadow, uint64_t linear, unsigned access)
             !is_leaf(shadow->tables[number].copy[index], level) &&
             !make_child(shadow, number, index))
             return false;
+        if (shadow->may_execute && level == 1 && shadow->entries[number][index])
+            change_leaf(shadow, number, index, access);
         const uint64_t entry = shadow->entries[number][index];
         if ((entry & wanted) != wanted || ((access & SHADOW_ACCESS_EXECUTE) && (entry & SHADOW_NX)))
             return false;

@@ -6,6 +6,9 @@
  * if it is RAM and accessed bits are set at each level, and writable if the dirty bit is set, too.
  * All else faults, and is for the software CPU to execute, which sets the bits as it does anywhere.
  *
+ * With `may_execute` no page of 4 KiB is executable until it is executed, when it is asked whether
+ * it may, and none is writable at the same time. Larger ones are as the guest has them.
+ *
  * The tables are in memory of the caller's, of which they are a pure function: shadow_follow()
  * compares the guest's tables with what was copied from them, and drops what no longer follows.
  */
@@ -49,6 +52,8 @@ struct shadow {
     unsigned free;      /* the first free one; 0: none */
     unsigned own;       /* entry of the top table that is the caller's; 0: none */
     uint64_t own_entry; /* what is there */
+    /* Of code at a host address, `size` bytes; NULL: all that the guest's tables let. */
+    bool (*may_execute)(const uint8_t *code, size_t size);
     bool nxe;
     bool
         stale; /* a mapping that was there is gone: a TLB may have it, until somebody clears this */

@@ -209,7 +209,8 @@ static bool shows_host(enum probe_instruction instruction, unsigned ring)
 }
 
 /* Where ring 3 alone can run on KVM the software CPU executes ring 0, and sees the time stamp
- * counter read; SGDT and SIDT of ring 3 fault by UMIP, if there is that. */
+ * counter read; SGDT and SIDT of ring 3 fault by UMIP, if there is that. Where KVM does not execute
+ * ring 0 exactly, ring 3 executes no page there that holds one of the others. */
 static void probe_instructions(struct probe *probe)
 {
     bool hides_tables = true;
@@ -222,7 +223,7 @@ static void probe_instructions(struct probe *probe)
                 *fidelity = paired ? FIDELITY_LOGGED : FIDELITY_DETECTED;
             else if (i == PROBE_SGDT && !hides_tables && j)
                 *fidelity = FIDELITY_DETECTED;
-            else if (i == PROBE_SGDT || (paired && j == 0))
+            else if (i == PROBE_SGDT || (paired && (j == 0 || !probe->sse_ring0)))
                 *fidelity = FIDELITY_EXACT;
             else
                 *fidelity = shows_host(i, j ? 3 : 0) ? FIDELITY_DETECTED : FIDELITY_EXACT;

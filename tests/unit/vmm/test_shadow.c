@@ -287,6 +287,45 @@ static bool expected(uint64_t linear, unsigned access, uint64_t *gpa)
     return memory_at(&memory, found.gpa & ~(found.page_size - 1), found.page_size) != NULL;
 }
 
+static bool begins_with_nop(const uint8_t *code, size_t size)
+{
+    return size >= 1 && code[0] == 0x90;
+}
+
+static void code_is_looked_at_before_it_is_executed(void **state)
+{
+    (void)state;
+    const uint64_t linear = 0x5000;
+    const uint8_t nop = 0x90, other = 0x0f;
+    shadow.may_execute = begins_with_nop;
+    vcpu.cr3 = OTHER; /* made anew */
+    shadow_follow(&shadow, &vcpu);
+    vcpu.cr3 = TOP;
+    shadow_follow(&shadow, &vcpu);
+    shadow.stale = false;
+    assert_true(memory_write(&memory, 0x100000, &nop, 1));
+    assert_true(shadow_map(&shadow, linear, SHADOW_ACCESS_WRITE));
+    assert_int_equal(walk(linear), 0x100000 | PAGE | NX);
+    /* Executable, and not writable: who has the other in a TLB must forget it. */
+    assert_true(shadow_map(&shadow, linear, SHADOW_ACCESS_EXECUTE));
+    assert_int_equal(walk(linear), (0x100000 | PAGE) & ~W);
+    assert_true(shadow.stale);
+    shadow.stale = false;
+    assert_true(shadow_map(&shadow, linear, 0));
+    assert_false(shadow.stale);
+    assert_true(shadow_map(&shadow, linear, SHADOW_ACCESS_WRITE));
+    assert_int_equal(walk(linear), 0x100000 | PAGE | NX);
+    assert_true(shadow.stale);
+    assert_true(memory_write(&memory, 0x100000, &other, 1));
+    assert_false(shadow_map(&shadow, linear, SHADOW_ACCESS_EXECUTE));
+    assert_int_equal(walk(linear), 0x100000 | PAGE | NX);
+    /* What the guest does not let is not asked for. */
+    assert_true(memory_write(&memory, 0x100000, &nop, 1));
+    put(TABLE1, 5, 0x100000 | PAGE | NX);
+    shadow_follow(&shadow, &vcpu);
+    assert_false(shadow_map(&shadow, linear, SHADOW_ACCESS_EXECUTE));
+}
+
 /* Changes of tables at random, of which shadow and guest have to say the same. */
 static void every_access_is_as_by_the_guests_tables(void **state)
 {
@@ -339,6 +378,7 @@ int main(void)
         TEST(room_that_runs_out_is_found_again),
         TEST(tables_that_lead_to_themselves_end),
         TEST(the_callers_entry_is_out_of_the_guests_reach),
+        TEST(code_is_looked_at_before_it_is_executed),
         TEST(every_access_is_as_by_the_guests_tables),
     };
 #undef TEST

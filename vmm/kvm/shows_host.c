@@ -1,0 +1,46 @@
+/* Looks through code for instructions that show the host. */
+#include "vmm/kvm/shows_host.h"
+
+#include <string.h>
+
+enum { ESCAPE = 0x0f };
+
+/* The opcode after 0F, and the byte after it. */
+static bool shows(uint8_t opcode, uint8_t next)
+{
+    const bool is_register = next >= 0xc0;
+    const unsigned reg = next >> 3 & 7;
+    switch (opcode) {
+    case 0x01: /* XGETBV, RDPKRU, RDPRU */
+        return next == 0xd0 || next == 0xee || next == 0xfd;
+    case 0x02: /* LAR */
+    case 0x03: /* LSL */
+        return next != 0;
+    case 0xa2: /* CPUID */
+        return true;
+    case 0xae: /* RDFSBASE, RDGSBASE, WRFSBASE, WRGSBASE */
+        return is_register && reg < 4;
+    case 0xc7: /* RDRAND, RDSEED, RDPID */
+        return is_register && reg >= 6;
+    default:
+        return false;
+    }
+}
+
+/* Of the last byte that there is. */
+static bool may_begin_one(uint8_t opcode)
+{
+    return opcode <= 0x03 || opcode == 0xa2 || opcode == 0xae || opcode == 0xc7;
+}
+
+bool code_shows_host(const uint8_t *code, size_t size)
+{
+    const uint8_t *const end = code + size;
+    const uint8_t *at = code;
+    while (at < end && (at = memchr(at, ESCAPE, (size_t)(end - at)))) {
+        const size_t left = (size_t)(end - ++at);
+        if (left == 0 || (left == 1 && may_begin_one(at[0])) || (left > 1 && shows(at[0], at[1])))
+            return true;
+    }
+    return false;
+}
