@@ -5,51 +5,54 @@
  */
 #include "vmm/cpu/simd.h"
 
-enum { LANES = 4, ZERO_DENORMALS = 1 << 6 };
+#include <emmintrin.h>
+
+enum { LANES = 4, MXCSR_MASKS = 0x1f80 };
 
 /* Numbers of one format in 64 bits. */
 struct format {
     uint64_t sign, infinite, quiet;
+    bool wide;
 };
 
-static const struct format single = {1ull << 31, 0x7f800000, 1ull << 22};
-static const struct format wide = {1ull << 63, 0x7ff0000000000000, 1ull << 51};
+static const struct format single = {1ull << 31, 0x7f800000, 1ull << 22, false};
+static const struct format wide = {1ull << 63, 0x7ff0000000000000, 1ull << 51, true};
 
-/* As far as NaNs depend on it: other numbers than infinities are 0. */
 static bool is_nan(const struct format *f, uint64_t x)
 {
     return (x & ~f->sign) > f->infinite;
 }
 
-static bool is_infinite(const struct format *f, uint64_t x)
+/* Of two NaNs the first, of one that one. */
+static uint64_t quieted(const struct format *f, uint64_t a, uint64_t b)
 {
-    return (x & ~f->sign) == f->infinite;
+    return (is_nan(f, a) ? a : b) | f->quiet;
 }
 
-static uint64_t indefinite(const struct format *f)
-{
-    return f->sign | f->infinite | f->quiet;
-}
-
-static uint64_t product(const struct format *f, uint64_t a, uint64_t b, bool zero_denormals)
+/* Without NaNs products and sums are the same on all processors. They count, too: they overflow,
+ * as MXCSR rounds, and infinities of both signs, or one and a zero, make a NaN that comes first. */
+static uint64_t product(const struct format *f, uint64_t a, uint64_t b)
 {
     if (is_nan(f, a) || is_nan(f, b))
-        return (is_nan(f, a) ? a : b) | f->quiet;
-    if (!is_infinite(f, a) && !is_infinite(f, b))
-        return 0;
-    uint64_t other = is_infinite(f, a) ? b : a;
-    bool is_zero = !(other & ~f->sign), denormal = !(other & f->infinite);
-    return is_zero || (denormal && zero_denormals) ? indefinite(f)
-                                                   : f->infinite | ((a ^ b) & f->sign);
+        return quieted(f, a, b);
+    __m128i x = _mm_cvtsi64_si128((int64_t)a), y = _mm_cvtsi64_si128((int64_t)b);
+    if (f->wide)
+        __asm__ volatile("mulsd %1, %0" : "+x"(x) : "x"(y));
+    else
+        __asm__ volatile("mulss %1, %0" : "+x"(x) : "x"(y));
+    return (uint64_t)_mm_cvtsi128_si64(x);
 }
 
 static uint64_t sum(const struct format *f, uint64_t a, uint64_t b)
 {
     if (is_nan(f, a) || is_nan(f, b))
-        return (is_nan(f, a) ? a : b) | f->quiet;
-    if (is_infinite(f, a) && is_infinite(f, b) && a != b)
-        return indefinite(f);
-    return is_infinite(f, a) ? a : b;
+        return quieted(f, a, b);
+    __m128i x = _mm_cvtsi64_si128((int64_t)a), y = _mm_cvtsi64_si128((int64_t)b);
+    if (f->wide)
+        __asm__ volatile("addsd %1, %0" : "+x"(x) : "x"(y));
+    else
+        __asm__ volatile("addss %1, %0" : "+x"(x) : "x"(y));
+    return (uint64_t)_mm_cvtsi128_si64(x);
 }
 
 /* Intel adds to each lane those of the others, AMD once for all. */
@@ -63,13 +66,12 @@ static uint32_t single_sum(bool intel, const uint64_t *terms, unsigned lane)
         f, sum(f, terms[lane ^ 1], terms[lane]), sum(f, terms[across ^ 1], terms[across]));
 }
 
-static void settle_singles(bool intel, bool zero_denormals, unsigned immediate,
-    const uint32_t *left, const uint32_t *right, uint32_t *result)
+static void settle_singles(
+    bool intel, unsigned immediate, const uint32_t *left, const uint32_t *right, uint32_t *result)
 {
     uint64_t terms[LANES];
     for (unsigned i = 0; i < LANES; i++)
-        terms[i] =
-            immediate >> (4 + i) & 1 ? product(&single, left[i], right[i], zero_denormals) : 0;
+        terms[i] = immediate >> (4 + i) & 1 ? product(&single, left[i], right[i]) : 0;
     for (unsigned i = 0; i < LANES; i++) {
         uint32_t nan = single_sum(intel, terms, i);
         if (immediate >> i & 1 && is_nan(&single, result[i]) && is_nan(&single, nan))
@@ -78,12 +80,12 @@ static void settle_singles(bool intel, bool zero_denormals, unsigned immediate,
 }
 
 /* Both makers add the low product and the high one, in this order. */
-static void settle_doubles(bool zero_denormals, unsigned immediate, const uint64_t *left,
-    const uint64_t *right, uint64_t *result)
+static void settle_doubles(
+    unsigned immediate, const uint64_t *left, const uint64_t *right, uint64_t *result)
 {
     uint64_t terms[2];
     for (unsigned i = 0; i < 2; i++)
-        terms[i] = immediate >> (4 + i) & 1 ? product(&wide, left[i], right[i], zero_denormals) : 0;
+        terms[i] = immediate >> (4 + i) & 1 ? product(&wide, left[i], right[i]) : 0;
     uint64_t nan = sum(&wide, terms[0], terms[1]);
     for (unsigned i = 0; i < 2; i++) {
         if (immediate >> i & 1 && is_nan(&wide, result[i]) && is_nan(&wide, nan))
@@ -108,12 +110,13 @@ void dot_product(struct cpu *cpu, const struct insn *insn)
     memcpy(&right, source, sizeof right);
     simd_run_mxcsr(cpu, simd_entry_code(entry, insn), destination, source);
     memcpy(&result, destination, sizeof result);
-    bool zero = (cpu->mxcsr_live ? host_store_mxcsr() : cpu->s.fpu.mxcsr) & ZERO_DENORMALS;
+    const uint32_t mxcsr = host_store_mxcsr();
+    host_load_mxcsr((cpu->mxcsr_live ? mxcsr : cpu->s.fpu.mxcsr) | MXCSR_MASKS);
     unsigned immediate = (uint8_t)insn->immediate;
     if (insn->opcode == 0x40)
-        settle_singles(
-            cpu_is_intel(cpu), zero, immediate, left.singles, right.singles, result.singles);
+        settle_singles(cpu_is_intel(cpu), immediate, left.singles, right.singles, result.singles);
     else
-        settle_doubles(zero, immediate, left.doubles, right.doubles, result.doubles);
+        settle_doubles(immediate, left.doubles, right.doubles, result.doubles);
+    host_load_mxcsr(mxcsr);
     memcpy(destination, &result, sizeof result);
 }

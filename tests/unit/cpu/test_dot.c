@@ -6,6 +6,8 @@
 
 enum { OPCODE_DPPS = 0x40, OPCODE_DPPD = 0x41 };
 
+static uint32_t mxcsr = 0x1f80;
+
 static void run(struct personality personality, unsigned opcode, unsigned immediate,
     const void *left, const void *right, void *result)
 {
@@ -19,7 +21,7 @@ static void run(struct personality personality, unsigned opcode, unsigned immedi
         .rm = 1,
         .immediate = (int64_t)immediate};
     cpu->personality = personality;
-    cpu->s.fpu.mxcsr = 0x1f80;
+    cpu->s.fpu.mxcsr = mxcsr;
     memcpy(cpu->s.fpu.xmm[0], left, 16);
     memcpy(cpu->s.fpu.xmm[1], right, 16);
     cpu->escape = &escape;
@@ -66,11 +68,33 @@ static void each_lane_of_dpps_has_its_order_on_intel(void **state)
     }
 }
 
+/* Two products that overflow to infinities of both signs make a NaN of their own, before that of
+ * an operand; with rounding to zero they stay finite. */
+static void products_that_overflow_count(void **state)
+{
+    (void)state;
+    enum { HUGE_SINGLE = 0x7f000000, TOWARD_ZERO = 0x6000 };
+    const uint32_t left[4] = {HUGE_SINGLE, HUGE_SINGLE | 1u << 31, 0, 0x7fefffff};
+    const uint32_t right[4] = {HUGE_SINGLE, HUGE_SINGLE, 0, 0x3f800000};
+    for (unsigned i = 0; i < 2; i++) {
+        const struct personality personality = {i ? MAKER_INTEL : MAKER_AMD, 2};
+        uint32_t result[4];
+        mxcsr = 0x1f80;
+        run(personality, OPCODE_DPPS, 0xb1, left, right, result);
+        assert_int_equal(result[0], 0xffc00000);
+        mxcsr = 0x1f80 | TOWARD_ZERO;
+        run(personality, OPCODE_DPPS, 0xb1, left, right, result);
+        assert_int_equal(result[0], 0x7fefffff);
+    }
+    mxcsr = 0x1f80;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dppd_gives_the_first_nan),
         cmocka_unit_test(each_lane_of_dpps_has_its_order_on_intel),
+        cmocka_unit_test(products_that_overflow_count),
     };
     return cmocka_run_group_tests(tests, native_setup, native_teardown);
 }
