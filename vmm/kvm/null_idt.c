@@ -29,7 +29,6 @@
 
 /* Beyond all RAM (MEMORY_MAXIMUM and the hole). */
 #define TABLES_GPA (1ull << 37)
-enum { MOST_CHANGES = 4 };
 enum { TABLES = 1024, TABLES_SIZE = TABLES * (int)PAGE_SIZE };
 
 struct null_idt {
@@ -39,9 +38,8 @@ struct null_idt {
     uint64_t trap;             /* in KVM: LSTAR there */
     uint64_t mapped_rip;       /* the two page faults that were settled last: where, */
     uint64_t mapped_linear[2]; /* ... and of what; an instruction may write to its own page */
-    unsigned changes;  /* of what a page is for, writing or executing, since ring 3 entered */
-    bool int1_is_trap; /* RIP is after it, not at it */
-    bool traps_tsc;    /* RDTSC can be made to leave ring 3 */
+    bool int1_is_trap;         /* RIP is after it, not at it */
+    bool traps_tsc;            /* RDTSC can be made to leave ring 3 */
 };
 
 /* In the half of the address space that kernels use, and mapped nowhere by this one; 0: none. */
@@ -119,7 +117,6 @@ static int null_idt_enter(struct way_out *way, const struct vcpu_state *guest, s
     way->guest = *guest;
     way->kvm->guest_cr3 = guest->cr3;
     null->mapped_rip = null->mapped_linear[0] = null->mapped_linear[1] = UINT64_MAX;
-    null->changes = 0;
     shadow_follow(&null->shadow, guest);
     return load(null, true, error) < 0 ? -1 : 1;
 }
@@ -165,9 +162,8 @@ static int settle_page_fault(struct null_idt *null, uint32_t access, struct erro
     shadow_follow(&null->shadow, &state);
     if (!shadow_map(&null->shadow, linear, access & (SHADOW_ACCESS_WRITE | SHADOW_ACCESS_EXECUTE)))
         return 0;
-    /* Code that writes next to itself is better off elsewhere. */
-    null->changes += null->shadow.stale;
-    if (null->changes > MOST_CHANGES)
+    /* To make the slots anew would lose which pages were written since ring 3 entered. */
+    if (null->shadow.stale)
         return 0;
     null->way.guest = state;
     return load(null, false, error) < 0 ? -1 : 1;

@@ -3,9 +3,9 @@
  * ring 0 as a recording needs it. What ends ring 3's stay there (way_out.h) is executed again by
  * the software CPU, with the guest's own registers.
  *
- * Ring 3 begins on the software CPU, too, and moves to KVM only when it has gone on for long since
- * it was entered: an exchange of state takes as long as some hundred thousand instructions, and
- * system calls and faults would soon bring it back. Where code runs changes nothing but speed.
+ * Ring 3 begins on the software CPU, too, and moves to KVM only when a long piece of it was seen:
+ * an exchange of state takes as long as some hundred thousand instructions. Where code runs changes
+ * nothing but speed.
  */
 #include "vmm/kvm/paired.h"
 
@@ -16,7 +16,7 @@
 #include "vmm/kvm/kvm.h"
 #include "vmm/kvm/monitor.h"
 
-enum { PIECE = 1 << 18 };
+enum { PIECE = 1 << 20 };
 
 struct paired_engine {
     struct engine engine; /* first */
@@ -24,7 +24,8 @@ struct paired_engine {
     struct way_out *way;
     bool on_kvm;        /* who has the state */
     uint64_t time_base; /* that the software CPU was told last */
-    uint64_t piece;     /* instructions of ring 3 before it moves */
+    uint64_t piece;     /* instructions between looks at whether KVM could go on */
+    bool eager;         /* ring 3 moves whenever it may */
     bool refused;       /* it cannot as it is */
     atomic_int kicked;
 };
@@ -208,8 +209,8 @@ static int run_to_move(struct paired_engine *pair, const struct run_request *req
 {
     const bool refused = pair->refused;
     pair->refused = false;
-    return refused ? run_soft(pair, request, pair->piece, 0, exit, error)
-                   : run_soft(pair, request, BUDGET_UNLIMITED, pair->piece, exit, error);
+    return refused || !pair->eager ? run_soft(pair, request, pair->piece, 0, exit, error)
+                                   : run_soft(pair, request, BUDGET_UNLIMITED, 1, exit, error);
 }
 
 static int paired_run(struct engine *engine, const struct run_request *request,
@@ -354,6 +355,7 @@ struct engine *paired_create(struct memory *memory, struct personality personali
         return NULL;
     }
     pair->engine.ops = &paired_ops;
+    pair->eager = options->eager_kvm;
     pair->piece = options->eager_kvm ? 1 : PIECE;
     pair->kvm = kvm_create(memory, personality, error);
     pair->soft = pair->kvm ? soft_create(memory, options, error) : NULL;
