@@ -18,8 +18,8 @@ static bool shows(uint8_t opcode, uint8_t next)
         return next != 0;
     case 0xa2: /* CPUID */
         return true;
-    case 0xae: /* RDFSBASE, RDGSBASE, WRFSBASE, WRGSBASE */
-        return is_register && reg < 4;
+    case 0xae: /* RDFSBASE, RDGSBASE, WRFSBASE, WRGSBASE; FXSAVE, for its MXCSR_MASK */
+        return is_register ? reg < 4 : reg == 0;
     case 0xc7: /* RDRAND, RDSEED, RDPID */
         return is_register && reg >= 6;
     default:

@@ -29,6 +29,7 @@ static const struct bytes shown[] = {
     BYTES("\x0f\xae\xdf"),         /* wrgsbase */
     BYTES("\xf3\x0f\xbc\xc0"),     /* tzcnt */
     BYTES("\xf3\x48\x0f\xbd\xc0"), /* lzcnt */
+    BYTES("\x0f\xae\x04"),         /* fxsave with a SIB byte */
     BYTES("\x0f\x02\xc8"),         /* lar */
     BYTES("\x0f\x03\x05"),         /* lsl from memory */
     BYTES("\x0f\x0f\xa2"),         /* an escape behind another */
@@ -41,7 +42,7 @@ static const struct bytes plain[] = {
     BYTES("\x0f\x01\xf9"),       /* rdtscp, likewise */
     BYTES("\x0f\x84\xa2\0\0\0"), /* a jump */
     BYTES("\x0f\xae\xe8"),       /* lfence */
-    BYTES("\x0f\xae\x00"),       /* fxsave [rax] */
+    BYTES("\x0f\xae\x10"),       /* ldmxcsr [rax] */
     BYTES("\x0f\xc7\x09"),       /* cmpxchg8b [rcx] */
     BYTES("\x0f\xb6\xc0"),       /* movzx */
 };
