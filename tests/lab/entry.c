@@ -75,12 +75,13 @@ static void make(unsigned cpl, const uint8_t *code, size_t size)
     int length = call(kvm, KVM_GET_VCPU_MMAP_SIZE, NULL, "KVM_GET_VCPU_MMAP_SIZE");
     run = or_end(
         mmap(NULL, (size_t)length, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0), "the shared page");
-    struct {
-        struct kvm_cpuid2 head;
-        struct kvm_cpuid_entry2 entries[100];
-    } cpuid = {.head.nent = 100};
-    call(kvm, KVM_GET_SUPPORTED_CPUID, &cpuid, "KVM_GET_SUPPORTED_CPUID");
-    call(vcpu, KVM_SET_CPUID2, &cpuid, "KVM_SET_CPUID2");
+    enum { ENTRIES = 100 };
+    struct kvm_cpuid2 *cpuid =
+        or_end(calloc(1, sizeof *cpuid + ENTRIES * sizeof cpuid->entries[0]), "CPUID's table");
+    cpuid->nent = ENTRIES;
+    call(kvm, KVM_GET_SUPPORTED_CPUID, cpuid, "KVM_GET_SUPPORTED_CPUID");
+    call(vcpu, KVM_SET_CPUID2, cpuid, "KVM_SET_CPUID2");
+    free(cpuid);
     call(vcpu, KVM_GET_SREGS, &sregs, "KVM_GET_SREGS");
     sregs.cs = segment(0x30 | cpl, 11, cpl, 1);
     sregs.ss = segment(0x28 | cpl, 3, cpl, 1);
