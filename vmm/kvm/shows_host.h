@@ -9,9 +9,10 @@
 #include <stdint.h>
 
 /*
- * Do these bytes hold, at any offset, CPUID, XGETBV, RDPKRU, RDPRU, RDRAND, RDSEED, RDPID, LAR, LSL
- * or an FSGSBASE instruction, or the beginning of one at their end? Some bytes that are none of
- * these read as one. LAR and LSL of [RAX] are left out: their bytes are in many a jump.
+ * Do these bytes hold, at any offset, CPUID, XGETBV, RDPKRU, RDPRU, RDRAND, RDSEED, RDPID, TZCNT,
+ * LZCNT, LAR, LSL, FXSAVE or an FSGSBASE instruction, or the beginning of one at their end? Some
+ * bytes that are none of these read as one. LAR and LSL of [RAX] are left out: their bytes are in
+ * many a jump.
  */
 bool code_shows_host(const uint8_t *code, size_t size);
 
