@@ -253,9 +253,8 @@ const struct command move_commands[] = {
     {"Places in time", "when", "", command_when,
         "[[-from POSITION] [-to POSITION] [-limit N] [-json] CONDITION]",
         "Tells the position, the instructions executed so far and the virtual time. With a "
-        "condition "
-        "over what is in memory: the stretches of the run in which it holds, as a table.",
-        "when", COMPLETE_NONE, false},
+        "condition over what is in memory: the stretches of the run in which it holds, as a table.",
+        "when ticks == 5", COMPLETE_NONE, false},
     {"Places in time", "bookmark", "mark", command_bookmark, "[NAME [POSITION]]",
         "Gives this position (or another) a name for seek. Without NAME lists the bookmarks.",
         "bookmark corrupted", COMPLETE_NONE, false},

@@ -23,7 +23,7 @@ said()
 }
 
 # The example of each as help has it; -json gives the same rows.
-for name in query calls executes writes reads faults syscalls switches dprintf; do
+for name in query when calls executes writes reads faults syscalls switches dprintf; do
     hindsight debug crash.hst --batch -ex "help $name"
     example=$(sed -n 's/^Example: //p' out)
     [ -n "$example" ] || fail "help $name: no example"
