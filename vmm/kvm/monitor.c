@@ -40,9 +40,9 @@ struct monitor {
     uint8_t *host;
     struct monitor_image image;
     struct shadow shadow;
-    uint64_t hides;         /* bits of CR4 that ring 3 has set */
-    uint64_t mapped_rip;    /* the page fault that was settled last: where, */
-    uint64_t mapped_linear; /* ... and of what */
+    uint64_t hides;            /* bits of CR4 that ring 3 has set */
+    uint64_t mapped_rip;       /* the page faults that were settled last: where, */
+    uint64_t mapped_linear[2]; /* ... and of what, the last first */
     struct trait trait;
 };
 
@@ -135,14 +135,15 @@ static bool find_place(struct monitor *monitor, const struct vcpu_state *guest)
 static int monitor_enter(struct way_out *way, const struct vcpu_state *guest, struct error *error)
 {
     struct monitor *monitor = monitor_of(way);
-    if (!(guest->cr0 & CR0_WP) || guest->nmi_blocked || !find_place(monitor, guest) ||
+    if (!(guest->cr0 & CR0_WP) || guest->nmi_blocked || !way_out_may_begin(way->memory, guest) ||
+        !find_place(monitor, guest) ||
         !monitor_image_take_tables(&monitor->image, way->memory, guest) ||
         !is_as_described(monitor, &guest->segment[SEG_CS]) ||
         !is_as_described(monitor, &guest->segment[SEG_SS]))
         return 0;
     way->guest = *guest;
     way->kvm->guest_cr3 = guest->cr3;
-    monitor->mapped_rip = monitor->mapped_linear = UINT64_MAX;
+    monitor->mapped_rip = monitor->mapped_linear[0] = monitor->mapped_linear[1] = UINT64_MAX;
     shadow_follow(&monitor->shadow, guest);
     return load(monitor, true, error) < 0 ? -1 : 1;
 }
@@ -193,13 +194,19 @@ static int find_state(struct monitor *monitor, const struct monitor_frame *frame
 static bool settle_page_fault(
     struct monitor *monitor, uint64_t linear, uint64_t error_code, const struct vcpu_state *state)
 {
-    if (monitor->mapped_rip == state->rip && monitor->mapped_linear == linear)
+    const bool same_place = monitor->mapped_rip == state->rip;
+    uint64_t *const mapped = monitor->mapped_linear;
+    if (same_place && (mapped[0] == linear || mapped[1] == linear))
         return false;
+    mapped[1] = same_place ? mapped[0] : UINT64_MAX;
+    mapped[0] = linear;
     monitor->mapped_rip = state->rip;
-    monitor->mapped_linear = linear;
     shadow_follow(&monitor->shadow, state);
-    return shadow_map(&monitor->shadow, linear,
-        (unsigned)error_code & (SHADOW_ACCESS_WRITE | SHADOW_ACCESS_EXECUTE));
+    if (!shadow_map(&monitor->shadow, linear,
+            (unsigned)error_code & (SHADOW_ACCESS_WRITE | SHADOW_ACCESS_EXECUTE)))
+        return false;
+    /* To make the slots anew would lose which pages were written since ring 3 entered. */
+    return !(monitor->shadow.stale && monitor->trait.needs_slots_anew);
 }
 
 /* A stub wrote to the port of its vector. */
@@ -313,6 +320,7 @@ static struct monitor *make(struct memory *memory, struct kvm_engine *kvm,
         monitor_destroy(&monitor->way);
         return NULL;
     }
+    monitor->shadow.may_execute = way_out_may_execute;
     return monitor;
 }
 

@@ -24,7 +24,6 @@
 
 #include "vmm/arch/translate.h"
 #include "vmm/kvm/shadow.h"
-#include "vmm/kvm/shows_host.h"
 #include "vmm/kvm/trial.h"
 
 /* Beyond all RAM (MEMORY_MAXIMUM and the hole). */
@@ -70,21 +69,6 @@ static bool has_selectors_of_host(const struct vcpu_state *state)
                segment[SEG_GS].selector);
 }
 
-static bool code_shows_nothing(const uint8_t *code, size_t size)
-{
-    return !code_shows_host(code, size);
-}
-
-/* Code that KVM would leave at once. */
-static bool is_hidden(const struct null_idt *null, const struct vcpu_state *guest)
-{
-    struct translation at;
-    const uint8_t *code = NULL;
-    if (translate(null->way.memory, guest, guest->rip, &at))
-        code = memory_at(null->way.memory, at.gpa & ~(PAGE_SIZE - 1), PAGE_SIZE);
-    return !code || (at.page_size == PAGE_SIZE && code_shows_host(code, PAGE_SIZE));
-}
-
 /* Puts way.guest, or of it what a run there changes without `full`, into KVM. */
 static int load(struct null_idt *null, bool full, struct error *error)
 {
@@ -109,7 +93,7 @@ static int null_idt_enter(struct way_out *way, const struct vcpu_state *guest, s
 {
     struct null_idt *null = (struct null_idt *)way;
     if (!null->traps_tsc || !(guest->efer & EFER_SCE) || !has_selectors_of_host(guest) ||
-        is_hidden(null, guest))
+        !way_out_may_begin(way->memory, guest))
         return 0;
     null->trap = find_trap(way->memory, guest);
     if (!null->trap)
@@ -286,7 +270,7 @@ static int make_tables(struct null_idt *null, struct error *error)
     kvm->on_other_tables = true;
     if (shadow_create(&null->shadow, null->way.memory, host, TABLES_GPA, TABLES, error) < 0)
         return -1;
-    null->shadow.may_execute = code_shows_nothing;
+    null->shadow.may_execute = way_out_may_execute;
     return kvm_map_memory(kvm, error);
 }
 

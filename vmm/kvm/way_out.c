@@ -2,17 +2,22 @@
 #include "vmm/kvm/way_out.h"
 
 #include "vmm/arch/translate.h"
+#include "vmm/kvm/shows_host.h"
 
 enum { SYSCALL_LENGTH = 2, OPCODE_INT3 = 0xcc };
 #define DR6_BREAKPOINTS 0xfull
+
+static uint64_t linear_of(const struct vcpu_state *state, uint64_t rip)
+{
+    return vcpu_in_64bit_mode(state) ? rip : (uint32_t)(state->segment[SEG_CS].base + rip);
+}
 
 /* Bytes of the software interrupt that is complete: INT3, or INT with 3 or 4 for its last byte. */
 static unsigned interrupt_length(const struct memory *memory, const struct vcpu_state *state)
 {
     uint8_t last;
-    const uint64_t base = vcpu_in_64bit_mode(state) ? 0 : state->segment[SEG_CS].base;
-    bool is_int3 =
-        translate_read(memory, state, base + state->rip - 1, &last, 1) == 1 && last == OPCODE_INT3;
+    bool is_int3 = translate_read(memory, state, linear_of(state, state->rip - 1), &last, 1) == 1 &&
+                   last == OPCODE_INT3;
     return is_int3 ? 1 : 2;
 }
 
@@ -43,4 +48,18 @@ void way_out_rewind_syscall(struct vcpu_state *state)
 {
     state->rip = state->gpr[RCX] - SYSCALL_LENGTH;
     state->rflags = state->gpr[R11] & ~FLAG_RF;
+}
+
+bool way_out_may_execute(const uint8_t *code, size_t size)
+{
+    return !code_shows_host(code, size);
+}
+
+bool way_out_may_begin(const struct memory *memory, const struct vcpu_state *guest)
+{
+    struct translation at;
+    const uint8_t *code = NULL;
+    if (translate(memory, guest, linear_of(guest, guest->rip), &at))
+        code = memory_at(memory, at.gpa & ~(PAGE_SIZE - 1), PAGE_SIZE);
+    return code && (at.page_size != PAGE_SIZE || way_out_may_execute(code, PAGE_SIZE));
 }

@@ -49,6 +49,12 @@ void way_out_rewind(const struct memory *memory, unsigned vector, bool stepped, 
 bool way_out_is_syscall(const struct vcpu_state *state, uint64_t lstar);
 void way_out_rewind_syscall(struct vcpu_state *state);
 
+/* Whether code, of which a page at a host address is given, shows ring 3 nothing of the host
+ * (shows_host.h): for struct shadow. And whether ring 3 can begin: KVM would leave other code at
+ * once. */
+bool way_out_may_execute(const uint8_t *code, size_t size);
+bool way_out_may_begin(const struct memory *memory, const struct vcpu_state *guest);
+
 /* For hosts that run ring 3 of the guest in their own. */
 struct way_out *null_idt_create(struct memory *memory, struct kvm_engine *kvm, struct error *error);
 

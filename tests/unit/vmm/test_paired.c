@@ -39,7 +39,6 @@ struct kicker {
 
 static struct error error;
 static unsigned different;
-static bool hidden_by_pages; /* what shows the host, from ring 3 on KVM */
 
 /* out PORT, al */
 static const uint8_t stop[] = {0xe6, PORT};
@@ -67,14 +66,17 @@ static void fill_memory(struct memory *memory, const uint8_t *handler, size_t si
     static const uint64_t gdt[] = {0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cffb000000ffff, 0,
         0x00cff3000000ffff, 0x00affb000000ffff, TSS << 16 | 0x8b0000000067, 0};
     put(memory, GDT, gdt, sizeof gdt);
-    put64(memory, TABLES, (TABLES + 0x1000) | 7);
-    put64(memory, TABLES + 0x1000, (TABLES + 0x2000) | 7);
+    put64(memory, TABLES, (TABLES + 0x1000) | 0x27);
+    put64(memory, TABLES + 0x1000, (TABLES + 0x2000) | 0x27);
     for (uint64_t i = 0; i < RAM >> 21; i++)
         put64(memory, TABLES + 0x2000 + 8 * i, i << 21 | 0x87);
     /* Code is in small pages. */
-    put64(memory, TABLES + 0x2000, (TABLES + 0x3000) | 7);
+    put64(memory, TABLES + 0x2000, (TABLES + 0x3000) | 0x27);
     for (uint64_t i = 0; i < 512; i++)
         put64(memory, TABLES + 0x3000 + 8 * i, i << 12 | 7);
+    /* The GDT's was accessed, by LGDT or a segment load: without that the monitor does not begin.
+     */
+    put64(memory, TABLES + 0x3000 + 8 * (GDT / PAGE_SIZE), (GDT & ~(PAGE_SIZE - 1)) | 0x27);
     for (uint64_t i = 0; i < 256; i++) {
         uint64_t dpl = i == 3 || i == 4 || i == 0x80 ? 3 : 0;
         put64(memory, IDT + 16 * i,
@@ -220,8 +222,6 @@ static void what_shows_the_host_is_left_to_the_software_cpu(void **state)
         {"lsl", 11, {0x66, 0xb8, 0x7b, 0, 0x31, 0xc9, 0x0f, 0x03, 0xc8, 0x0f, 0x0b}},
     };
     (void)state;
-    if (!hidden_by_pages)
-        skip();
     different = 0;
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++)
         runs_alike(ways[i].name, ways[i].code, ways[i].size, stop, sizeof stop);
@@ -237,8 +237,6 @@ static void code_that_ring_3_writes_is_looked_at(void **state)
         0x90, 0x90, 0x90, 0x90, 0x0f, 0x0b,             /* what it writes to; ud2 */
     };
     (void)state;
-    if (!hidden_by_pages)
-        skip();
     different = 0;
     runs_alike("cpuid written", code, sizeof code, stop, sizeof stop);
     assert_int_equal(different, 0);
@@ -325,6 +323,7 @@ static void kicks_among_system_calls(void **state)
     atomic_store(&kicker.stop, true);
     pthread_join(thread, NULL);
     printf("%u kicks among %d system calls\n", kicks, CALLS);
+    assert_true(kicks > 0); /* a trip into ring 3 takes longer than the time between kicks */
     assert_int_equal(exit.kind, EXIT_PIO_OUT);
     assert_int_equal(vcpu.gpr[RBX], 0);
     assert_int_equal(vcpu.gpr[R15], CALLS);
@@ -354,7 +353,6 @@ int main(void)
     const unsigned count = probe.sse_ring0 ? 1 : 2;
     for (unsigned i = 0; i < count; i++) {
         setenv("HINDSIGHT_KVM", ways[i], 1);
-        hidden_by_pages = i == 0 && !probe.sse_ring0;
         printf("HINDSIGHT_KVM=%s\n", ways[i]);
         fflush(stdout);
         if (engines_kvm_sees_tsc())
