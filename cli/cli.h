@@ -20,7 +20,7 @@ enum {
     STATUS_VERSION = 5,       /* the trace is of another version of the machine */
     STATUS_MISSING = 6,       /* a boot file that the trace names is not in the store */
     STATUS_OTHER_FAILURE = 7, /* rerun: the changed guest fails, in another way */
-    STATUS_UNFIT = 8,         /* rerun: what was typed no longer fits */
+    STATUS_UNFIT = 8,         /* rerun: the inputs no longer fit */
     STATUS_HOST = 125,        /* STATUS_ERROR of what runs a guest, which may itself give 1 */
 };
 

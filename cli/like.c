@@ -27,7 +27,8 @@ static void forget_host(struct cli_machine *setup)
     setup->like_disks = config->disk_count;
     setup->like_nets = config->net_count;
     config->disk_count = config->fault_count = 0;
-    config->net_count = config->net_fault_count = 0;
+    if (!setup->like_keeps_nets)
+        config->net_count = config->net_fault_count = 0;
 }
 
 static int take_images(struct cli_machine *setup, const struct replay *replay, struct error *error)
@@ -71,7 +72,9 @@ int cli_machine_like(struct cli_machine *setup, const char *trace, const char *s
 
 int cli_machine_like_check(const struct cli_machine *setup, struct error *error)
 {
-    if (setup->like_nets)
+    if (setup->like_keeps_nets && setup->config.net_count != setup->like_nets)
+        return error_set(error, "--net: the networks are those of the trace, without a host");
+    if (setup->like_nets && !setup->like_keeps_nets)
         return error_set(error, "the trace's machine has a network, whose other end is not in it: "
                                 "its run cannot be recorded anew");
     if (setup->like_disks > setup->config.disk_count + (setup->rootfs.root != NULL))

@@ -10,7 +10,8 @@
  * Sets up the machine of the trace: its boot files, memory, processors, seed and so on, on the
  * software CPU with --pace fast; options that are parsed afterwards change it. Returns the exit
  * status, STATUS_OK or what cli_fail_open() says; everything is said already. Disks and networks
- * are not in a trace: disks have to be given again, networks cannot be.
+ * are not in a trace: disks have to be given again, networks cannot be, unless like_keeps_nets was
+ * set before: then the NICs are those of the trace, and have no links to the host.
  */
 int cli_machine_like(struct cli_machine *setup, const char *trace, const char *store);
 /* After the options: is there what the trace's machine had? */

@@ -27,6 +27,7 @@ struct cli_machine {
     bool initrd_given;
     char *like_name; /* of the kernel that a trace gave (cli/like.h), or NULL */
     unsigned like_modules, like_disks, like_nets; /* that its machine had */
+    bool like_keeps_nets; /* its networks are there, without links to the host */
     const char *serial;
     bool pace_given;
     char *memory_paths[MEMORY_MAX_BACKENDS];

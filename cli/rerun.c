@@ -15,12 +15,11 @@
 
 static const char help[] =
     "Usage: hindsight rerun TRACE.hst [--kernel NEW] [--initrd NEW] [MACHINE] [-o NEW.hst]\n"
-    "Run a changed guest with what the recorded one got: its machine, seed and entropy, and what "
-    "was\n"
-    "typed, each piece when what it followed on the console shows. Says whether the failure is "
-    "gone.\n"
+    "Run a changed guest with what the recorded one got: its machine, seed and entropy, what was\n"
+    "typed, each piece when what it followed on the console shows, and the frames that its NICs\n"
+    "received, each when as many were sent. Says whether the failure is gone.\n"
     "Exit status: 0 it is gone (or there was none), 1 it is still there, 7 the guest fails in\n"
-    "another way, 8 what was typed no longer fits, 108 it ran to its limit, 125 trouble, 128 + N\n"
+    "another way, 8 the inputs no longer fit, 108 it ran to its limit, 125 trouble, 128 + N\n"
     "signal N, 2 usage; 4, 5 and 6 as of replay.\n\n"
     "  -o FILE                records the new run\n"
     "  --json                 the verdict as JSON\n"
@@ -48,7 +47,7 @@ static const struct {
     [GONE] = {STATUS_OK, "gone", "the failure is gone"},
     [STILL_THERE] = {STATUS_ERROR, "still there", "the failure is still there"},
     [ANOTHER] = {STATUS_OTHER_FAILURE, "another failure", "the guest fails, in another way"},
-    [UNFIT] = {STATUS_UNFIT, "no longer fits", "what was typed no longer fits"},
+    [UNFIT] = {STATUS_UNFIT, "no longer fits", "the inputs no longer fit"},
     [LATE] = {OUTCOME_STATUS_LIMIT, "undecided", "the guest ran on and on: see --max-time"},
 };
 
@@ -67,6 +66,7 @@ struct rerun {
 
     struct choices follow;
     struct typed_list typed;
+    struct frame_list frames;
     struct again again;
     struct end recorded, now;
 };
@@ -87,20 +87,20 @@ static int read_end(struct rerun *rerun, const struct trace_reader *reader, stru
     return 0;
 }
 
-static int find_typed(struct rerun *rerun, const struct trace_reader *reader)
+static int find_inputs(struct rerun *rerun, const struct trace_reader *reader)
 {
     struct error error;
     struct trace_totals totals;
     bool damaged = false;
     const struct replay_options options = {.store = rerun->store};
     int result = trace_reader_totals(reader, &totals, &error);
-    if (result == 0 && totals.input[INPUT_CONSOLE].records == 0)
-        return STATUS_OK;
     if (result < 0)
         damaged = result == TRACE_DAMAGED;
-    else if (typed_find(&rerun->typed, rerun->trace, &options, &damaged, &error) == 0)
-        return STATUS_OK;
-    return cli_fail(damaged ? STATUS_DAMAGED : STATUS_HOST, &error);
+    else if (totals.input[INPUT_CONSOLE].records > 0)
+        result = typed_find(&rerun->typed, rerun->trace, &options, &damaged, &error);
+    if (result == 0 && totals.input[INPUT_PACKET].records > 0)
+        result = frames_find(&rerun->frames, rerun->trace, &options, &damaged, &error);
+    return result == 0 ? STATUS_OK : cli_fail(damaged ? STATUS_DAMAGED : STATUS_HOST, &error);
 }
 
 /* What there is to be given again, and to compare with. Returns the exit status. */
@@ -115,9 +115,10 @@ static int read_trace(struct rerun *rerun, struct cli_machine *setup)
     if (read_end(rerun, reader, &error) < 0)
         status = cli_fail(STATUS_HOST, &error);
     if (status == STATUS_OK)
-        status = find_typed(rerun, reader);
+        status = find_inputs(rerun, reader);
     if (status == STATUS_OK) {
-        result = again_init(&rerun->again, reader, &rerun->typed, live_source(setup->live), &error);
+        result = again_init(
+            &rerun->again, reader, &rerun->typed, &rerun->frames, live_source(setup->live), &error);
         if (result < 0)
             status = cli_fail(result == TRACE_DAMAGED ? STATUS_DAMAGED : STATUS_HOST, &error);
     }
@@ -184,7 +185,7 @@ static void put_line(struct buffer *out, const struct cursor_line *line)
 }
 
 /* From where on what was typed does not fit. */
-static void put_unfit(const struct rerun *rerun, struct buffer *out)
+static void put_unfit_typed(const struct rerun *rerun, struct buffer *out)
 {
     const struct again *again = &rerun->again;
     const struct typed *piece = &rerun->typed.piece[again->next];
@@ -208,14 +209,41 @@ static void put_unfit(const struct rerun *rerun, struct buffer *out)
     buffer_printf(out, "\n");
 }
 
+/* ... and what was received. */
+static void put_unfit_frame(const struct rerun *rerun, struct buffer *out)
+{
+    const struct again *again = &rerun->again;
+    const struct frame *frame = &rerun->frames.frame[again->frame];
+    buffer_printf(out,
+        "what was received fits up to frame %zu of %zu, of net%u, received at event %" PRIu64
+        " (%.6f s) after %" PRIu64 " were sent\n",
+        again->frame + 1, rerun->frames.count, frame->net, frame->event, (double)frame->time / 1e9,
+        frame->sent);
+    if (again->sent < frame->sent)
+        buffer_printf(out,
+            "  here only %" PRIu64 " are sent, and it does not come after event %" PRIu64
+            " (%.6f s)\n",
+            again->sent, again->frame_event, (double)again->frame_time / 1e9);
+    else
+        buffer_printf(out, "  here the guest does not take it from %.6f s on\n",
+            (double)(again->frame_time + frame->delay) / 1e9);
+}
+
+static void put_unfit(const struct rerun *rerun, struct buffer *out)
+{
+    if (!again_has_typed(&rerun->again))
+        put_unfit_typed(rerun, out);
+    if (!again_has_received(&rerun->again))
+        put_unfit_frame(rerun, out);
+}
+
 static void put_text(const struct rerun *rerun, enum verdict verdict, struct buffer *out)
 {
     const struct again *again = &rerun->again;
     bool failed = rerun->recorded.outcome.kind != OUTCOME_ENDED;
     put_end("recorded:", &rerun->recorded, out);
     put_end("rerun:   ", &rerun->now, out);
-    if (!again_is_done(again))
-        put_unfit(rerun, out);
+    put_unfit(rerun, out);
     if (again->entropy_drawn)
         buffer_printf(out,
             "the guest asked for more entropy than was recorded: %" PRIu64 " bytes are new\n",
@@ -244,18 +272,11 @@ static void json_bytes(struct buffer *out, const void *bytes, size_t size)
     buffer_free(&text);
 }
 
-static void put_json(const struct rerun *rerun, enum verdict verdict, struct buffer *out)
+static void json_unfit_typed(const struct rerun *rerun, struct buffer *out)
 {
     const struct again *again = &rerun->again;
-    buffer_printf(out, "{\"verdict\": \"%s\", \"status\": %d", verdicts[verdict].word,
-        verdicts[verdict].status);
-    json_end("recorded", &rerun->recorded, out);
-    json_end("rerun", &rerun->now, out);
-    buffer_printf(out,
-        ", \"typed\": %zu, \"given\": %zu, \"new_entropy_bytes\": %" PRIu64 ", \"unfit\": ",
-        rerun->typed.count, again->next, again->entropy_drawn);
-    if (again_is_done(again)) {
-        buffer_printf(out, "null}\n");
+    if (again_has_typed(again)) {
+        buffer_printf(out, "null");
         return;
     }
     const struct typed *piece = &rerun->typed.piece[again->next];
@@ -266,7 +287,39 @@ static void put_json(const struct rerun *rerun, enum verdict verdict, struct buf
     json_string(out, piece->after ? cursor_line_text(piece->after) : "");
     buffer_printf(out, ", \"since_event\": %" PRIu64 ", \"last_line\": ", again->last_event);
     json_string(out, cursor_line_text(&again->line));
-    buffer_printf(out, "}}\n");
+    buffer_printf(out, "}");
+}
+
+static void json_unfit_frame(const struct rerun *rerun, struct buffer *out)
+{
+    const struct again *again = &rerun->again;
+    if (again_has_received(again)) {
+        buffer_printf(out, "null");
+        return;
+    }
+    const struct frame *frame = &rerun->frames.frame[again->frame];
+    buffer_printf(out,
+        "{\"frame\": %zu, \"net\": %u, \"event\": %" PRIu64 ", \"after_sent\": %" PRIu64
+        ", \"sent\": %" PRIu64 ", \"since_event\": %" PRIu64 "}",
+        again->frame + 1, frame->net, frame->event, frame->sent, again->sent, again->frame_event);
+}
+
+static void put_json(const struct rerun *rerun, enum verdict verdict, struct buffer *out)
+{
+    const struct again *again = &rerun->again;
+    buffer_printf(out, "{\"verdict\": \"%s\", \"status\": %d", verdicts[verdict].word,
+        verdicts[verdict].status);
+    json_end("recorded", &rerun->recorded, out);
+    json_end("rerun", &rerun->now, out);
+    buffer_printf(out,
+        ", \"typed\": %zu, \"given\": %zu, \"new_entropy_bytes\": %" PRIu64 ", \"unfit\": ",
+        rerun->typed.count, again->next, again->entropy_drawn);
+    json_unfit_typed(rerun, out);
+    buffer_printf(out,
+        ", \"frames\": %zu, \"received\": %zu, \"unfit_frame\": ", rerun->frames.count,
+        again->frame);
+    json_unfit_frame(rerun, out);
+    buffer_printf(out, "}\n");
 }
 
 /* ---- The run ---- */
@@ -415,6 +468,7 @@ int cli_rerun(int argc, char **argv)
         return cli_fail(STATUS_HOST, &error);
     setup.serial = "null";
     setup.no_typing = true;
+    setup.like_keeps_nets = true;
     int status = find_trace(&rerun, argc, argv);
     if (status == STATUS_OK)
         status = cli_machine_like(&setup, rerun.trace, rerun.store);
@@ -427,6 +481,7 @@ int cli_rerun(int argc, char **argv)
     cli_machine_close(&setup);
     again_free(&rerun.again);
     typed_free(&rerun.typed);
+    frames_free(&rerun.frames);
     choices_free(&rerun.follow);
     return status;
 }

@@ -5,17 +5,28 @@
 
 #include "base/random.h"
 #include "devices/uart.h"
+#include "vmm/machine/nic.h"
 
 /* ---- What is typed ---- */
 
-bool again_is_done(const struct again *again)
+bool again_has_typed(const struct again *again)
 {
     return again->next == again->typed->count;
 }
 
+bool again_has_received(const struct again *again)
+{
+    return again->frame == again->frames->count;
+}
+
+bool again_is_done(const struct again *again)
+{
+    return again_has_typed(again) && again_has_received(again);
+}
+
 static const struct typed *next_piece(const struct again *again)
 {
-    return again_is_done(again) ? NULL : &again->typed->piece[again->next];
+    return again_has_typed(again) ? NULL : &again->typed->piece[again->next];
 }
 
 static void make_ready(struct again *again, uint64_t now)
@@ -56,7 +67,7 @@ static size_t room_for_typed(const struct again *again, const struct machine *ma
     return again->ready && uart_listens(machine->uart) ? uart_receive_room(machine->uart) : 0;
 }
 
-static bool is_due(const struct again *again, const struct machine *machine)
+static bool typed_is_due(const struct again *again, const struct machine *machine)
 {
     return room_for_typed(again, machine) > 0 && machine_time(machine) >= again->due;
 }
@@ -78,7 +89,96 @@ static void take_typed(struct again *again, struct machine *machine, struct deli
     begin_piece(again);
 }
 
+/* ---- What is received ---- */
+
+/* Events that may be at one time, such as an interrupt and a landing. */
+enum { NEAR = 8 };
+
+/* When the next frame comes, as far as time decides; TIMER_IDLE: others have to be sent before. */
+static uint64_t frame_time(const struct again *again, const struct machine *machine)
+{
+    if (again_has_received(again))
+        return TIMER_IDLE;
+    const struct frame *frame = &again->frames->frame[again->frame];
+    bool possible = again->sent >= frame->sent && frame->net < machine->config->net_count;
+    return possible ? again->frame_time + frame->delay : TIMER_IDLE;
+}
+
+/* The same, of a guest that has room for it. */
+static uint64_t frame_due(const struct again *again, const struct machine *machine)
+{
+    uint64_t due = frame_time(again, machine);
+    if (due == TIMER_IDLE)
+        return due;
+    return nic_can_receive(machine->nic[again->frames->frame[again->frame].net]) ? due : TIMER_IDLE;
+}
+
+/* Of the events at one time it is not the first: the same guest gets it at the same one. */
+static bool frame_is_held(const struct again *again, const struct machine *machine)
+{
+    uint64_t next = machine->position.event + 1;
+    if (machine_time(machine) != frame_due(again, machine))
+        return false;
+    const struct frame *frame = &again->frames->frame[again->frame];
+    return next < frame->event && frame->event - next <= NEAR;
+}
+
+/* A timer that is due as well comes first, as it does where frames come from a host. */
+static bool frame_is_due(const struct again *again, const struct machine *machine)
+{
+    uint64_t now = machine_time(machine);
+    return now >= frame_due(again, machine) && now < clock_next_deadline(&machine->clock);
+}
+
+static void take_frame(struct again *again, struct machine *machine, struct delivery *delivery)
+{
+    const struct frame *frame = &again->frames->frame[again->frame++];
+    delivery->kind = INPUT_PACKET;
+    delivery->device = frame->net;
+    delivery->size = frame->bytes.size;
+    memcpy(delivery->data, frame->bytes.data, frame->bytes.size);
+    again->frame_event = machine->position.event + 1;
+    again->frame_time = machine_time(machine);
+}
+
+/* The link of a sent frame is that of the recorded one; beyond those there is none. */
+static void answer_link(struct again *again, struct input_answer *answer)
+{
+    enum { EACH = 3 };
+    uint8_t *data = answer->data;
+    if (again->sent < again->links.size / EACH) {
+        const uint8_t *recorded = again->links.data + again->sent * EACH;
+        answer->size = recorded[0];
+        memcpy(data, recorded + 1, recorded[0]);
+    } else {
+        answer->size = 1;
+        data[0] = NIC_NO_LINK;
+    }
+    again->sent++;
+}
+
 /* ---- The source ---- */
+
+static bool is_due(const struct again *again, const struct machine *machine)
+{
+    return typed_is_due(again, machine) || frame_is_due(again, machine);
+}
+
+static void take_due(struct again *again, struct machine *machine, struct delivery *delivery)
+{
+    if (typed_is_due(again, machine))
+        take_typed(again, machine, delivery);
+    else
+        take_frame(again, machine, delivery);
+}
+
+/* When something comes, as far as time decides. */
+static uint64_t next_due(const struct again *again, const struct machine *machine)
+{
+    uint64_t typed = room_for_typed(again, machine) ? again->due : TIMER_IDLE;
+    uint64_t frame = frame_due(again, machine);
+    return typed < frame ? typed : frame;
+}
 
 static struct again *again_of(struct input_source *source, struct machine *machine)
 {
@@ -101,29 +201,43 @@ static int again_poll(struct input_source *source, struct machine *machine,
         again->late = true;
         machine_request_stop(machine);
     }
-    if (!is_due(again, machine))
+    bool held = frame_is_held(again, machine) && !typed_is_due(again, machine);
+    if (held || !is_due(again, machine))
         return again->live->ops->poll(again->live, machine, delivery, error);
-    take_typed(again, machine, delivery);
+    take_due(again, machine, delivery);
     return 1;
 }
 
-/* A guest that waits is given the time until something is typed, unless a timer comes before. */
+/* A guest that waits is given the time until something comes, unless a timer comes before. */
 static int again_wait(struct input_source *source, struct machine *machine,
     struct delivery *delivery, struct error *error)
 {
     struct again *again = again_of(source, machine);
-    uint64_t deadline = clock_next_deadline(&machine->clock);
+    uint64_t deadline = clock_next_deadline(&machine->clock), due = next_due(again, machine);
     if (is_due(again, machine)) {
-        take_typed(again, machine, delivery);
+        take_due(again, machine, delivery);
         return 1;
     }
-    if (room_for_typed(again, machine) == 0 || (deadline != TIMER_IDLE && deadline <= again->due))
+    if (due == TIMER_IDLE || deadline <= due)
         return again->live->ops->wait(again->live, machine, delivery, error);
     delivery->kind = INPUT_TIME;
     delivery->at_deadline = false;
-    delivery->time = again->due;
+    delivery->time = due;
     delivery->size = 0;
     return 1;
+}
+
+/* A frame that came at an exit leaves the guest the instruction that exits. Room may come up to
+ * then. */
+static void plan_frame(
+    const struct again *again, const struct machine *machine, struct run_plan *plan)
+{
+    uint64_t now = machine_time(machine), due = frame_time(again, machine);
+    if (due == TIMER_IDLE || (due <= now && !frame_is_held(again, machine)))
+        return;
+    uint64_t budget = due - now + !again->frames->frame[again->frame].landed;
+    if (budget < plan->budget)
+        plan->budget = budget;
 }
 
 static int again_plan(struct input_source *source, struct machine *machine, struct run_plan *plan,
@@ -135,6 +249,7 @@ static int again_plan(struct input_source *source, struct machine *machine, stru
     uint64_t now = machine_time(machine);
     if (room_for_typed(again, machine) && again->due >= now && again->due - now < plan->budget)
         plan->budget = again->due - now;
+    plan_frame(again, machine, plan);
     return 0;
 }
 
@@ -165,6 +280,8 @@ static int again_value(struct input_source *source, struct machine *machine,
         return -1;
     if (question->kind == INPUT_ENTROPY && !machine->config->seeded)
         give_entropy(again, answer);
+    if (question->kind == INPUT_LINK && answer->capacity >= 2)
+        answer_link(again, answer);
     return 0;
 }
 
@@ -200,6 +317,13 @@ static int take_input(struct again *again, const struct trace_input *input, stru
         return error_set(error,
             "the recorded run was changed by a fork at event %llu: that cannot be done again",
             (unsigned long long)input->position.event + 1);
+    case INPUT_LINK:
+        if (input->size < 1 || input->size > 2)
+            return error_set(error, "the trace has a link of %zu bytes", input->size);
+        buffer_put_u8(&again->links, (uint8_t)input->size);
+        buffer_put_u8(&again->links, input->payload[0]);
+        buffer_put_u8(&again->links, input->payload[input->size - 1]);
+        return again->links.failed ? error_set(error, "out of memory for the links") : 0;
     case INPUT_ENTROPY:
         buffer_put(&again->entropy, input->payload, input->size);
         return again->entropy.failed ? error_set(error, "out of memory for the entropy") : 0;
@@ -209,10 +333,14 @@ static int take_input(struct again *again, const struct trace_input *input, stru
 }
 
 int again_init(struct again *again, const struct trace_reader *trace,
-    const struct typed_list *typed, struct input_source *live, struct error *error)
+    const struct typed_list *typed, const struct frame_list *frames, struct input_source *live,
+    struct error *error)
 {
-    *again =
-        (struct again){.source.ops = &again_ops, .live = live, .typed = typed, .limit = UINT64_MAX};
+    *again = (struct again){.source.ops = &again_ops,
+        .live = live,
+        .typed = typed,
+        .frames = frames,
+        .limit = UINT64_MAX};
     struct trace_inputs *inputs = trace_inputs_open(trace, error);
     struct trace_input input;
     int result = inputs ? 1 : -1;
@@ -228,4 +356,5 @@ int again_init(struct again *again, const struct trace_reader *trace,
 void again_free(struct again *again)
 {
     buffer_free(&again->entropy);
+    buffer_free(&again->links);
 }

@@ -6,9 +6,10 @@
  * is sent again.
  *
  * Options: count=1000, id=1 (differs from the other's), size=256 (of most payloads at most, 64 to
- * 1400; every 64th has 1400 bytes), patience=60 (seconds without progress before giving up).
+ * 1400; every 64th has 1400 bytes), patience=60 (seconds without progress before giving up),
+ * work=0 (times round a loop for every frame that comes), fail=0 (gives up at so many received).
  * Failures: debug-exit value 3 wrong data, 4 no NIC, 5 the device broke its rules, 6 the other side
- * is not there any more.
+ * is not there any more, 7 as many were received as fail= says.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,7 +22,7 @@
 #include "lib/timers.h"
 #include "lib/virtio_net.h"
 
-enum { WRONG_DATA = 3, NO_NIC = 4, NO_PEER = 6 };
+enum { WRONG_DATA = 3, NO_NIC = 4, NO_PEER = 6, ENOUGH = 7 };
 enum { HZ = 100, WINDOW = 48, TIMEOUT = HZ / 10, OVERTAKEN = 24, LINGER = HZ / 5, GONE = 3 * HZ };
 enum { ETHERNET = 14, IPV4 = 20, UDP = 8, LONGEST = 1400, FLOWS = 16, MAGIC = 0x74656e68 };
 enum { FLAG_DATA = 1, FLAG_DONE = 2 };
@@ -39,7 +40,7 @@ enum { OVERHEAD = ETHERNET + IPV4 + UDP + (int)sizeof(struct message) };
 
 static volatile unsigned ticks;
 static uint8_t own_mac[6], peer_mac[6];
-static uint32_t id, count, usual_size;
+static uint32_t id, count, usual_size, work, fail;
 
 /* Sending: numbers from `base` to `next` are under way. */
 static uint32_t base, next;
@@ -247,6 +248,10 @@ static void receive_all(void)
     while ((frame = net_receive(&size))) {
         take_frame(frame, size);
         net_release();
+        for (volatile uint32_t i = 0; i < work; i++)
+            ;
+        if (fail && expected >= fail)
+            guest_panic(ENOUGH, "%u frames are enough", expected);
     }
 }
 
@@ -308,6 +313,8 @@ void guest_main(const struct boot_info *boot)
 {
     count = (uint32_t)boot_option(boot, "count", 1000);
     id = (uint32_t)boot_option(boot, "id", 1);
+    work = (uint32_t)boot_option(boot, "work", 0);
+    fail = (uint32_t)boot_option(boot, "fail", 0);
     usual_size = (uint32_t)boot_option(boot, "size", 256);
     if (usual_size < 64 || usual_size > LONGEST)
         usual_size = 256;

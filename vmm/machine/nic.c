@@ -178,6 +178,11 @@ int nic_deliver(struct nic *nic, const struct delivery *delivery, struct error *
     return 0;
 }
 
+bool nic_can_receive(const struct nic *nic)
+{
+    return virtio_net_can_receive(nic->net);
+}
+
 /* ---- Faults ---- */
 
 static void set_down(struct nic *nic, uint8_t down)
@@ -347,7 +352,7 @@ struct nic *nic_create(struct machine *machine, unsigned number, const struct ne
         .target = nic,
     };
     memcpy(net.mac, config->mac, sizeof net.mac);
-    bool live = !machine->services.no_host;
+    bool live = !machine->services.no_host && config->link[0];
     if ((live && !(nic->network = network_open(config, error))) ||
         !(nic->net = virtio_net_create(&net, error)) ||
         pci_add(machine->pci, virtio_net_function(nic->net), error) < 0 ||

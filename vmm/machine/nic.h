@@ -21,8 +21,8 @@ struct nic;
 enum { NIC_NO_LINK = 0xff };
 
 /*
- * Opens the links (unless replaying) and adds the PCI function "netN" to machine->pci. Faults of
- * `faults` whose network is `number` are armed.
+ * Opens the links (unless replaying, or where the trace that config is from has none) and adds the
+ * PCI function "netN" to machine->pci. Faults of `faults` whose network is `number` are armed.
  */
 struct nic *nic_create(struct machine *machine, unsigned number, const struct net_config *config,
     const struct net_fault *faults, unsigned fault_count, struct error *error);
@@ -32,8 +32,10 @@ void nic_destroy(struct nic *nic); /* NULL is fine */
 struct device nic_links_device(struct nic *nic);
 struct device nic_device(struct nic *nic);
 
-/* The host's side; NULL when replaying. */
+/* The host's side; NULL when there is none. */
 struct network *nic_network(struct nic *nic);
+/* Has the guest room for a frame? */
+bool nic_can_receive(const struct nic *nic);
 /* Is a frame waiting that the guest has room for? */
 bool nic_is_due(const struct nic *nic);
 /* Readable when one is; -1 while the guest has no room. */
