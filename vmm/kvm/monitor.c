@@ -163,14 +163,8 @@ static void monitor_show(const struct way_out *way, struct vcpu_state *state, bo
     state->cr3 = guest->cr3;
     state->cr4 = guest->cr4;
     state->efer = guest->efer;
-    if (full) {
-        state->sysenter_cs = guest->sysenter_cs;
-        state->lstar = guest->lstar;
-        state->sfmask = guest->sfmask;
-        state->dr6 = guest->dr6;
-        state->dr7 = guest->dr7;
-        state->tsc_offset = guest->tsc_offset;
-    }
+    if (full)
+        way_out_show_unchanged(guest, state);
 }
 
 /* The guest's state from that of a stub and its frame. */

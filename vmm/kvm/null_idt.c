@@ -118,12 +118,8 @@ static void null_idt_show(const struct way_out *way, struct vcpu_state *state, b
     state->cr3 = guest->cr3;
     state->cr4 = guest->cr4;
     state->efer = guest->efer;
-    if (full) {
-        state->lstar = guest->lstar;
-        state->sfmask = guest->sfmask;
-        state->dr6 = guest->dr6;
-        state->tsc_offset = guest->tsc_offset;
-    }
+    if (full)
+        way_out_show_unchanged(guest, state);
 }
 
 /* A page that our tables lack and the guest's have: ring 3 goes on. Not twice for the same access,

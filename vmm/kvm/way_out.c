@@ -50,6 +50,23 @@ void way_out_rewind_syscall(struct vcpu_state *state)
     state->rflags = state->gpr[R11] & ~FLAG_RF;
 }
 
+void way_out_show_unchanged(const struct vcpu_state *guest, struct vcpu_state *state)
+{
+    state->sysenter_cs = guest->sysenter_cs;
+    state->sysenter_esp = guest->sysenter_esp;
+    state->sysenter_eip = guest->sysenter_eip;
+    state->star = guest->star;
+    state->lstar = guest->lstar;
+    state->cstar = guest->cstar;
+    state->sfmask = guest->sfmask;
+    state->kernel_gs_base = guest->kernel_gs_base;
+    state->tsc_aux = guest->tsc_aux;
+    state->tsc_offset = guest->tsc_offset;
+    state->pat = guest->pat;
+    state->dr6 = guest->dr6;
+    state->dr7 = guest->dr7;
+}
+
 bool way_out_may_execute(const uint8_t *code, size_t size)
 {
     return !code_shows_host(code, size);

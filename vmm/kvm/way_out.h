@@ -49,6 +49,9 @@ void way_out_rewind(const struct memory *memory, unsigned vector, bool stepped, 
 bool way_out_is_syscall(const struct vcpu_state *state, uint64_t lstar);
 void way_out_rewind_syscall(struct vcpu_state *state);
 
+/* Registers that ring 3 cannot change, as they were when it entered: KVM need not keep all of each
+ * (kvm-amd: the lower half of SYSENTER_ESP and SYSENTER_EIP). */
+void way_out_show_unchanged(const struct vcpu_state *guest, struct vcpu_state *state);
 /* Whether code, of which a page at a host address is given, shows ring 3 nothing of the host
  * (shows_host.h): for struct shadow. And whether ring 3 can begin: KVM would leave other code at
  * once. */

@@ -103,6 +103,9 @@ static void fill_state(struct vcpu_state *state)
     state->cr3 = TABLES;
     state->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT;
     state->efer = EFER_LME | EFER_LMA | EFER_SCE | EFER_NXE;
+    state->sysenter_cs = 8;
+    state->sysenter_esp = 0xfffffe0000003000;
+    state->sysenter_eip = 0xffffffff95c017b0;
     state->lstar = HANDLER;
     state->star = 0x23ull << 48 | 8ull << 32;
     state->sfmask = FLAG_IF | FLAG_TF;
