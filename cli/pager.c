@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,14 +13,14 @@ void pager_start(struct pager *pager, unsigned height, unsigned width)
     *pager = (struct pager){.height = height, .width = width};
 }
 
-/* The first character of the line that is typed; 'q' at the end of input, or when a signal comes.
- */
-static char read_answer(void)
+/* The first character of the line that is typed; 'q' at the end of input, or when a signal that
+ * `waiting` lets through comes. */
+static char read_answer(const sigset_t *waiting)
 {
     char first = '\0', byte;
     for (;;) {
         struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
-        if (poll(&input, 1, -1) < 0 || read(STDIN_FILENO, &byte, 1) != 1)
+        if (ppoll(&input, 1, NULL, waiting) < 0 || read(STDIN_FILENO, &byte, 1) != 1)
             return 'q';
         if (byte == '\n')
             return first ? first : '\n';
@@ -30,9 +31,15 @@ static char read_answer(void)
 
 static void ask(struct pager *pager)
 {
+    /* Whoever sees the question may type Ctrl-C at once, before anything waits for it. */
+    sigset_t interrupt, before;
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    sigprocmask(SIG_BLOCK, &interrupt, &before);
     fputs("--Type <RET> for more, q to quit, c to continue without paging--", stdout);
     fflush(stdout);
-    char answer = read_answer();
+    char answer = read_answer(&before);
+    sigprocmask(SIG_SETMASK, &before, NULL);
     pager->quit = answer == 'q' || answer == 'Q';
     if (answer == 'c' || answer == 'C')
         pager->height = 0;
