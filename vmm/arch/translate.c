@@ -117,6 +117,19 @@ uint64_t translate_read(const struct memory *memory, const struct vcpu_state *st
     return done;
 }
 
+static uint64_t entry_at(const uint8_t *table, const struct paging *paging, unsigned index)
+{
+    uint64_t wide;
+    uint32_t narrow;
+    if (paging->entry_size == sizeof narrow) {
+        memcpy(&narrow, table + index * sizeof narrow, sizeof narrow);
+        return narrow;
+    }
+    memcpy(&wide, table + index * sizeof wide, sizeof wide);
+    return wide;
+}
+
+/* A kernel has hundreds of tables, and a landing has them all looked through. */
 static void visit_table(const struct memory *memory, const struct vcpu_state *state,
     const struct paging *paging, uint64_t table, unsigned level,
     void (*visit)(void *context, uint64_t gpa), void *context)
@@ -124,12 +137,10 @@ static void visit_table(const struct memory *memory, const struct vcpu_state *st
     visit(context, table & ~(PAGE_SIZE - 1));
     if (level == 1)
         return;
-    unsigned count = paging->levels == 3 && level == 3 ? 4 : 1u << paging->index_bits;
-    for (unsigned i = 0; i < count; i++) {
-        uint64_t entry;
-        if (!read_entry(
-                memory, table + (uint64_t)i * paging->entry_size, paging->entry_size, &entry))
-            return;
+    const unsigned count = paging->levels == 3 && level == 3 ? 4 : 1u << paging->index_bits;
+    const uint8_t *const entries = memory_at(memory, table, count * paging->entry_size);
+    for (unsigned i = 0; i < count && entries; i++) {
+        const uint64_t entry = entry_at(entries, paging, i);
         if (!(entry & ENTRY_PRESENT) || is_leaf(state, paging, level, entry))
             continue;
         uint64_t next = paging->levels == 2 ? entry & 0xfffff000 : entry & ENTRY_ADDRESS;
