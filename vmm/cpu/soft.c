@@ -353,11 +353,20 @@ static void soft_put_aside(struct engine *engine)
     fpu_put_aside(&cpu->s.fpu, cpu->personality);
 }
 
+/* Eight bytes of a bitmap, of which few bits are set, or as many as are left. */
+static uint64_t word_of(const uint8_t *bits, uint64_t bytes, uint64_t at)
+{
+    uint64_t word = 0;
+    memcpy(&word, bits + at, bytes - at < sizeof word ? bytes - at : sizeof word);
+    return word;
+}
+
 static unsigned count_bits(const uint8_t *bits, uint64_t bytes)
 {
     unsigned count = 0;
-    for (uint64_t i = 0; i < bytes; i++)
-        count += (unsigned)__builtin_popcount(bits[i]);
+    for (uint64_t at = 0; at < bytes; at += sizeof(uint64_t))
+        for (uint64_t word = word_of(bits, bytes, at); word; word &= word - 1)
+            count++;
     return count;
 }
 
@@ -373,9 +382,9 @@ static int soft_take_dirty_pages(
     *pages = malloc((*count + 1) * sizeof **pages);
     if (!*pages)
         return error_set(error, "no memory for the list of written pages");
-    for (uint64_t i = 0; i < bytes; i++) {
-        for (unsigned bits = cpu->written[i]; bits; bits &= bits - 1) {
-            uint64_t offset = (i * 8 + (unsigned)__builtin_ctz(bits)) * PAGE_SIZE;
+    for (uint64_t at = 0; at < bytes; at += sizeof(uint64_t)) {
+        for (uint64_t word = word_of(cpu->written, bytes, at); word; word &= word - 1) {
+            uint64_t offset = (at * 8 + (unsigned)__builtin_ctzll(word)) * PAGE_SIZE;
             const struct memory_region *high = &memory->region[1];
             bool is_low = offset < memory->region[0].size;
             (*pages)[n++] = is_low ? offset : high->gpa + (offset - memory->region[0].size);

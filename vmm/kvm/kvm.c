@@ -33,6 +33,8 @@ static void kvm_destroy(struct engine *engine)
         close(kvm->vm);
     if (kvm->kvm >= 0)
         close(kvm->kvm);
+    free(kvm->dirty_bitmap[0]);
+    free(kvm->dirty_bitmap[1]);
     free(kvm);
 }
 
@@ -250,8 +252,9 @@ static void report_access(struct kvm_engine *kvm, struct vcpu_exit *exit)
  * CR4.TSD, but keeps a process from RDTSC that asks for it. Without that nothing may run: the guest
  * would see the host's counter, unrecorded.
  */
-static int enter_guest(const struct kvm_engine *kvm)
+static int enter_guest(struct kvm_engine *kvm)
 {
+    kvm->holds_fpu = false;
     if (!kvm->host_traps_tsc)
         return ioctl(kvm->vcpu, KVM_RUN, 0);
     if (prctl(PR_SET_TSC, PR_TSC_SIGSEGV) != 0)

@@ -18,7 +18,8 @@ struct kvm_engine {
     int kvm, vm, vcpu; /* file descriptors, -1 when not open */
     struct kvm_run *run;
     size_t run_size;
-    bool sync_regs; /* registers come with every exit */
+    bool sync_regs;            /* registers come with every exit */
+    uint64_t *dirty_bitmap[2]; /* of memory->region, made when they are read first */
     bool halted;
     bool interrupted;                  /* KVM holds an interrupt that the last exit does not show */
     uint64_t kept_msr[MSR_KEPT_COUNT]; /* the filter keeps accesses to these from KVM */
@@ -36,6 +37,8 @@ struct kvm_engine {
     bool on_other_tables;         /* CR3 in KVM is not the guest's, ... */
     uint64_t guest_cr3;           /* ... which is this */
     bool has_umip;                /* the CPU has UMIP, which CPUID is kept from telling */
+    struct vcpu_state held;       /* what KVM has beside the core, as far as that is known: */
+    bool holds_fpu, holds_rest;   /* ... the FPU; debug registers and MSRs */
 
     pthread_t thread; /* the one in run() */
     atomic_bool in_run;
@@ -55,6 +58,15 @@ int kvm_state_import(struct kvm_engine *kvm, const struct vcpu_state *state, str
 int kvm_state_import_core(
     struct kvm_engine *kvm, const struct vcpu_state *state, struct error *error);
 int kvm_export_fpu(struct kvm_engine *kvm, struct fpu_state *fpu, struct error *error);
+/*
+ * As the two imports, with as few calls of the host as can be, for a machine in which nothing but
+ * ring 3 runs: KVM gets the core from the shared page when it runs next, and nothing that it has.
+ * Until then nothing but exports may be asked for. Whoever finds debug registers or MSRs changed
+ * there clears holds_rest.
+ */
+int kvm_state_load(struct kvm_engine *kvm, const struct vcpu_state *state, struct error *error);
+int kvm_state_load_core(
+    struct kvm_engine *kvm, const struct vcpu_state *state, struct error *error);
 /* Keeps CPUID from ring 3, and SGDT and its like by bits of CR4 that it adds, where the host can.
  */
 int kvm_hide_host(

@@ -85,8 +85,8 @@ static int load(struct null_idt *null, bool full, struct error *error)
     if (null->shadow.stale && kvm_forget_shadows(way->kvm, error) < 0)
         return -1;
     null->shadow.stale = false;
-    return full ? kvm_state_import(way->kvm, &state, error)
-                : kvm_state_import_core(way->kvm, &state, error);
+    return full ? kvm_state_load(way->kvm, &state, error)
+                : kvm_state_load_core(way->kvm, &state, error);
 }
 
 static int null_idt_enter(struct way_out *way, const struct vcpu_state *guest, struct error *error)
@@ -149,20 +149,46 @@ static int settle_page_fault(struct null_idt *null, uint32_t access, struct erro
     return load(null, false, error) < 0 ? -1 : 1;
 }
 
+/* The exception whose delivery failed. */
+static int find_events(
+    const struct null_idt *null, struct kvm_vcpu_events *events, struct error *error)
+{
+    struct kvm_engine *kvm = null->way.kvm;
+    if (kvm->sync_regs)
+        *events = kvm->run->s.regs.events;
+    else if (ioctl(kvm->vcpu, KVM_GET_VCPU_EVENTS, events) < 0)
+        return error_set_errno(error, "kvm: cannot read the vCPU's events");
+    return 0;
+}
+
+/* As far as ring 3 can have changed it. DR6 tells of a single step, and nothing else does. */
+static int export_changed(
+    struct null_idt *null, bool stepped, struct vcpu_state *state, struct error *error)
+{
+    struct kvm_engine *kvm = null->way.kvm;
+    kvm->holds_rest &= !stepped;
+    if (stepped)
+        return kvm_state_export(kvm, state, true, error);
+    *state = null->way.guest;
+    if (kvm_state_export(kvm, state, false, error) < 0)
+        return -1;
+    return kvm_export_fpu(kvm, &state->fpu, error);
+}
+
 /* Something would have left ring 3: back to the state in which the software CPU does it, if it has
- * to. The exception is the one whose delivery failed. */
+ * to. */
 static int find_state(struct null_idt *null, struct vcpu_state *state, struct error *error)
 {
     struct kvm_vcpu_events events;
-    if (ioctl(null->way.kvm->vcpu, KVM_GET_VCPU_EVENTS, &events) < 0)
-        return error_set_errno(error, "kvm: cannot read the vCPU's events");
+    if (find_events(null, &events, error) < 0)
+        return -1;
     const unsigned vector = events.exception.nr;
     const int settled = vector == VECTOR_PAGE_FAULT
                             ? settle_page_fault(null, events.exception.error_code, error)
                             : 0;
     if (settled)
         return settled < 0 ? -1 : WAY_OUT_AGAIN;
-    if (kvm_state_export(null->way.kvm, state, true, error) < 0)
+    if (export_changed(null, vector == VECTOR_DEBUG, state, error) < 0)
         return -1;
     const bool stepped = vector == VECTOR_DEBUG && (state->dr6 & DR6_BS);
     const bool syscall = way_out_is_syscall(state, null->trap);

@@ -166,12 +166,40 @@ int kvm_filter_msrs(struct kvm_engine *kvm, struct error *error)
     return 0;
 }
 
-static unsigned count_bits(const uint64_t *bitmap, size_t words)
+/* Adds the pages of a bitmap to a list. */
+static int list_bits(const struct memory_region *region, const uint64_t *bitmap, size_t words,
+    uint64_t **pages, unsigned *count, struct error *error)
 {
-    unsigned count = 0;
-    for (size_t i = 0; i < words; i++)
-        count += (unsigned)__builtin_popcountll(bitmap[i]);
-    return count;
+    unsigned more = 0;
+    for (size_t word = 0; word < words; word++)
+        for (uint64_t bits = bitmap[word]; bits; bits &= bits - 1)
+            more++;
+    if (!more)
+        return 0;
+    uint64_t *list = realloc(*pages, (*count + more) * sizeof *list);
+    if (!list)
+        return error_set(error, "kvm: out of memory for the dirty page log");
+    *pages = list;
+    for (size_t word = 0; word < words; word++) {
+        for (uint64_t bits = bitmap[word]; bits; bits &= bits - 1)
+            list[(*count)++] =
+                region->gpa + (word * 64 + (unsigned)__builtin_ctzll(bits)) * PAGE_SIZE;
+    }
+    return 0;
+}
+
+/* KVM writes the whole bitmap of a region. */
+static int list_region(
+    struct kvm_engine *kvm, unsigned slot, uint64_t **pages, unsigned *count, struct error *error)
+{
+    const struct memory_region *region = &kvm->memory->region[slot];
+    const size_t words = (region->size / PAGE_SIZE + 63) / 64;
+    if (!kvm->dirty_bitmap[slot])
+        kvm->dirty_bitmap[slot] = calloc(words, sizeof *kvm->dirty_bitmap[slot]);
+    struct kvm_dirty_log log = {.slot = slot, .dirty_bitmap = kvm->dirty_bitmap[slot]};
+    if (!log.dirty_bitmap || ioctl(kvm->vm, KVM_GET_DIRTY_LOG, &log) < 0)
+        return error_set_errno(error, "kvm: cannot read the dirty page log");
+    return list_bits(region, kvm->dirty_bitmap[slot], words, pages, count, error);
 }
 
 int kvm_take_dirty_pages(
@@ -181,34 +209,11 @@ int kvm_take_dirty_pages(
     *pages = NULL;
     *count = 0;
     for (unsigned i = 0; i < 2; i++) {
-        const struct memory_region *region = &kvm->memory->region[i];
-        if (!region->size)
+        if (!kvm->memory->region[i].size || list_region(kvm, i, pages, count, error) == 0)
             continue;
-        size_t words = (region->size / PAGE_SIZE + 63) / 64;
-        uint64_t *bitmap = calloc(words, sizeof *bitmap);
-        struct kvm_dirty_log log = {.slot = i, .dirty_bitmap = bitmap};
-        if (!bitmap || ioctl(kvm->vm, KVM_GET_DIRTY_LOG, &log) < 0) {
-            error_set_errno(error, "kvm: cannot read the dirty page log");
-            free(bitmap);
-            free(*pages);
-            *pages = NULL;
-            return -1;
-        }
-        unsigned more = count_bits(bitmap, words);
-        uint64_t *list = realloc(*pages, (*count + more + 1) * sizeof *list);
-        if (!list) {
-            free(bitmap);
-            free(*pages);
-            *pages = NULL;
-            return error_set(error, "kvm: out of memory for the dirty page log");
-        }
-        *pages = list;
-        for (size_t word = 0; word < words; word++) {
-            for (uint64_t bits = bitmap[word]; bits; bits &= bits - 1)
-                list[(*count)++] =
-                    region->gpa + (word * 64 + (unsigned)__builtin_ctzll(bits)) * PAGE_SIZE;
-        }
-        free(bitmap);
+        free(*pages);
+        *pages = NULL;
+        return -1;
     }
     return 0;
 }

@@ -109,11 +109,10 @@ static uint64_t link_to(const struct shadow *shadow, unsigned child, uint64_t en
 
 static void release_all(struct shadow *shadow)
 {
-    for (unsigned i = 1; i < shadow->count; i++) {
+    for (unsigned i = 1; i < shadow->used; i++)
         shadow->tables[i].level = 0;
-        shadow->tables[i].next = i + 1 < shadow->count ? i + 1 : 0;
-    }
-    shadow->free = 1;
+    shadow->free = 0;
+    shadow->used = 1;
 }
 
 static void release(struct shadow *shadow, unsigned number)
@@ -201,9 +200,17 @@ void shadow_follow(struct shadow *shadow, const struct vcpu_state *state)
         begin(shadow, guest, nxe);
         return;
     }
-    for (unsigned i = 0; i < shadow->count; i++)
+    for (unsigned i = 0; i < shadow->used; i++)
         if (shadow->tables[i].level)
             follow_table(shadow, i);
+}
+
+static unsigned take_free(struct shadow *shadow)
+{
+    const unsigned number = shadow->free ? shadow->free : shadow->used++;
+    if (number == shadow->free)
+        shadow->free = shadow->tables[number].next;
+    return number;
 }
 
 /* A new table in the place of an entry that is not ours yet; 0: there is none in RAM. */
@@ -214,8 +221,7 @@ static unsigned make_child(struct shadow *shadow, unsigned number, unsigned inde
     const uint64_t *guest = guest_table(shadow, entry & SHADOW_ADDRESS);
     if (!guest || !is_usable(shadow, entry, table->level))
         return 0;
-    const unsigned child = shadow->free;
-    shadow->free = shadow->tables[child].next;
+    const unsigned child = take_free(shadow);
     shadow->tables[child].guest = entry & SHADOW_ADDRESS;
     shadow->tables[child].level = table->level - 1;
     fill(shadow, child, guest);
@@ -225,10 +231,10 @@ static unsigned make_child(struct shadow *shadow, unsigned number, unsigned inde
 
 static bool has_room(const struct shadow *shadow, unsigned wanted)
 {
-    unsigned found = 0;
+    unsigned found = shadow->count - shadow->used;
     for (unsigned i = shadow->free; i && found < wanted; i = shadow->tables[i].next)
         found++;
-    return found == wanted;
+    return found >= wanted;
 }
 
 bool shadow_map(struct shadow *shadow, uint64_t linear, unsigned access)

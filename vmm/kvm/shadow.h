@@ -49,7 +49,8 @@ struct shadow {
     uint64_t gpa;                        /* of entries[0] in the machine that runs on them */
     unsigned count;                      /* of tables there is room for, at least SHADOW_LEVELS */
     struct shadow_table *tables;
-    unsigned free;      /* the first free one; 0: none */
+    unsigned used;      /* those from here on were free since the top was made */
+    unsigned free;      /* the first free one before; 0: none */
     unsigned own;       /* entry of the top table that is the caller's; 0: none */
     uint64_t own_entry; /* what is there */
     /* Of code at a host address, `size` bytes; NULL: all that the guest's tables let. */

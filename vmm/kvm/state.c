@@ -241,6 +241,8 @@ int kvm_state_export(
             return error_set_errno(
                 error, "kvm: cannot read the vCPU's FPU, debug registers or MSRs");
         fpu_from_kvm(&state->fpu, &fpu);
+        kvm->held.fpu = state->fpu;
+        kvm->holds_fpu = true;
         msr_list_to_state(state, &msrs);
         memcpy(state->dr, debug.db, sizeof state->dr);
         state->dr6 = debug.dr6;
@@ -258,7 +260,17 @@ int kvm_export_fpu(struct kvm_engine *kvm, struct fpu_state *fpu, struct error *
     if (ioctl(kvm->vcpu, KVM_GET_XSAVE, &image) < 0)
         return error_set_errno(error, "kvm: cannot read the vCPU's FPU");
     fpu_from_kvm(fpu, &image);
+    kvm->held.fpu = *fpu;
+    kvm->holds_fpu = true;
     return 0;
+}
+
+/* What goes with the registers of a core, whichever way those go. */
+static void note_core(struct kvm_engine *kvm, const struct vcpu_state *state)
+{
+    kvm->halted = state->halted;
+    kvm->interrupted = false;
+    kvm->run->cr8 = state->cr8; /* taken over by every KVM_RUN */
 }
 
 int kvm_state_import_core(
@@ -276,9 +288,7 @@ int kvm_state_import_core(
         return error_set_errno(error, "kvm: the host refuses the vCPU's registers");
     if (ioctl(kvm->vcpu, KVM_SET_VCPU_EVENTS, &events) < 0)
         return error_set_errno(error, "kvm: the host refuses the vCPU's pending events");
-    kvm->halted = state->halted;
-    kvm->interrupted = false;
-    kvm->run->cr8 = state->cr8; /* taken over by every KVM_RUN */
+    note_core(kvm, state);
     if (kvm->sync_regs) {
         kvm->run->s.regs.regs = regs;
         kvm->run->s.regs.sregs = sregs;
@@ -288,21 +298,91 @@ int kvm_state_import_core(
     return 0;
 }
 
-int kvm_state_import(struct kvm_engine *kvm, const struct vcpu_state *state, struct error *error)
+static int set_fpu(struct kvm_engine *kvm, const struct vcpu_state *state, struct error *error)
 {
     struct kvm_xsave fpu;
-    struct msr_list msrs;
+    fpu_to_kvm(&fpu, &state->fpu);
+    if (ioctl(kvm->vcpu, KVM_SET_XSAVE, &fpu) < 0)
+        return error_set_errno(error, "kvm: the host refuses the FPU");
+    return 0;
+}
+
+static int set_debug(struct kvm_engine *kvm, const struct vcpu_state *state, struct error *error)
+{
     struct kvm_debugregs debug = {.dr6 = state->dr6, .dr7 = state->dr7};
     memcpy(debug.db, state->dr, sizeof state->dr);
-    fpu_to_kvm(&fpu, &state->fpu);
+    if (ioctl(kvm->vcpu, KVM_SET_DEBUGREGS, &debug) < 0)
+        return error_set_errno(error, "kvm: the host refuses the debug registers");
+    return 0;
+}
+
+static int set_msrs(struct kvm_engine *kvm, const struct vcpu_state *state, struct error *error)
+{
+    struct msr_list msrs;
     msr_list_from_state(&msrs, state);
-    if (kvm_state_import_core(kvm, state, error) < 0)
-        return -1;
-    if (ioctl(kvm->vcpu, KVM_SET_XSAVE, &fpu) < 0 ||
-        ioctl(kvm->vcpu, KVM_SET_DEBUGREGS, &debug) < 0)
-        return error_set_errno(error, "kvm: the host refuses the FPU or the debug registers");
     if (ioctl(kvm->vcpu, KVM_SET_MSRS, &msrs) != MSR_LIST_COUNT)
         return error_set_errno(error, "kvm: the host refuses the vCPU's MSRs");
     memcpy(kvm->kept_msr, state->kept_msr, sizeof kvm->kept_msr);
+    return 0;
+}
+
+int kvm_state_import(struct kvm_engine *kvm, const struct vcpu_state *state, struct error *error)
+{
+    kvm->holds_fpu = kvm->holds_rest = false;
+    if (kvm_state_import_core(kvm, state, error) < 0 || set_fpu(kvm, state, error) < 0 ||
+        set_debug(kvm, state, error) < 0)
+        return -1;
+    return set_msrs(kvm, state, error);
+}
+
+/* ---- With as few calls as can be ---------------------------------------------------------------
+ */
+
+int kvm_state_load_core(struct kvm_engine *kvm, const struct vcpu_state *state, struct error *error)
+{
+    if (!kvm->sync_regs)
+        return kvm_state_import_core(kvm, state, error);
+    regs_to_kvm(&kvm->run->s.regs.regs, state);
+    sregs_to_kvm(&kvm->run->s.regs.sregs, state);
+    events_to_kvm(&kvm->run->s.regs.events, state);
+    kvm->run->kvm_dirty_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS;
+    note_core(kvm, state);
+    return 0;
+}
+
+static bool holds_fpu(const struct kvm_engine *kvm, const struct vcpu_state *state)
+{
+    struct vcpu_state wanted = *state, held = *state;
+    held.fpu = kvm->held.fpu;
+    vcpu_canonicalize(&held);
+    vcpu_canonicalize(&wanted);
+    return kvm->holds_fpu && memcmp(&held.fpu, &wanted.fpu, sizeof held.fpu) == 0;
+}
+
+static bool holds_debug(const struct kvm_engine *kvm, const struct vcpu_state *state)
+{
+    const struct vcpu_state *held = &kvm->held;
+    return kvm->holds_rest && memcmp(held->dr, state->dr, sizeof held->dr) == 0 &&
+           held->dr6 == state->dr6 && held->dr7 == state->dr7;
+}
+
+static bool holds_msrs(const struct kvm_engine *kvm, const struct vcpu_state *state)
+{
+    struct msr_list held, wanted;
+    msr_list_from_state(&held, &kvm->held);
+    msr_list_from_state(&wanted, state);
+    return kvm->holds_rest && memcmp(held.entries, wanted.entries, sizeof held.entries) == 0 &&
+           memcmp(kvm->held.kept_msr, state->kept_msr, sizeof state->kept_msr) == 0;
+}
+
+int kvm_state_load(struct kvm_engine *kvm, const struct vcpu_state *state, struct error *error)
+{
+    if (kvm_state_load_core(kvm, state, error) < 0 ||
+        (!holds_fpu(kvm, state) && set_fpu(kvm, state, error) < 0) ||
+        (!holds_debug(kvm, state) && set_debug(kvm, state, error) < 0) ||
+        (!holds_msrs(kvm, state) && set_msrs(kvm, state, error) < 0))
+        return -1;
+    kvm->held = *state;
+    kvm->holds_fpu = kvm->holds_rest = true;
     return 0;
 }
