@@ -18,7 +18,7 @@ status=0
 export LAB_TIMEOUT=2000
 bash "$lab/svm.sh" -o "$work/lab" -f "$lab/guests.sh" "$BUILD" "
     hindsight doctor
-    export PROGRAM=hindsight_tcg HINDSIGHT_NATIVE=off ENGINES=kvm
+    export PROGRAM=hindsight_tcg ENGINES=kvm
     HINDSIGHT_KVM=alone sh /x/guests.sh /out/alone $plain $flags $inexact net && echo monitor: &&
     HINDSIGHT_KVM=eager sh /x/guests.sh /out/monitor $monitor" >"$work/out" 2>"$work/err" || status=$?
 if [ "$status" -eq 77 ]; then
@@ -37,7 +37,7 @@ sed '1,/^monitor:$/d' "$work/lab.out" >"$work/monitor"
 here()
 {
     local trace=$work/lab/$2/$3.hst
-    HINDSIGHT_NATIVE=${NATIVE:-off} timeout 300 "$1" replay "$trace" --engine soft >"$work/out" 2>&1 ||
+    timeout 300 "$1" replay "$trace" --engine soft >"$work/out" 2>&1 ||
         fail "$3, $2: not identical here"
     grep -q "^identical: $(sed -n "s/^$3: \([0-9]*\) events.*/\1/p" "$work/$2") events" "$work/out" ||
         fail "$3, $2: not all events"
@@ -60,7 +60,7 @@ for guest in $monitor; do
     here "$tcg" monitor "$guest"
 done
 for guest in $plain; do
-    NATIVE=default here "$HINDSIGHT" alone "$guest"
+    here "$HINDSIGHT" alone "$guest"
 done
 [ "$lost" -le 3 ] || fail "STI's shadow was lost in $lost guests"
 grep -q '^ok step of HLT' "$work/lab/alone/cpu_step.console" || fail "a single step does not end HLT"
