@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Stock kvm-amd, on any host: under a Linux kernel in an emulated machine with SVM, `doctor` finds a KVM that
-# executes ring 0; guests recorded on it natively, and with ring 3 under the monitor, replay on it, and here on the
-# software CPU. Where the emulator is no exact CPU (docs/kvm-testing.md): hindsight_tcg knows its undefined flags,
-# and what it does to the guests that check the CPU it also does without KVM and hindsight.
+# executes ring 0; ring 3 under the monitor does as on the software CPU; guests recorded on it natively, and with ring 3
+# under the monitor, replay on it, and here on the software CPU. Where the emulator is no exact CPU
+# (docs/kvm-testing.md): hindsight_tcg knows its undefined flags, and what it does to the guests that check the CPU it
+# also does without KVM and hindsight.
 ENGINES=soft source "$(dirname "$0")/common.bash"
 lab=$here/../lab
 tcg=$(dirname "$HINDSIGHT")/hindsight_tcg
@@ -16,8 +17,9 @@ monitor='moves cpu_smc cpu_step'
 
 status=0
 export LAB_TIMEOUT=2000
-bash "$lab/svm.sh" -o "$work/lab" -f "$lab/guests.sh" "$BUILD" "
+bash "$lab/svm.sh" -o "$work/lab" -f "$lab/guests.sh" -f "$BUILD/bin/test_paired" "$BUILD" "
     hindsight doctor
+    test_paired || exit 1
     export PROGRAM=hindsight_tcg ENGINES=kvm
     HINDSIGHT_KVM=alone sh /x/guests.sh /out/alone $plain $flags $inexact net && echo monitor: &&
     HINDSIGHT_KVM=eager sh /x/guests.sh /out/monitor $monitor" >"$work/out" 2>"$work/err" || status=$?

@@ -80,7 +80,8 @@ static int run_to_port(struct monitor *monitor, struct vcpu_exit *exit, struct e
     return 0;
 }
 
-/* Has the processor forget mappings that are no more. */
+/* Has the processor forget mappings that are no more. The FPU in KVM stays: ring 3 may have run
+ * since way.guest had it. */
 static int flush(struct monitor *monitor, struct error *error)
 {
     struct kvm_engine *kvm = monitor->way.kvm;
@@ -91,7 +92,7 @@ static int flush(struct monitor *monitor, struct error *error)
         return kvm_forget_shadows(kvm, error);
     disguise(monitor, &state);
     monitor_image_flusher(&monitor->image, &state);
-    if (kvm_state_import(kvm, &state, error) < 0 || run_to_port(monitor, &exit, error) < 0)
+    if (kvm_state_import_core(kvm, &state, error) < 0 || run_to_port(monitor, &exit, error) < 0)
         return -1;
     if (exit.kind != EXIT_PIO_OUT || exit.address != MONITOR_FLUSHED)
         return error_set(
@@ -102,11 +103,8 @@ static int flush(struct monitor *monitor, struct error *error)
 /* Puts way.guest, or of it what a run there changes without `full`, into KVM. */
 static int load(struct monitor *monitor, bool full, struct error *error)
 {
-    if (monitor->shadow.stale) {
-        full = true;
-        if (flush(monitor, error) < 0)
-            return -1;
-    }
+    if (monitor->shadow.stale && flush(monitor, error) < 0)
+        return -1;
     struct vcpu_state state = monitor->way.guest;
     disguise(monitor, &state);
     return full ? kvm_state_import(monitor->way.kvm, &state, error)

@@ -245,6 +245,24 @@ static void code_that_ring_3_writes_is_looked_at(void **state)
     assert_int_equal(different, 0);
 }
 
+/* A mapping goes while ring 3 stays: what it has in XMM0 stays, too. */
+static void the_fpu_stays_when_a_mapping_goes(void **state)
+{
+    static const uint8_t code[] = {
+        0xc6, 0x05, 0, 0, 0, 0, 0x90, /* mov byte [rip], 0x90: the page gets dirty */
+        0x90,                         /* what it writes to */
+        0x66, 0x48, 0x0f, 0x6e, 0xc4, /* movq xmm0, rsp */
+        0xc6, 0x05, 0, 0, 0, 0, 0x90, /* mov byte [rip], 0x90 */
+        0x90,                         /* what it writes to */
+        0x66, 0x48, 0x0f, 0x7e, 0xc1, /* movq rcx, xmm0 */
+        0x0f, 0x0b,                   /* ud2 */
+    };
+    (void)state;
+    different = 0;
+    runs_alike("a page written that was executed", code, sizeof code, stop, sizeof stop);
+    assert_int_equal(different, 0);
+}
+
 /* Ring 3 loads from 2 MiB, leaves by UD2, and ring 0 maps 4 MiB there before it goes back. */
 static void page_tables_that_ring_0_changed(void **state)
 {
@@ -341,6 +359,7 @@ int main(void)
         cmocka_unit_test(every_way_out_of_ring_3),
         cmocka_unit_test(what_shows_the_host_is_left_to_the_software_cpu),
         cmocka_unit_test(code_that_ring_3_writes_is_looked_at),
+        cmocka_unit_test(the_fpu_stays_when_a_mapping_goes),
         cmocka_unit_test(page_tables_that_ring_0_changed),
         cmocka_unit_test(kicks_among_system_calls),
     };
