@@ -18,48 +18,49 @@ struct form {
     void (*execute)(struct registers *registers);
 };
 
-#define FORMS(FORM)                                \
-    FORM(shl_1, "shl $1, %%eax")                   \
-    FORM(shl_4, "shl $4, %%rax")                   \
-    FORM(shl_cl, "shl %%cl, %%eax")                \
-    FORM(shr_1, "shr $1, %%eax")                   \
-    FORM(shr_4, "shr $4, %%rax")                   \
-    FORM(shr_8_word, "shr $8, %%ax")               \
-    FORM(shr_cl, "shr %%cl, %%eax")                \
-    FORM(sar_1, "sar $1, %%eax")                   \
-    FORM(sar_4, "sar $4, %%rax")                   \
-    FORM(rol_1, "rol $1, %%eax")                   \
-    FORM(rol_5, "rol $5, %%rax")                   \
-    FORM(ror_5, "ror $5, %%eax")                   \
-    FORM(rcl_1, "rcl $1, %%eax")                   \
-    FORM(rcl_5, "rcl $5, %%eax")                   \
-    FORM(rcr_5, "rcr $5, %%rax")                   \
-    FORM(shld_4, "shld $4, %%edx, %%eax")          \
-    FORM(shrd_4, "shrd $4, %%rdx, %%rax")          \
-    FORM(mul_byte, "mul %%cl")                     \
-    FORM(mul, "mul %%ecx")                         \
-    FORM(mul_quad, "mul %%rcx")                    \
-    FORM(imul, "imul %%rcx")                       \
-    FORM(imul_2, "imul %%ecx, %%eax")              \
-    FORM(imul_3, "imul $1000, %%rcx, %%rax")       \
-    FORM(div, "xor %%edx, %%edx; div %%ecx")       \
-    FORM(div_quad, "xor %%edx, %%edx; div %%rcx")  \
-    FORM(idiv, "cltd; idiv %%ecx")                 \
-    FORM(bsf, "bsf %%rcx, %%rax")                  \
-    FORM(bsr, "bsr %%ecx, %%eax")                  \
-    FORM(bt, "bt $3, %%eax")                       \
-    FORM(add_bt, "add %%ecx, %%eax; bt $3, %%eax") \
-    FORM(bts, "bts %%ecx, %%eax")                  \
-    FORM(and, "and %%ecx, %%eax")                  \
-    FORM(or, "or %%rcx, %%rax")                    \
-    FORM(xor, "xor %%ecx, %%eax")                  \
-    FORM(test, "test %%ecx, %%eax")                \
-    FORM(add, "add %%ecx, %%eax")                  \
-    FORM(adc, "adc %%rcx, %%rax")                  \
-    FORM(sub, "sub %%ecx, %%eax")                  \
-    FORM(inc, "inc %%eax")                         \
-    FORM(neg, "neg %%rax")                         \
-    FORM(cmpxchg, "cmpxchg %%ecx, %%edx")          \
+#define FORMS(FORM)                                               \
+    FORM(shl_1, "shl $1, %%eax")                                  \
+    FORM(shl_4, "shl $4, %%rax")                                  \
+    FORM(shl_cl, "shl %%cl, %%eax")                               \
+    FORM(shr_1, "shr $1, %%eax")                                  \
+    FORM(shr_4, "shr $4, %%rax")                                  \
+    FORM(shr_8_word, "shr $8, %%ax")                              \
+    FORM(shr_cl, "shr %%cl, %%eax")                               \
+    FORM(sar_1, "sar $1, %%eax")                                  \
+    FORM(sar_4, "sar $4, %%rax")                                  \
+    FORM(rol_1, "rol $1, %%eax")                                  \
+    FORM(rol_5, "rol $5, %%rax")                                  \
+    FORM(ror_5, "ror $5, %%eax")                                  \
+    FORM(rcl_1, "rcl $1, %%eax")                                  \
+    FORM(rcl_5, "rcl $5, %%eax")                                  \
+    FORM(rcr_5, "rcr $5, %%rax")                                  \
+    FORM(shld_4, "shld $4, %%edx, %%eax")                         \
+    FORM(shrd_4, "shrd $4, %%rdx, %%rax")                         \
+    FORM(mul_byte, "mul %%cl")                                    \
+    FORM(mul, "mul %%ecx")                                        \
+    FORM(mul_quad, "mul %%rcx")                                   \
+    FORM(imul, "imul %%rcx")                                      \
+    FORM(imul_2, "imul %%ecx, %%eax")                             \
+    FORM(imul_3, "imul $1000, %%rcx, %%rax")                      \
+    FORM(div, "xor %%edx, %%edx; div %%ecx")                      \
+    FORM(div_quad, "xor %%edx, %%edx; div %%rcx")                 \
+    FORM(idiv, "cltd; idiv %%ecx")                                \
+    FORM(bsf, "bsf %%rcx, %%rax")                                 \
+    FORM(bsr, "bsr %%ecx, %%eax")                                 \
+    FORM(bt, "bt $3, %%eax")                                      \
+    FORM(add_bt, "add %%ecx, %%eax; bt $3, %%eax")                \
+    FORM(add_jmp_bt, "add %%ecx, %%eax; jmp 1f; 1: bt $3, %%eax") \
+    FORM(bts, "bts %%ecx, %%eax")                                 \
+    FORM(and, "and %%ecx, %%eax")                                 \
+    FORM(or, "or %%rcx, %%rax")                                   \
+    FORM(xor, "xor %%ecx, %%eax")                                 \
+    FORM(test, "test %%ecx, %%eax")                               \
+    FORM(add, "add %%ecx, %%eax")                                 \
+    FORM(adc, "adc %%rcx, %%rax")                                 \
+    FORM(sub, "sub %%ecx, %%eax")                                 \
+    FORM(inc, "inc %%eax")                                        \
+    FORM(neg, "neg %%rax")                                        \
+    FORM(cmpxchg, "cmpxchg %%ecx, %%edx")                         \
     FORM(popcnt, "popcnt %%ecx, %%eax")
 
 /* Pushes: to be compiled with -mno-red-zone. */
@@ -97,7 +98,7 @@ static void print_text(const char *text)
         if (text[0] == '%' && text[1] == '%')
             text++;
     }
-    printf("%*s", 36 - length, "");
+    printf("%*s", 41 - length, "");
 }
 
 int main(void)
