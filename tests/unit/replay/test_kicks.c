@@ -2,133 +2,14 @@
  * Landings wherever a kick can stop a guest: a timer kicks all the time, and every stop becomes a
  * landing, not only those that have something to deliver. The replay finds each again.
  */
+#include "tests/kicked/every_kick.h"
 #include "tests/unit/recorder/session.h"
-#include "vmm/machine/probe.h"
 
-#include <signal.h>
-#include <time.h>
-#include <unistd.h>
-
-/* The live source, but for what it thinks of a stop. */
-struct eager_source {
-    struct input_source source; /* first */
-    struct input_source *live;
-    unsigned landings, most;
-};
-
-static struct eager_source *eager_of(struct input_source *source)
-{
-    return (struct eager_source *)source;
-}
-
-static uint64_t eager_clock(struct input_source *source, struct machine *machine)
-{
-    struct input_source *live = eager_of(source)->live;
-    return live->ops->clock(live, machine);
-}
-
-static int eager_poll(struct input_source *source, struct machine *machine,
-    struct delivery *delivery, struct error *error)
-{
-    struct input_source *live = eager_of(source)->live;
-    return live->ops->poll(live, machine, delivery, error);
-}
-
-static int eager_wait(struct input_source *source, struct machine *machine,
-    struct delivery *delivery, struct error *error)
-{
-    struct input_source *live = eager_of(source)->live;
-    return live->ops->wait(live, machine, delivery, error);
-}
-
-static int eager_plan(struct input_source *source, struct machine *machine, struct run_plan *plan,
-    struct error *error)
-{
-    struct input_source *live = eager_of(source)->live;
-    return live->ops->plan(live, machine, plan, error);
-}
-
-/* The software CPU may land anywhere, also where it runs ring 0 for KVM; KVM alone where an
- * interrupt can be taken. */
-static bool may_land(const struct eager_source *self, const struct machine *machine)
-{
-    struct engine *engine = machine->engine;
-    if (self->landings >= self->most)
-        return false;
-    if (machine->counts_time)
-        return engine->retired != machine->position.event_retired;
-    return !probe_ring0_exact() || engine_interruptible(engine);
-}
-
-static int eager_landing(struct input_source *source, struct machine *machine,
-    const struct vcpu_exit *exit, struct error *error)
-{
-    struct eager_source *self = eager_of(source);
-    int wanted = self->live->ops->landing(self->live, machine, exit, error);
-    if (wanted < 0)
-        return -1;
-    if (exit->kind == EXIT_KICK && may_land(self, machine))
-        wanted = 1;
-    self->landings += wanted > 0;
-    return wanted;
-}
-
-static int eager_value(struct input_source *source, struct machine *machine,
-    const struct input_question *question, struct input_answer *answer, struct error *error)
-{
-    struct input_source *live = eager_of(source)->live;
-    return live->ops->value(live, machine, question, answer, error);
-}
-
-static bool eager_member_failed(
-    struct input_source *source, struct machine *machine, uint64_t operation, bool failed)
-{
-    struct input_source *live = eager_of(source)->live;
-    return live->ops->member_failed(live, machine, operation, failed);
-}
-
-static const struct input_source_ops eager_ops = {
-    .name = "live",
-    .clock = eager_clock,
-    .poll = eager_poll,
-    .wait = eager_wait,
-    .plan = eager_plan,
-    .landing = eager_landing,
-    .value = eager_value,
-    .member_failed = eager_member_failed,
-};
-
-static struct eager_source eager;
+static struct every_kick every;
 
 static struct input_source *make_eager(struct input_source *live)
 {
-    eager.source.ops = &eager_ops;
-    eager.live = live;
-    return &eager.source;
-}
-
-/* The timer's signal reaches the thread that runs the guest, so that a kick comes after so much of
- * the guest's time however busy the host is. */
-static struct engine *kicked;
-
-static void kick(int signal)
-{
-    (void)signal;
-    engine_kick(kicked);
-}
-
-static timer_t start_kicking(struct engine *engine, long pause)
-{
-    const struct sigaction action = {.sa_handler = kick, .sa_flags = SA_RESTART};
-    const struct itimerspec interval = {{.tv_nsec = pause}, {.tv_nsec = pause}};
-    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGALRM};
-    timer_t timer;
-    event._sigev_un._tid = gettid();
-    kicked = engine;
-    assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
-    assert_int_equal(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
-    assert_int_equal(timer_settime(timer, 0, &interval, NULL), 0);
-    return timer;
+    return every_kick_around(&every, live, every.most);
 }
 
 /* Returns how many landings the trace has. */
@@ -137,15 +18,15 @@ static unsigned record_kicked(
 {
     const bool counts = strcmp(engine, "soft") == 0;
     struct error error = {""};
-    eager = (struct eager_source){.most = counts ? 100000 : 200};
+    every.most = counts ? 100000 : 200;
     session_start_with(session, engine, guest, command_line, make_eager, NULL, NULL);
-    timer_t timer = start_kicking(session->machine->home, counts ? 10000 : 100000);
+    assert_int_equal(every_kick_start(&every, session->machine->home, counts ? 10000 : 50000), 0);
     int result = machine_run(session->machine, POSITION_END, &error);
-    assert_int_equal(timer_delete(timer), 0);
+    assert_int_equal(every_kick_stop(&every), 0);
     if (result < 0)
         fail_msg("%s on %s: %s", guest, engine, error.text);
     session_finish(session);
-    return eager.landings;
+    return every.landings;
 }
 
 /* Returns how many landings there were. */
