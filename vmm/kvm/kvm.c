@@ -496,7 +496,9 @@ static int create_vm(struct kvm_engine *kvm, struct error *error)
 {
     kvm->vm = ioctl(kvm->kvm, KVM_CREATE_VM, 0);
     if (kvm->vm < 0)
-        return error_set_errno(error, "kvm: cannot create a virtual machine");
+        return error_set_errno(error,
+            "kvm: cannot create a virtual machine (%s--engine soft needs no KVM)",
+            errno == EBUSY ? "is another hypervisor running? " : "");
     /* Where Intel hosts keep what they need to run real mode: just below 4 GiB, outside RAM. */
     if (ioctl(kvm->kvm, KVM_CHECK_EXTENSION, KVM_CAP_SET_TSS_ADDR) > 0 &&
         ioctl(kvm->vm, KVM_SET_TSS_ADDR, 0xfffbd000ul) < 0)

@@ -24,7 +24,8 @@ static int set_slots(struct kvm_engine *kvm, bool mapped, struct error *error)
             .userspace_addr = (uintptr_t)region->host,
         };
         if (ioctl(kvm->vm, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
-            return error_set_errno(error, "kvm: cannot %s %llu bytes of guest memory at %#llx",
+            return error_set_errno(error,
+                "kvm: cannot %s %llu bytes of guest memory at %#llx (--engine soft needs no KVM)",
                 mapped ? "map" : "unmap", (unsigned long long)region->size,
                 (unsigned long long)region->gpa);
     }
@@ -139,7 +140,8 @@ int kvm_filter_msrs(struct kvm_engine *kvm, struct error *error)
 {
     if (ioctl(kvm->kvm, KVM_CHECK_EXTENSION, KVM_CAP_X86_USER_SPACE_MSR) <= 0 ||
         ioctl(kvm->kvm, KVM_CHECK_EXTENSION, KVM_CAP_X86_MSR_FILTER) <= 0)
-        return error_set(error, "kvm: the host has no MSR filter; Linux 5.10 or newer is needed");
+        return error_set(
+            error, "kvm: the host has no MSR filter: use Linux 5.10 or newer, or --engine soft");
     struct kvm_enable_cap enable = {.cap = KVM_CAP_X86_USER_SPACE_MSR,
         .args[0] =
             KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_FILTER};
