@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Programs that see what a recording on KVM could get wrong, each under Debian's kernel: one that
 # reads the time stamp counter in a loop, one that forks under memory pressure and looks at its
-# accessed bits, one of 32 bits. COUNT recordings of each with ring 3 on KVM when it stays long; of a
-# whole boot with the first and the last, one where it enters at every chance. All replay identically
-# on both engines and print the same.
+# accessed bits, one of 32 bits, one that changes its LDT, its bases of FS and GS and its address space
+# all the time. COUNT recordings of each with ring 3 on KVM when it stays long; of a whole boot with all
+# but the second, one where it enters at every chance, of the last also under the monitor. All replay
+# identically on both engines and print the same.
 source "$(dirname "$0")/common.bash"
 if [[ " $(engines) " != *" kvm "* ]]; then
     echo "skipped: no usable /dev/kvm"
@@ -15,12 +16,12 @@ count=${COUNT:-1}
 
 narrow=(-m32 -ffreestanding -fno-pic -fno-pie -no-pie -fno-stack-protector -fcf-protection=none
     -fno-asynchronous-unwind-tables -nostdlib)
-for name in clock pressure narrow; do
+for name in clock pressure narrow segments; do
     flags=(-O1 -Wall -Wextra -Werror -static)
     [ "$name" != narrow ] || flags+=("${narrow[@]}")
     gcc "${flags[@]}" -o "$name" "$root/guests/linux/$name.c" || fail "building $name.c"
 done
-autorun clock:/bin/clock pressure:/bin/pressure narrow:/bin/narrow <<'GUEST'
+autorun clock:/bin/clock pressure:/bin/pressure narrow:/bin/narrow segments:/bin/segments <<'GUEST'
 mkswap /dev/vda >/dev/null && swapon /dev/vda
 for word in $(cat /proc/cmdline); do
     case $word in
@@ -71,9 +72,18 @@ check_narrow()
     echo "narrow, $1: $(replayed_events) events"
 }
 
+check_segments()
+{
+    record_program segments,300
+    grep '^segments: 300 rounds, wrong 0' console >/dev/null || fail "segments: wrong answers"
+    replays_alike segments
+    echo "segments, $1: $(replayed_events) events"
+}
+
 for round in $(seq "$count"); do
     check_clock "$round"
     check_narrow "$round"
+    check_segments "$round"
     record_program pressure,24,4
     [ "$(sed -n 's/^pressure: pswpin \([0-9]*\)\r*$/\1/p' console)" -gt 1000 ] || fail "pressure: hardly swaps"
     replays_alike pressure
@@ -83,4 +93,6 @@ done
 export HINDSIGHT_KVM=eager
 check_clock 'at every chance'
 check_narrow 'at every chance'
-echo "RDTSC in a loop, 32 bits, memory pressure: $count recordings each, identical on kvm and soft"
+check_segments 'at every chance'
+HINDSIGHT_KVM=eager,monitor check_segments 'at every chance, under the monitor'
+echo "RDTSC in a loop, 32 bits, LDT and addresses, memory pressure: $count recordings each, identical on kvm and soft"
