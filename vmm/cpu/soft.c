@@ -43,6 +43,12 @@ static int soft_run(struct engine *engine, const struct run_request *request,
     return result;
 }
 
+uint64_t soft_user_instructions(const struct engine *engine)
+{
+    const struct cpu *cpu = (const struct cpu *)engine;
+    return cpu->cpl == 3 ? cpu->engine.retired - cpu->user_since : 0;
+}
+
 /* ---- Accesses outside RAM ------------------------------------------------------------------- */
 
 bool cpu_report_access(struct cpu *cpu, struct vcpu_exit *exit)

@@ -368,7 +368,7 @@ static int kvm_complete(struct engine *engine, uint64_t value, struct error *err
     } else if (run->exit_reason == KVM_EXIT_X86_RDMSR) {
         run->msr.data = value;
     }
-    kvm->access_open = false;
+    kvm->access_open = kvm->holds_fpu = false;
     run->immediate_exit = 1;
     if (ioctl(kvm->vcpu, KVM_RUN, 0) == 0) {
         kvm->exit_waiting = true;

@@ -3,20 +3,23 @@
  * ring 0 as a recording needs it. What ends ring 3's stay there (way_out.h) is executed again by
  * the software CPU, with the guest's own registers.
  *
- * Ring 3 begins on the software CPU, too, and moves to KVM only when a long piece of it was seen:
- * an exchange of state takes as long as some hundred thousand instructions. Where code runs changes
- * nothing but speed.
+ * Ring 3 begins on the software CPU, too, which is looked at now and then, and moves to KVM where
+ * that pays (entering.h): an exchange of state takes as long as some hundred thousand instructions.
+ * Where code runs changes nothing but speed.
  */
 #include "vmm/kvm/paired.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "vmm/cpu/soft.h"
+#include "vmm/kvm/entering.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/kvm/monitor.h"
 
-enum { PIECE = 1 << 20 };
+/* Instructions between two looks, and after the first of several refusals by the way out. */
+enum { PIECE = 1 << 17, FIRST_WAIT = 1 << 9 };
 
 struct paired_engine {
     struct engine engine; /* first */
@@ -24,9 +27,16 @@ struct paired_engine {
     struct way_out *way;
     bool on_kvm;        /* who has the state */
     uint64_t time_base; /* that the software CPU was told last */
-    uint64_t piece;     /* instructions between looks at whether KVM could go on */
     bool eager;         /* ring 3 moves whenever it may */
     bool refused;       /* it cannot as it is */
+    struct entering entering;
+    uint64_t look_at;            /* when so many are retired it is asked whether to move */
+    uint64_t wait;               /* the last one, after a refusal */
+    bool soon;                   /* it is to be asked as soon as ring 3 goes on */
+    bool in_user;                /* ring 3 was seen at the last look */
+    struct entering_place place; /* where ring 3 entered KVM, ... */
+    uint64_t entered_at;         /* ... the host's ns then, ... */
+    uint64_t stayed;             /* ... and those that KVM executed since */
     atomic_int kicked;
 };
 
@@ -71,14 +81,51 @@ static bool is_plain_user(const struct vcpu_state *state)
            !state->halted;
 }
 
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+}
+
+static struct entering_place place_of(const struct vcpu_state *state)
+{
+    return (struct entering_place){
+        .space = state->cr3 & ~(PAGE_SIZE - 1), .page = state->rip / PAGE_SIZE};
+}
+
+static void look_after(struct paired_engine *pair, uint64_t instructions)
+{
+    pair->look_at = pair->soft->retired + instructions;
+}
+
+/* The way out does not take it as it is, for its next instruction (a fault's IRET leaves RF set),
+ * its page of code, or for good. */
+static void note_refusal(struct paired_engine *pair, const struct vcpu_state *state)
+{
+    const bool for_one = pair->eager || ((state->rflags & FLAG_RF) && !pair->refused);
+    pair->refused = true;
+    if (!for_one)
+        pair->wait = pair->wait < PIECE / 2 ? 2 * pair->wait : PIECE;
+    look_after(pair, for_one ? 1 : pair->wait);
+}
+
 static int move_to_kvm(struct paired_engine *pair, struct error *error)
 {
     struct vcpu_state state;
     if (pair->soft->ops->export_state(pair->soft, &state, error) < 0)
         return -1;
+    pair->place = place_of(&state);
+    pair->entered_at = now_ns();
+    pair->stayed = 0;
     int entered = is_plain_user(&state) ? pair->way->ops->enter(pair->way, &state, error) : 0;
     pair->on_kvm = entered > 0;
-    pair->refused = entered == 0 && vcpu_cpl(&state) == 3;
+    if (entered == 0) {
+        note_refusal(pair, &state);
+    } else {
+        pair->refused = false;
+        pair->wait = FIRST_WAIT;
+    }
     return entered < 0 ? -1 : 0;
 }
 
@@ -101,17 +148,27 @@ static int move_state_to_soft(
     if (take_over_pages(pair, error) < 0 ||
         pair->soft->ops->import_state(pair->soft, state, error) < 0)
         return -1;
-    pair->on_kvm = false;
+    if (pair->on_kvm) {
+        const uint64_t whole = now_ns() - pair->entered_at;
+        entering_note_stay(&pair->entering, &pair->place, pair->stayed, whole - pair->stayed);
+        pair->soon = entering_has_paid(&pair->entering, &pair->place);
+    }
+    pair->on_kvm = pair->in_user = false;
+    look_after(pair, PIECE);
     return 0;
 }
 
 static int paired_export(struct engine *engine, struct vcpu_state *state, struct error *error)
 {
     struct paired_engine *pair = paired_of(engine);
-    if (active(pair)->ops->export_state(active(pair), state, error) < 0)
+    if (!pair->on_kvm)
+        return pair->soft->ops->export_state(pair->soft, state, error);
+    *state = pair->way->guest; /* for what ring 3 cannot change */
+    if (pair->kvm->ops->export_core(pair->kvm, state, error) < 0 ||
+        kvm_export_fpu((struct kvm_engine *)pair->kvm, &state->fpu, error) < 0)
         return -1;
-    if (pair->on_kvm)
-        pair->way->ops->show(pair->way, state, true);
+    pair->way->ops->show(pair->way, state, true);
+    vcpu_canonicalize(state);
     return 0;
 }
 
@@ -203,14 +260,50 @@ static int leave_kvm(struct paired_engine *pair, const struct run_request *reque
     return run_one(pair, request, exit, error);
 }
 
-/* Until ring 3 is to move. What cannot move is looked at again after as many instructions. */
-static int run_to_move(struct paired_engine *pair, const struct run_request *request,
+/* Is ring 3 to move now? 1, 0, or -1. `ns`: what the software CPU has taken since the last look, of
+ * `instructions`. */
+static int look(struct paired_engine *pair, uint64_t instructions, uint64_t ns, struct error *error)
+{
+    struct vcpu_state state;
+    const uint64_t in_user = soft_user_instructions(pair->soft);
+    const bool all_in_user = pair->in_user && in_user >= instructions;
+    if (pair->soft->ops->export_core(pair->soft, &state, error) < 0)
+        return -1;
+    const struct entering_place place = place_of(&state);
+    pair->in_user = vcpu_cpl(&state) == 3;
+    pair->soon = false;
+    if (!pair->in_user)
+        pair->refused = false;
+    if (pair->in_user && all_in_user)
+        entering_note_soft(&pair->entering, &place, instructions, ns);
+    look_after(pair, PIECE);
+    return pair->in_user && (pair->eager || entering_pays(&pair->entering, &place));
+}
+
+/* Up to the next look, at which ring 3 may move. */
+static int run_to_look(struct paired_engine *pair, const struct run_request *request,
     struct vcpu_exit *exit, struct error *error)
 {
-    const bool refused = pair->refused;
-    pair->refused = false;
-    return refused || !pair->eager ? run_soft(pair, request, pair->piece, 0, exit, error)
-                                   : run_soft(pair, request, BUDGET_UNLIMITED, 1, exit, error);
+    const uint64_t before = pair->soft->retired, began = pair->in_user ? now_ns() : 0;
+    const bool soon = (pair->eager || pair->soon) && !pair->refused;
+    const uint64_t budget = pair->look_at > before ? pair->look_at - before : 1;
+    int result = run_soft(pair, request, budget, soon, exit, error);
+    if (result < 0 || exit->kind != EXIT_BUDGET) {
+        pair->in_user = false;
+        return result;
+    }
+    result = look(pair, pair->soft->retired - before, began ? now_ns() - began : 0, error);
+    return result > 0 ? move_to_kvm(pair, error) : result;
+}
+
+/* KVM, and what it leaves to the software CPU. */
+static int run_kvm(struct paired_engine *pair, const struct run_request *request,
+    struct vcpu_exit *exit, struct error *error)
+{
+    const uint64_t before = now_ns();
+    int result = pair->kvm->ops->run(pair->kvm, request, exit, error);
+    pair->stayed += now_ns() - before;
+    return result == 0 ? leave_kvm(pair, request, exit, error) : result;
 }
 
 static int paired_run(struct engine *engine, const struct run_request *request,
@@ -218,12 +311,8 @@ static int paired_run(struct engine *engine, const struct run_request *request,
 {
     struct paired_engine *pair = paired_of(engine);
     for (;;) {
-        int result = pair->on_kvm ? pair->kvm->ops->run(pair->kvm, request, exit, error)
-                                  : run_to_move(pair, request, exit, error);
-        if (result == 0 && pair->on_kvm)
-            result = leave_kvm(pair, request, exit, error);
-        else if (result == 0 && exit->kind == EXIT_BUDGET)
-            result = move_to_kvm(pair, error);
+        int result = pair->on_kvm ? run_kvm(pair, request, exit, error)
+                                  : run_to_look(pair, request, exit, error);
         if (result < 0) {
             exit->kind = EXIT_ERROR;
             return -1;
@@ -356,7 +445,8 @@ struct engine *paired_create(struct memory *memory, struct personality personali
     }
     pair->engine.ops = &paired_ops;
     pair->eager = options->eager_kvm;
-    pair->piece = options->eager_kvm ? 1 : PIECE;
+    pair->wait = FIRST_WAIT;
+    entering_begin(&pair->entering);
     pair->kvm = kvm_create(memory, personality, error);
     pair->soft = pair->kvm ? soft_create(memory, options, error) : NULL;
     if (pair->soft)

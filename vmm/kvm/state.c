@@ -257,6 +257,10 @@ int kvm_state_export(
 int kvm_export_fpu(struct kvm_engine *kvm, struct fpu_state *fpu, struct error *error)
 {
     struct kvm_xsave image;
+    if (kvm->holds_fpu) {
+        *fpu = kvm->held.fpu;
+        return 0;
+    }
     if (ioctl(kvm->vcpu, KVM_GET_XSAVE, &image) < 0)
         return error_set_errno(error, "kvm: cannot read the vCPU's FPU");
     fpu_from_kvm(fpu, &image);
