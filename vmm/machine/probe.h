@@ -6,6 +6,7 @@
 #define VMM_PROBE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/error.h"
 
@@ -45,6 +46,16 @@ const char *fidelity_name(enum fidelity fidelity); /* "exact", "logged", "detect
 
 /* Takes a few tens of milliseconds. */
 void probe_kvm(struct probe *probe);
+
+/*
+ * Does a kick end a loop of `passes`? There are hosts, emulated machines, in which nothing else
+ * runs while a guest computes, not even who would kick: so the loop has an end. One that ends
+ * before the kick is tried again, three times in all.
+ */
+struct trial;
+bool probe_kick_lands(struct trial *trial, uint64_t passes);
+/* Long enough for the fastest host: a tenth of a second. */
+#define PROBE_KICK_PASSES 500000000
 
 /* Ring 0 speed below which KVM is taken to interpret the guest's kernel, and `auto` prefers soft.
  */
