@@ -4,8 +4,6 @@
  */
 #include "vmm/cpu/approximate.h"
 
-#include "vmm/cpu/simd.h"
-
 #define SIGN       0x80000000u
 #define INFINITY_  0x7f800000u
 #define QUIET      0x00400000u
@@ -77,22 +75,4 @@ uint32_t approximate_root(bool intel, uint32_t x)
     if (exponent < (unsigned)BIAS + of_twice)
         half = 0u - (BIAS + of_twice - exponent) / 2;
     return one - (half << FRACTION_BITS);
-}
-
-/* RCPPS, RCPSS, RSQRTPS, RSQRTSS */
-void approximate(struct cpu *cpu, const struct insn *insn)
-{
-    uint8_t buffer[16] __attribute__((aligned(16)));
-    bool intel = cpu_is_intel(cpu), scalar = insn->prefix == PREFIX_F3;
-    unsigned size = scalar ? 4 : 16;
-    sse_check(cpu);
-    const void *source = cpu->s.fpu.xmm[insn->rm];
-    if (insn->flags & INSN_MEMORY)
-        source = simd_load(cpu, insn, size, !scalar, buffer);
-    uint32_t value[4];
-    memcpy(value, source, size);
-    for (unsigned i = 0; i < size / 4; i++)
-        value[i] = insn->opcode == 0x52 ? approximate_root(intel, value[i])
-                                        : approximate_reciprocal(intel, value[i]);
-    memcpy(cpu->s.fpu.xmm[insn->reg], value, size);
 }

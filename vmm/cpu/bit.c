@@ -63,7 +63,6 @@ void op_bit_test_imm(struct cpu *cpu, const struct insn *insn)
     bit_test(cpu, insn, insn->modrm >> 3 & 3, insn->immediate, 0);
 }
 
-/* Of zero: both makers' processors keep all 64 bits of the destination. */
 static void scan(struct cpu *cpu, const struct insn *insn, bool reverse)
 {
     unsigned size = insn->operand_size, index = 0;
@@ -71,6 +70,8 @@ static void scan(struct cpu *cpu, const struct insn *insn, bool reverse)
     if (value) {
         index = (unsigned)(reverse ? 63 - __builtin_clzll(value) : __builtin_ctzll(value));
         gpr_write(cpu, insn->reg, size, index);
+    } else {
+        cpu->s.gpr[insn->reg] = vendor_scan_of_zero(cpu->s.gpr[insn->reg], size);
     }
     cpu->flags = vendor_scan_flags(value, index);
 }
@@ -100,7 +101,7 @@ void op_bswap(struct cpu *cpu, const struct insn *insn)
     else if (insn->operand_size == 4)
         *gpr = __builtin_bswap32((uint32_t)*gpr);
     else
-        *gpr &= ~0xffffull; /* undefined; both makers' processors do this */
+        *gpr = vendor_swap_word(*gpr);
 }
 
 void op_crc32(struct cpu *cpu, const struct insn *insn)

@@ -2,6 +2,7 @@
 #include "vmm/cpu/flags.h"
 #include "vmm/cpu/integer.h"
 #include "vmm/cpu/operand.h"
+#include "vmm/cpu/vendor.h"
 
 static uint64_t relative_target(const struct cpu *cpu, const struct insn *insn)
 {
@@ -64,10 +65,9 @@ void op_loop(struct cpu *cpu, const struct insn *insn)
 {
     unsigned size = insn->address_size;
     uint64_t count = (cpu->s.gpr[RCX] - 1) & size_mask(size);
-    bool zero = cpu->flags & FLAG_ZF << 8, while_zero = insn->opcode == 0xe1;
-    /* With AMD REP and REPNE stand for the condition, as in the string instructions. */
-    if (!cpu_is_intel(cpu) && insn->flags & (INSN_REP | INSN_REPNE))
-        while_zero = insn->flags & INSN_REP;
+    bool zero = cpu->flags & FLAG_ZF << 8;
+    bool while_zero = vendor_loop_while_zero(
+        cpu_is_intel(cpu), insn->opcode == 0xe1, insn->flags & INSN_REP, insn->flags & INSN_REPNE);
     bool taken = count && (insn->opcode == 0xe2 || zero == while_zero);
     if (taken)
         cpu_jump(cpu, relative_target(cpu, insn));

@@ -1,4 +1,5 @@
 /* SSE instructions that compute: destination and source go to a thunk. */
+#include "vmm/cpu/approximate.h"
 #include "vmm/cpu/simd.h"
 
 static inline const struct simd_entry *entry_of(const struct cpu *cpu, const struct insn *insn)
@@ -63,6 +64,24 @@ static void shift(struct cpu *cpu, const struct insn *insn)
     sse_check(cpu);
     const uint8_t *code = simd_shift_code(cpu->simd, insn);
     simd_at(code)(cpu->s.fpu.xmm[insn->rm], NULL, NULL, NULL);
+}
+
+/* RCPPS, RCPSS, RSQRTPS, RSQRTSS */
+static void approximation(struct cpu *cpu, const struct insn *insn)
+{
+    uint8_t buffer[16] __attribute__((aligned(16)));
+    bool intel = cpu_is_intel(cpu), scalar = insn->prefix == PREFIX_F3;
+    unsigned size = scalar ? 4 : 16;
+    sse_check(cpu);
+    const void *source = cpu->s.fpu.xmm[insn->rm];
+    if (insn->flags & INSN_MEMORY)
+        source = simd_load(cpu, insn, size, !scalar, buffer);
+    uint32_t value[4];
+    memcpy(value, source, size);
+    for (unsigned i = 0; i < size / 4; i++)
+        value[i] = insn->opcode == 0x52 ? approximate_root(intel, value[i])
+                                        : approximate_reciprocal(intel, value[i]);
+    memcpy(cpu->s.fpu.xmm[insn->reg], value, size);
 }
 
 /* ---- General registers and flags ------------------------------------------------------------ */
@@ -147,7 +166,7 @@ insn_handler sse_handler(const struct insn *insn, const struct simd_operation *o
     case SIMD_DOT:
         return dot_product;
     case SIMD_APPROXIMATE:
-        return approximate;
+        return approximation;
     case SIMD_SHIFT_U:
         return !memory && simd_shift_exists(insn->opcode, PREFIX_66, modrm_mmx_reg(insn)) ? shift
                                                                                           : NULL;

@@ -1,7 +1,8 @@
 /*
  * Results that the manuals leave undefined and the makers' processors give differently, by formula:
- * shifts, rotates, multiplication, division, bit scans. Measured on AMD family 25 model 17 and on
- * Intel family 6 model 207; tests/differential/vectors holds what they did.
+ * shifts, rotates, multiplication, division, bit scans, what some prefixes do. Measured on AMD
+ * family 25 model 17 and on Intel family 6 model 207; tests/differential/vectors holds what they
+ * did.
  *
  * Flags are in the form that struct cpu keeps (flags_to_rflags() in cpu.h). Where `intel` and the
  * size are constants, little code is left.
@@ -207,6 +208,26 @@ static inline uint16_t vendor_scan_flags(bool found, unsigned index)
     if (!found)
         return KEPT_ZF | KEPT_PF;
     return __builtin_parity(index) ? 0 : KEPT_PF;
+}
+
+/* BSF and BSR of zero, the same on both: all 64 bits of the destination stay. */
+static inline uint64_t vendor_scan_of_zero(uint64_t destination, unsigned size)
+{
+    (void)size;
+    return destination;
+}
+
+/* BSWAP of 16 bits, in a register of 64, the same on both. */
+static inline uint64_t vendor_swap_word(uint64_t value)
+{
+    return value & ~0xffffull;
+}
+
+/* LOOPE (`while_zero`), LOOPNE: with AMD REP and REPNE stand for the condition, as in the string
+ * instructions. */
+static inline bool vendor_loop_while_zero(bool intel, bool while_zero, bool rep, bool repne)
+{
+    return intel || !(rep || repne) ? while_zero : rep;
 }
 
 #endif
