@@ -1,8 +1,8 @@
 /*
  * The flags that instructions leave, the undefined ones too, on whatever executes this program: a
  * line for each instruction, with what it leaves of two operands, each with all arithmetic flags
- * clear and set before. On a processor and in an emulator, `diff` shows what the emulator computes
- * otherwise.
+ * clear and set before; and what prefixes that the manuals exclude make of a register. On a
+ * processor and in an emulator, `diff` shows what the emulator computes otherwise.
  */
 #include <stdio.h>
 #include <stdint.h>
@@ -74,8 +74,23 @@ struct form {
     }
 FORMS(DEFINE)
 
+/* RAX is what is looked at. */
+#define RESULTS(FORM)                                                                          \
+    FORM(bsf_of_0, "xor %%ecx, %%ecx; bsf %%ecx, %%eax")                                       \
+    FORM(bsr_of_0, "xor %%ecx, %%ecx; bsr %%ecx, %%eax")                                       \
+    FORM(bsf_of_0_word, "xor %%ecx, %%ecx; bsf %%cx, %%ax")                                    \
+    FORM(bswap_66, ".byte 0x66; bswap %%eax")                                                  \
+    FORM(movsxd_66, ".byte 0x66, 0x63, 0xc1")                                                  \
+    FORM(loope_repne, "mov $2, %%ecx; cmp %%eax, %%edx; .byte 0xf2; loope 1f; inc %%eax; 1:")  \
+    FORM(loope_repe, "mov $2, %%ecx; cmp %%eax, %%edx; .byte 0xf3; loope 1f; inc %%eax; 1:")   \
+    FORM(loopne_repe, "mov $2, %%ecx; cmp %%eax, %%edx; .byte 0xf3; loopne 1f; inc %%eax; 1:") \
+    FORM(loopne_repne, "mov $2, %%ecx; cmp %%eax, %%edx; .byte 0xf2; loopne 1f; inc %%eax; 1:")
+RESULTS(DEFINE)
+
 #define LIST(name, text) {text, execute_##name},
 static const struct form forms[] = {FORMS(LIST)};
+#define NAME(name, text) {#name, execute_##name},
+static const struct form results[] = {RESULTS(NAME)};
 
 static void print_flags(uint64_t flags)
 {
@@ -112,6 +127,15 @@ int main(void)
             r.flags = 2 | (j & 1 ? ARITHMETIC : 0);
             forms[i].execute(&r);
             print_flags(r.flags);
+        }
+        putchar('\n');
+    }
+    for (unsigned i = 0; i < sizeof results / sizeof results[0]; i++) {
+        printf("%-36s", results[i].text);
+        for (unsigned j = 0; j < 2; j++) {
+            struct registers r = operands[j];
+            results[i].execute(&r);
+            printf(" %lx", r.rax);
         }
         putchar('\n');
     }

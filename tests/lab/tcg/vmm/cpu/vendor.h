@@ -95,10 +95,32 @@ static inline uint16_t tcg_divide_flags(bool intel, uint16_t flags)
     return flags;
 }
 
-#define vendor_shift_rotate   tcg_shift_rotate
-#define vendor_double_shift   tcg_double_shift
-#define vendor_multiply_flags tcg_multiply_flags
-#define vendor_divide_flags   tcg_divide_flags
+static inline uint64_t tcg_scan_of_zero(uint64_t destination, unsigned size)
+{
+    return size == 4 ? (uint32_t)destination : destination;
+}
+
+static inline uint64_t tcg_swap_word(uint64_t value)
+{
+    return __builtin_bswap32((uint32_t)value);
+}
+
+/* Prefixes change nothing. */
+static inline bool tcg_loop_while_zero(bool intel, bool while_zero, bool rep, bool repne)
+{
+    (void)intel;
+    (void)rep;
+    (void)repne;
+    return while_zero;
+}
+
+#define vendor_shift_rotate    tcg_shift_rotate
+#define vendor_double_shift    tcg_double_shift
+#define vendor_multiply_flags  tcg_multiply_flags
+#define vendor_divide_flags    tcg_divide_flags
+#define vendor_scan_of_zero    tcg_scan_of_zero
+#define vendor_swap_word       tcg_swap_word
+#define vendor_loop_while_zero tcg_loop_while_zero
 /* With the operand's size from where it is used. */
 #define vendor_scan_flags(operand, number) \
     ((void)(number), (uint16_t)vendor_result_flags(operand, 8 * size))
