@@ -3,7 +3,7 @@
  * results for operands that the manuals exclude, approximations. Each group's results and flags,
  * over pseudo-random operands, in ring 0 and in ring 3, are folded into a number and printed; the
  * numbers depend on the CPU rules alone. Options: rounds=400, x87=1 (0: no transcendental
- * functions).
+ * functions), strings=1 (0: no page faults).
  */
 #include <stdint.h>
 
@@ -13,7 +13,7 @@
 
 #define FLAGS_ARITHMETIC 0x8d5ull
 #define CR0_EM_TS        0xcull
-#define CR0_MP           0x2ull
+#define CR0_MP_NE_WP     0x10022ull
 #define CR4_SSE          0x600ull /* OSFXSR, OSXMMEXCPT */
 
 enum { PAGE = 4096, WINDOW_ENTRIES = 512 };
@@ -211,7 +211,7 @@ static void enable_floating_point(void)
 {
     uint64_t cr0, cr4;
     __asm__ volatile("movq %%cr0, %0\n\tmovq %%cr4, %1" : "=r"(cr0), "=r"(cr4));
-    cr0 = (cr0 & ~CR0_EM_TS) | CR0_MP;
+    cr0 = (cr0 & ~CR0_EM_TS) | CR0_MP_NE_WP;
     cr4 |= CR4_SSE;
     __asm__ volatile("movq %0, %%cr0\n\tmovq %1, %%cr4" : : "r"(cr0), "r"(cr4));
 }
@@ -219,12 +219,13 @@ static void enable_floating_point(void)
 void guest_main(const struct boot_info *boot)
 {
     rounds = boot_option(boot, "rounds", 400);
-    bool with_functions = boot_option(boot, "x87", 1);
+    bool with_functions = boot_option(boot, "x87", 1),
+         with_strings = boot_option(boot, "strings", 1);
     enable_floating_point();
     map_window();
     for (unsigned i = 0; i < GROUPS; i++) {
         void *group = (void *)&groups[i];
-        if (i == FUNCTIONS && !with_functions)
+        if ((i == FUNCTIONS && !with_functions) || (i == STRINGS && !with_strings))
             continue;
         uint64_t ring0 = run_group(group);
         console_printf("%s: ring 0 %016lx", groups[i].name, ring0);
