@@ -100,7 +100,7 @@ guest starve 0 --kernel /guests/starve.elf
 guest helped 0 --kernel /guests/helped.elf
 guest tsc 0 --kernel /guests/tsc.elf --append 'reads=100 spin=1000'
 guest bench_cpu 1 --kernel /guests/bench_cpu.elf --append 'load=1 rounds=2'
-guest vendor 0 --kernel /guests/vendor.elf --append 'rounds=50 x87=0'
+guest vendor 0 --kernel /guests/vendor.elf --append 'rounds=50 x87=0 strings=0'
 dd if=/dev/zero of=/tmp/disk bs=1M count=4 2>/dev/null
 guest disk 0 --kernel /guests/disk.elf --disk file=/tmp/disk --append passes=1
 if wanted net; then
