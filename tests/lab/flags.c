@@ -131,7 +131,7 @@ int main(void)
         putchar('\n');
     }
     for (unsigned i = 0; i < sizeof results / sizeof results[0]; i++) {
-        printf("%-36s", results[i].text);
+        printf("%-41s", results[i].text);
         for (unsigned j = 0; j < 2; j++) {
             struct registers r = operands[j];
             results[i].execute(&r);
