@@ -19,7 +19,7 @@ enum {
     NEW_WEIGHT = 4,          /* one part in so many of an average is the newest value */
     MOST_JUMP = 8,           /* a value beyond so many times the average is the host's doing */
 };
-#define FIRST_NS       2000000ull
+#define FIRST_NS       500000ull
 #define COST_NS        60000ull
 #define FIRST_CREDIT   8000000ull
 #define MOST_CREDIT_NS 64000000ull

@@ -74,7 +74,7 @@ int kvm_hide_host(
 int kvm_set_cpuid(struct kvm_engine *kvm, struct personality personality, struct error *error);
 int kvm_filter_msrs(struct kvm_engine *kvm, struct error *error);
 int kvm_map_memory(struct kvm_engine *kvm, struct error *error);
-/* KVM reads the guest's page tables anew, and loses its log of written pages. */
+/* KVM reads the tables in the monitor's slot anew. Its log of the guest's written pages stays. */
 int kvm_forget_shadows(struct kvm_engine *kvm, struct error *error);
 int kvm_take_dirty_pages(
     struct engine *engine, uint64_t **pages, unsigned *count, struct error *error);

@@ -197,7 +197,7 @@ static bool settle_page_fault(
     if (!shadow_map(&monitor->shadow, linear,
             (unsigned)error_code & (SHADOW_ACCESS_WRITE | SHADOW_ACCESS_EXECUTE)))
         return false;
-    /* To make the slots anew would lose which pages were written since ring 3 entered. */
+    /* A page that is written and executed in turn would have the slot made anew each time. */
     return !(monitor->shadow.stale && monitor->trait.needs_slots_anew);
 }
 

@@ -142,7 +142,7 @@ static int settle_page_fault(struct null_idt *null, uint32_t access, struct erro
     shadow_follow(&null->shadow, &state);
     if (!shadow_map(&null->shadow, linear, access & (SHADOW_ACCESS_WRITE | SHADOW_ACCESS_EXECUTE)))
         return 0;
-    /* To make the slots anew would lose which pages were written since ring 3 entered. */
+    /* A page that is written and executed in turn would have the slot made anew each time. */
     if (null->shadow.stale)
         return 0;
     null->way.guest = state;

@@ -7,42 +7,40 @@
 
 #include "vmm/arch/cpuid.h"
 
-static int set_slots(struct kvm_engine *kvm, bool mapped, struct error *error)
+static int set_slot(struct kvm_engine *kvm, unsigned number, const struct memory_region *region,
+    bool mapped, struct error *error)
 {
-    const struct memory_region *const regions[] = {
-        &kvm->memory->region[0], &kvm->memory->region[1], &kvm->monitor};
-    for (unsigned i = 0; i < sizeof regions / sizeof *regions; i++) {
-        const struct memory_region *region = regions[i];
-        const bool logged = mapped && region != &kvm->monitor;
-        if (!region->size)
-            continue;
-        struct kvm_userspace_memory_region slot = {
-            .slot = i,
-            .flags = logged ? KVM_MEM_LOG_DIRTY_PAGES : 0,
-            .guest_phys_addr = region->gpa,
-            .memory_size = mapped ? region->size : 0,
-            .userspace_addr = (uintptr_t)region->host,
-        };
-        if (ioctl(kvm->vm, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
-            return error_set_errno(error,
-                "kvm: cannot %s %llu bytes of guest memory at %#llx (--engine soft needs no KVM)",
-                mapped ? "map" : "unmap", (unsigned long long)region->size,
-                (unsigned long long)region->gpa);
-    }
+    const bool logged = mapped && region != &kvm->monitor;
+    struct kvm_userspace_memory_region slot = {
+        .slot = number,
+        .flags = logged ? KVM_MEM_LOG_DIRTY_PAGES : 0,
+        .guest_phys_addr = region->gpa,
+        .memory_size = mapped ? region->size : 0,
+        .userspace_addr = (uintptr_t)region->host,
+    };
+    if (region->size && ioctl(kvm->vm, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
+        return error_set_errno(error, "kvm: cannot %s %llu bytes of guest memory at %#llx",
+            mapped ? "map" : "unmap", (unsigned long long)region->size,
+            (unsigned long long)region->gpa);
     return 0;
 }
 
+enum { MONITOR_SLOT = 2 };
+
 int kvm_map_memory(struct kvm_engine *kvm, struct error *error)
 {
-    return set_slots(kvm, true, error);
+    for (unsigned i = 0; i < MONITOR_SLOT; i++)
+        if (set_slot(kvm, i, &kvm->memory->region[i], true, error) < 0)
+            return -1;
+    return set_slot(kvm, MONITOR_SLOT, &kvm->monitor, true, error);
 }
 
-/* What was derived from memory goes with it. */
+/* The tables are in the monitor's slot: what was derived from them goes with it. */
 int kvm_forget_shadows(struct kvm_engine *kvm, struct error *error)
 {
-    if (set_slots(kvm, false, error) < 0)
+    if (set_slot(kvm, MONITOR_SLOT, &kvm->monitor, false, error) < 0)
         return -1;
-    return set_slots(kvm, true, error);
+    return set_slot(kvm, MONITOR_SLOT, &kvm->monitor, true, error);
 }
 
 enum { LEAF_FEATURES = 7, ECX_UMIP = 1 << 2 };

@@ -46,7 +46,7 @@ static void slow_code_that_goes_on_is_tried_after_some_times_the_cost(void **sta
 {
     (void)state;
     const int64_t spent = wait_for_move(&here, SLOW_NS, 1000 * MS);
-    assert_in_range(spent, 4 * MS, 20 * MS);
+    assert_in_range(spent, MS, 10 * MS);
     assert_false(entering_has_paid(&rule, &here));
 }
 
