@@ -18,6 +18,7 @@ enum {
     CREDIT_PART = 32,        /* of the time in ring 3, that may be lost in tries */
     NEW_WEIGHT = 4,          /* one part in so many of an average is the newest value */
     MOST_JUMP = 8,           /* a value beyond so many times the average is the host's doing */
+    MOST_EMPTY_NS = 20000,   /* a run of KVM that takes longer was not for nothing */
 };
 #define FIRST_NS       500000ull
 #define COST_NS        60000ull
@@ -26,8 +27,10 @@ enum {
 
 void entering_begin(struct entering *entering)
 {
-    *entering =
-        (struct entering){.first_ns = FIRST_NS, .cost_ns = COST_NS, .credit_ns = FIRST_CREDIT};
+    *entering = (struct entering){.first_ns = FIRST_NS,
+        .cost_ns = COST_NS,
+        .credit_ns = FIRST_CREDIT,
+        .empty_ns = MOST_EMPTY_NS};
 }
 
 static uint64_t mix(uint64_t space, uint64_t page)
@@ -117,6 +120,17 @@ static uint64_t gain_of(uint64_t rate, uint64_t ns)
 static bool pays(uint64_t rate, uint64_t ns, uint64_t cost_ns)
 {
     return gain_of(rate, ns) > cost_ns && ns > cost_ns * LEAST_STAYS_IN_COST;
+}
+
+/* The shortest of late. */
+uint64_t entering_note_run(struct entering *entering, uint64_t ns)
+{
+    entering->empty_ns += entering->empty_ns / 256 + 1;
+    if (entering->empty_ns > MOST_EMPTY_NS)
+        entering->empty_ns = MOST_EMPTY_NS;
+    if (entering->empty_ns > ns)
+        entering->empty_ns = ns;
+    return ns - entering->empty_ns;
 }
 
 static void note_stay(

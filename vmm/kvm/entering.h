@@ -42,12 +42,15 @@ struct entering {
     uint64_t first_ns;  /* what the first stay of an address space costs, ... */
     uint64_t cost_ns;   /* ... and any other */
     uint64_t credit_ns; /* for stays that do not pay */
+    uint64_t empty_ns;  /* what a run of KVM takes in which nothing is executed */
 };
 
 void entering_begin(struct entering *entering);
 /* The software CPU has executed so many instructions of ring 3 there, in so many ns. */
 void entering_note_soft(struct entering *entering, const struct entering_place *place,
     uint64_t instructions, uint64_t ns);
+/* KVM ran once, of a stay that goes on, for `ns`: as much of it was execution. */
+uint64_t entering_note_run(struct entering *entering, uint64_t ns);
 /* Ring 3 moved to KVM there, executed for `ns`, and has come back, at a cost of `cost_ns`. */
 void entering_note_stay(
     struct entering *entering, const struct entering_place *place, uint64_t ns, uint64_t cost_ns);

@@ -37,7 +37,6 @@ struct paired_engine {
     struct entering_place place; /* where ring 3 entered KVM, ... */
     uint64_t entered_at;         /* ... the host's ns then, ... */
     uint64_t stayed;             /* ... and those that KVM executed since */
-    uint64_t way_ns;             /* what KVM takes for nothing, of late */
     atomic_int kicked;
 };
 
@@ -297,22 +296,13 @@ static int run_to_look(struct paired_engine *pair, const struct run_request *req
     return result > 0 ? move_to_kvm(pair, error) : result;
 }
 
-/* The shortest run of late did next to nothing. */
-static void note_run(struct paired_engine *pair, uint64_t ns)
-{
-    pair->way_ns += pair->way_ns / 256 + 1;
-    if (ns < pair->way_ns)
-        pair->way_ns = ns;
-    pair->stayed += ns - pair->way_ns;
-}
-
 /* KVM, and what it leaves to the software CPU. */
 static int run_kvm(struct paired_engine *pair, const struct run_request *request,
     struct vcpu_exit *exit, struct error *error)
 {
     const uint64_t before = now_ns();
     int result = pair->kvm->ops->run(pair->kvm, request, exit, error);
-    note_run(pair, now_ns() - before);
+    pair->stayed += entering_note_run(&pair->entering, now_ns() - before);
     return result == 0 ? leave_kvm(pair, request, exit, error) : result;
 }
 
@@ -456,7 +446,6 @@ struct engine *paired_create(struct memory *memory, struct personality personali
     pair->engine.ops = &paired_ops;
     pair->eager = options->eager_kvm;
     pair->wait = FIRST_WAIT;
-    pair->way_ns = UINT32_MAX;
     entering_begin(&pair->entering);
     pair->kvm = kvm_create(memory, personality, error);
     pair->soft = pair->kvm ? soft_create(memory, options, error) : NULL;

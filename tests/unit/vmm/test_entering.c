@@ -152,6 +152,18 @@ static void what_one_stay_says_does_not_carry_the_average_away(void **state)
     assert_true(entering_pays(&rule, &here));
 }
 
+static void short_runs_are_the_way_and_long_ones_are_not(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 1000; i++)
+        assert_in_range(entering_note_run(&rule, 4 * MS), 4 * MS - 20 * US, 4 * MS);
+    assert_int_equal(entering_note_run(&rule, 14 * US), 0);
+    for (unsigned i = 0; i < 10; i++)
+        assert_in_range(entering_note_run(&rule, 15 * US), 0, US);
+    for (unsigned i = 0; i < 1000; i++)
+        assert_in_range(entering_note_run(&rule, 4 * MS), 4 * MS - 20 * US, 4 * MS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,6 +180,7 @@ int main(void)
         cmocka_unit_test_setup(
             a_guest_that_wants_to_be_slow_loses_a_small_part_of_its_time, set_up),
         cmocka_unit_test_setup(what_one_stay_says_does_not_carry_the_average_away, set_up),
+        cmocka_unit_test_setup(short_runs_are_the_way_and_long_ones_are_not, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
