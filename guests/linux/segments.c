@@ -1,7 +1,8 @@
 /*
  * A program that changes what its segments and addresses are, all the time: entries of its LDT,
  * which data and 32-bit code are reached by, bases of FS and GS, and pages all over its address
- * space. Prints how often it found something else than it had put there.
+ * space; and that executes FXSAVE in a large page. Prints how often it found something else than it
+ * had put there, and what FXSAVE says of MXCSR, which the processor's own may say otherwise.
  */
 #include <asm/ldt.h>
 #include <asm/prctl.h>
@@ -119,6 +120,31 @@ static void pages_everywhere(unsigned round)
         munmap(page, 4096);
 }
 
+/* A loop, and FXSAVE, where the kernel has given a page of 2 MiB if it does so at all. */
+static uint32_t code_in_a_large_page(void)
+{
+    enum { LARGE = 2 << 20, MXCSR_MASK = 28 };
+    /* 0: dec %ecx; jnz 0b; fxsave (%rdi); ret */
+    static const uint8_t code[] = {0xff, 0xc9, 0x75, 0xfc, 0x0f, 0xae, 0x07, 0xc3};
+    static uint8_t saved[512] __attribute__((aligned(16)));
+    uint8_t *room = mmap(
+        NULL, 2 * LARGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED) {
+        perror("mmap");
+        exit(1);
+    }
+    uint8_t *const page = (uint8_t *)(((uintptr_t)room + LARGE - 1) & ~(uintptr_t)(LARGE - 1));
+    uint32_t mask, count = 100000;
+    madvise(page, LARGE, MADV_HUGEPAGE);
+    memcpy(page + 0x1230, code, sizeof code);
+    __asm__ volatile("call *%[code]"
+                     : "+c"(count)
+                     : [code] "r"(page + 0x1230), "D"(saved)
+                     : "memory", "cc");
+    memcpy(&mask, saved + MXCSR_MASK, sizeof mask);
+    return mask;
+}
+
 int main(int argc, char **argv)
 {
     const unsigned rounds = argc > 1 ? (unsigned)atoi(argv[1]) : 400;
@@ -143,6 +169,7 @@ int main(int argc, char **argv)
                          : "D"(ARCH_SET_FS), "S"(fs)
                          : "rcx", "r11", "memory");
     }
+    printf("segments: MXCSR mask %#x\n", code_in_a_large_page());
     printf("segments: %u rounds, wrong %u\n", rounds, wrong);
     return wrong != 0;
 }

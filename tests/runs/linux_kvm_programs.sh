@@ -2,7 +2,7 @@
 # Programs that see what a recording on KVM could get wrong, each under Debian's kernel: one that
 # reads the time stamp counter in a loop, one that forks under memory pressure and looks at its
 # accessed bits, one of 32 bits, one that changes its LDT, its bases of FS and GS and its address space
-# all the time. COUNT recordings of each with ring 3 on KVM when it stays long; of a whole boot with all
+# all the time and has code in a large page. COUNT recordings of each with ring 3 on KVM when it stays long; of a whole boot with all
 # but the second, one where it enters at every chance, of the last also under the monitor. All replay
 # identically on both engines and print the same.
 source "$(dirname "$0")/common.bash"
@@ -23,11 +23,13 @@ for name in clock pressure narrow segments; do
 done
 autorun clock:/bin/clock pressure:/bin/pressure narrow:/bin/narrow segments:/bin/segments <<'GUEST'
 mkswap /dev/vda >/dev/null && swapon /dev/vda
+echo always >/sys/kernel/mm/transparent_hugepage/enabled
 for word in $(cat /proc/cmdline); do
     case $word in
     program=*) $(echo "${word#program=}" | tr , ' ') && echo went well ;;
     esac
 done
+grep thp_fault_alloc /proc/vmstat
 poweroff -f
 GUEST
 truncate -s 96M swap
@@ -76,6 +78,8 @@ check_segments()
 {
     record_program segments,300
     grep '^segments: 300 rounds, wrong 0' console >/dev/null || fail "segments: wrong answers"
+    grep '^segments: MXCSR mask 0xffff' console >/dev/null || fail "segments: FXSAVE shows the host"
+    grep '^thp_fault_alloc [1-9]' console >/dev/null || fail "segments: no large page"
     replays_alike segments
     echo "segments, $1: $(replayed_events) events"
 }

@@ -76,6 +76,13 @@ static uint64_t leaf_for(const struct shadow *shadow, uint64_t entry, unsigned l
     return ours;
 }
 
+/* Is it a large page that is mapped in small ones, because code in it is to be looked at? */
+static bool is_split(const struct shadow *shadow, uint64_t entry, unsigned level)
+{
+    return shadow->may_execute && level == 2 && (entry & SHADOW_LARGE) && !(entry & SHADOW_NX) &&
+           leaf_for(shadow, entry, level);
+}
+
 /*
  * Makes a leaf of ours executable, or writable again, for an access that the guest's entry allows.
  * One goes without the other, lest code be written that was not looked at.
@@ -128,27 +135,34 @@ static void release(struct shadow *shadow, unsigned number)
     shadow->free = number;
 }
 
+/* Is the child what an entry of the guest's leads to? */
+static bool is_child_for(
+    const struct shadow *shadow, unsigned child, uint64_t entry, unsigned level)
+{
+    const struct shadow_table *table = &shadow->tables[child];
+    if (is_split(shadow, entry, level))
+        return table->large == entry;
+    return !table->large && table->guest == (entry & SHADOW_ADDRESS) &&
+           is_usable(shadow, entry, level);
+}
+
 /* Takes one entry over from the guest's table. */
 static void take_over(struct shadow *shadow, unsigned number, unsigned index, uint64_t entry)
 {
     struct shadow_table *table = &shadow->tables[number];
     uint64_t *ours = &shadow->entries[number][index];
     const uint64_t before = *ours;
+    const bool linked = (before & SHADOW_PRESENT) && !is_leaf(before, table->level);
     uint64_t after = 0;
     table->copy[index] = entry;
     if (number == TOP && index == shadow->own && shadow->own)
         return;
-    if (is_leaf(entry, table->level)) {
+    if (is_leaf(entry, table->level) && !is_split(shadow, entry, table->level))
         after = leaf_for(shadow, entry, table->level);
-    } else if ((before & SHADOW_PRESENT) && !is_leaf(before, table->level) &&
-               is_usable(shadow, entry, table->level)) {
-        unsigned child = child_of(shadow, before);
-        if (shadow->tables[child].guest == (entry & SHADOW_ADDRESS))
-            after = link_to(shadow, child, entry);
-    }
+    else if (linked && is_child_for(shadow, child_of(shadow, before), entry, table->level))
+        after = link_to(shadow, child_of(shadow, before), entry);
     if (before == after)
         return;
-    bool linked = (before & SHADOW_PRESENT) && !is_leaf(before, table->level);
     if (linked && (!after || is_leaf(after, table->level)))
         release(shadow, child_of(shadow, before));
     shadow->stale |= (before & SHADOW_PRESENT) != 0;
@@ -184,7 +198,7 @@ static void begin(struct shadow *shadow, uint64_t guest, bool nxe)
 static void follow_table(struct shadow *shadow, unsigned number)
 {
     struct shadow_table *table = &shadow->tables[number];
-    const uint64_t *guest = guest_table(shadow, table->guest);
+    const uint64_t *guest = table->large ? NULL : guest_table(shadow, table->guest);
     if (!guest || memcmp(guest, table->copy, sizeof table->copy) == 0)
         return;
     for (unsigned i = 0; i < SHADOW_ENTRIES; i++)
@@ -213,18 +227,35 @@ static unsigned take_free(struct shadow *shadow)
     return number;
 }
 
+static void fill_split(struct shadow *shadow, unsigned number, uint64_t large)
+{
+    const uint64_t flags =
+        SHADOW_PRESENT | SHADOW_WRITABLE | SHADOW_USER | SHADOW_ACCESSED | SHADOW_DIRTY;
+    const uint64_t size = (uint64_t)SHADOW_ENTRIES * PAGE_SIZE;
+    const uint64_t first = (large & SHADOW_ADDRESS & ~(size - 1)) | (large & flags);
+    uint64_t small[SHADOW_ENTRIES];
+    for (unsigned i = 0; i < SHADOW_ENTRIES; i++)
+        small[i] = first + i * PAGE_SIZE;
+    fill(shadow, number, small);
+}
+
 /* A new table in the place of an entry that is not ours yet; 0: there is none in RAM. */
 static unsigned make_child(struct shadow *shadow, unsigned number, unsigned index)
 {
     const struct shadow_table *table = &shadow->tables[number];
     const uint64_t entry = table->copy[index];
-    const uint64_t *guest = guest_table(shadow, entry & SHADOW_ADDRESS);
-    if (!guest || !is_usable(shadow, entry, table->level))
+    const bool split = is_split(shadow, entry, table->level);
+    const uint64_t *guest = split ? NULL : guest_table(shadow, entry & SHADOW_ADDRESS);
+    if (!split && (!guest || !is_usable(shadow, entry, table->level)))
         return 0;
     const unsigned child = take_free(shadow);
     shadow->tables[child].guest = entry & SHADOW_ADDRESS;
+    shadow->tables[child].large = split ? entry : 0;
     shadow->tables[child].level = table->level - 1;
-    fill(shadow, child, guest);
+    if (split)
+        fill_split(shadow, child, entry);
+    else
+        fill(shadow, child, guest);
     shadow->entries[number][index] = link_to(shadow, child, entry);
     return child;
 }
@@ -252,8 +283,9 @@ bool shadow_map(struct shadow *shadow, uint64_t linear, unsigned access)
     unsigned number = TOP;
     for (unsigned level = SHADOW_LEVELS;; level--) {
         const unsigned index = index_of(linear, level);
+        const uint64_t guest = shadow->tables[number].copy[index];
         if (!shadow->entries[number][index] &&
-            !is_leaf(shadow->tables[number].copy[index], level) &&
+            (!is_leaf(guest, level) || is_split(shadow, guest, level)) &&
             !make_child(shadow, number, index))
             return false;
         if (shadow->may_execute && level == 1 && shadow->entries[number][index])

@@ -7,7 +7,8 @@
  * All else faults, and is for the software CPU to execute, which sets the bits as it does anywhere.
  *
  * With `may_execute` no page of 4 KiB is executable until it is executed, when it is asked whether
- * it may, and none is writable at the same time. Larger ones are as the guest has them.
+ * it may, and none is writable at the same time. Larger ones that are executable are mapped in
+ * such.
  *
  * The tables are in memory of the caller's, of which they are a pure function: shadow_follow()
  * compares the guest's tables with what was copied from them, and drops what no longer follows.
@@ -35,6 +36,7 @@ enum {
 /* One table of the guest's that is shadowed. */
 struct shadow_table {
     uint64_t guest; /* GPA */
+    uint64_t large; /* the entry of a large page that this table has in small ones; 0: none */
     unsigned level; /* 4: the top; 0: free */
     unsigned next;  /* free: the next free one */
     uint64_t copy[SHADOW_ENTRIES];

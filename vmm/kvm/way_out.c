@@ -78,5 +78,5 @@ bool way_out_may_begin(const struct memory *memory, const struct vcpu_state *gue
     const uint8_t *code = NULL;
     if (translate(memory, guest, linear_of(guest, guest->rip), &at))
         code = memory_at(memory, at.gpa & ~(PAGE_SIZE - 1), PAGE_SIZE);
-    return code && (at.page_size != PAGE_SIZE || way_out_may_execute(code, PAGE_SIZE));
+    return code && way_out_may_execute(code, PAGE_SIZE);
 }

@@ -292,17 +292,23 @@ static bool begins_with_nop(const uint8_t *code, size_t size)
     return size >= 1 && code[0] == 0x90;
 }
 
+/* From now on, in tables made anew. */
+static void look_at_code(void)
+{
+    shadow.may_execute = begins_with_nop;
+    vcpu.cr3 = OTHER;
+    shadow_follow(&shadow, &vcpu);
+    vcpu.cr3 = TOP;
+    shadow_follow(&shadow, &vcpu);
+    shadow.stale = false;
+}
+
 static void code_is_looked_at_before_it_is_executed(void **state)
 {
     (void)state;
     const uint64_t linear = 0x5000;
     const uint8_t nop = 0x90, other = 0x0f;
-    shadow.may_execute = begins_with_nop;
-    vcpu.cr3 = OTHER; /* made anew */
-    shadow_follow(&shadow, &vcpu);
-    vcpu.cr3 = TOP;
-    shadow_follow(&shadow, &vcpu);
-    shadow.stale = false;
+    look_at_code();
     assert_true(memory_write(&memory, 0x100000, &nop, 1));
     assert_true(shadow_map(&shadow, linear, SHADOW_ACCESS_WRITE));
     assert_int_equal(walk(linear), 0x100000 | PAGE | NX);
@@ -326,12 +332,48 @@ static void code_is_looked_at_before_it_is_executed(void **state)
     assert_false(shadow_map(&shadow, linear, SHADOW_ACCESS_EXECUTE));
 }
 
+static void large_pages_of_code_are_mapped_in_small_ones(void **state)
+{
+    (void)state;
+    const uint64_t first = 0x200000, linear = 0x5000;
+    const uint8_t nop = 0x90;
+    put(TABLE2, 0, first | PAGE | SHADOW_LARGE);
+    look_at_code();
+    assert_true(memory_write(&memory, first + linear, &nop, 1));
+    assert_true(allows(SHADOW_ACCESS_EXECUTE));
+    assert_int_equal(walk(linear), (first + linear) | (PAGE & ~W));
+    assert_false(shadow_map(&shadow, linear + PAGE_SIZE, SHADOW_ACCESS_EXECUTE));
+    assert_true(shadow_map(&shadow, linear + PAGE_SIZE, SHADOW_ACCESS_WRITE));
+    assert_int_equal(walk(linear + PAGE_SIZE), (first + linear + PAGE_SIZE) | PAGE | NX);
+    assert_int_equal(walk(linear), (first + linear) | (PAGE & ~W));
+    shadow.stale = false;
+    shadow_follow(&shadow, &vcpu);
+    assert_false(shadow.stale);
+    /* Another one, one that is clean, one of data, a table: nothing of the first is left. */
+    put(TABLE2, 0, 0x400000 | PAGE | SHADOW_LARGE);
+    assert_true(allows(SHADOW_ACCESS_WRITE));
+    assert_true(shadow.stale);
+    assert_int_equal(walk(linear), (0x400000 + linear) | PAGE | NX);
+    put(TABLE2, 0, (0x400000 | PAGE | SHADOW_LARGE) & ~D);
+    assert_false(allows(SHADOW_ACCESS_WRITE));
+    put(TABLE2, 0, 0x400000 | PAGE | SHADOW_LARGE | NX);
+    assert_true(allows(SHADOW_ACCESS_WRITE));
+    assert_int_equal(walk(linear), 0x400000 | PAGE | SHADOW_LARGE | NX);
+    put(TABLE2, 0, first | PAGE | SHADOW_LARGE);
+    assert_true(allows(SHADOW_ACCESS_EXECUTE));
+    put(TABLE2, 0, TABLE1 | LINK);
+    assert_true(allows(SHADOW_ACCESS_WRITE));
+    assert_int_equal(walk(linear), 0x100000 | PAGE | NX);
+    put(TABLE2, 0, 0x202000 | PAGE | SHADOW_LARGE); /* a reserved bit */
+    assert_false(allows(0));
+}
+
 /* Changes of tables at random, of which shadow and guest have to say the same. */
-static void every_access_is_as_by_the_guests_tables(void **state)
+static void check_every_access(void)
 {
     enum { ROUNDS = 20000, TABLES = 6, PLACES = 3 };
+    static const unsigned kinds[] = {0, SHADOW_ACCESS_WRITE, SHADOW_ACCESS_EXECUTE};
     unsigned seed = 7, allowed = 0;
-    (void)state;
     for (unsigned round = 0; round < ROUNDS; round++) {
         const uint64_t table = TOP + PAGE_SIZE * ((unsigned)rand_r(&seed) % TABLES);
         uint64_t entry = PAGE | PAGE_SIZE * (1 + (unsigned)rand_r(&seed) % TABLES);
@@ -348,8 +390,7 @@ static void every_access_is_as_by_the_guests_tables(void **state)
             for (unsigned level = 0; level < 4; level++)
                 linear = linear << 9 | (unsigned)rand_r(&seed) % PLACES;
             linear <<= 12;
-            const unsigned access =
-                (unsigned)rand_r(&seed) & (SHADOW_ACCESS_WRITE | SHADOW_ACCESS_EXECUTE);
+            const unsigned access = kinds[rand_r(&seed) % 3];
             const bool wanted = expected(linear, access, &gpa);
             assert_int_equal(shadow_map(&shadow, linear, access), wanted);
             if (!wanted)
@@ -361,6 +402,26 @@ static void every_access_is_as_by_the_guests_tables(void **state)
         }
     }
     assert_true(allowed > ROUNDS / 10);
+}
+
+static void every_access_is_as_by_the_guests_tables(void **state)
+{
+    (void)state;
+    check_every_access();
+}
+
+static bool any(const uint8_t *code, size_t size)
+{
+    (void)code;
+    (void)size;
+    return true;
+}
+
+static void so_it_is_where_all_code_may_be_executed(void **state)
+{
+    (void)state;
+    shadow.may_execute = any;
+    check_every_access();
 }
 
 int main(void)
@@ -379,7 +440,9 @@ int main(void)
         TEST(tables_that_lead_to_themselves_end),
         TEST(the_callers_entry_is_out_of_the_guests_reach),
         TEST(code_is_looked_at_before_it_is_executed),
+        TEST(large_pages_of_code_are_mapped_in_small_ones),
         TEST(every_access_is_as_by_the_guests_tables),
+        TEST(so_it_is_where_all_code_may_be_executed),
     };
 #undef TEST
     return cmocka_run_group_tests(tests, NULL, NULL);
