@@ -42,6 +42,8 @@ struct form {
     FORM(imul, "imul %%rcx")                                      \
     FORM(imul_2, "imul %%ecx, %%eax")                             \
     FORM(imul_3, "imul $1000, %%rcx, %%rax")                      \
+    FORM(imul_to_0, "mov $0x10000, %%ecx; imul %%ecx, %%ecx")     \
+    FORM(bsf_flags_of_0, "mov $0, %%ecx; bsf %%ecx, %%eax")       \
     FORM(div, "xor %%edx, %%edx; div %%ecx")                      \
     FORM(div_quad, "xor %%edx, %%edx; div %%rcx")                 \
     FORM(idiv, "cltd; idiv %%ecx")                                \

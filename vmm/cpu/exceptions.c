@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "vmm/cpu/descriptor.h"
+#include "vmm/cpu/fault.h"
 #include "vmm/cpu/task.h"
 #include "vmm/cpu/stores.h"
 #include "vmm/cpu/virtual8086.h"
@@ -238,14 +239,6 @@ void interrupt_enter(struct cpu *cpu, const struct interrupt *interrupt)
 
 /* ---- Delivering ------------------------------------------------------------------------------ */
 
-/* Faults push RF set, so that the instruction's own breakpoint does not hit again; traps, aborts
- * and debug exceptions do not. */
-static bool is_fault(unsigned vector)
-{
-    return vector != VECTOR_DB && vector != VECTOR_NMI && vector != VECTOR_BP &&
-           vector != VECTOR_OF && vector != VECTOR_DF && vector != VECTOR_MC;
-}
-
 static bool is_contributory(unsigned vector)
 {
     return vector == VECTOR_DE || (vector >= VECTOR_TS && vector <= VECTOR_GP);
@@ -300,7 +293,7 @@ bool cpu_deliver_exception(struct cpu *cpu)
             .has_error = cpu->fault_has_error,
             .error = cpu->fault_error,
             .return_rip = cpu->s.rip,
-            .rflags = cpu_get_rflags(cpu) | (is_fault(vector) ? FLAG_RF : 0),
+            .rflags = cpu_get_rflags(cpu) | (exception_pushes_rf(vector) ? FLAG_RF : 0),
         };
         int reason = try_to_enter(cpu, &interrupt);
         if (reason == 0) {
