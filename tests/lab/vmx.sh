@@ -12,8 +12,8 @@ isolinux=/usr/lib/ISOLINUX/isolinux.bin
 loader=/usr/lib/syslinux/modules/bios/ldlinux.c32
 [ -e "$isolinux" ] && [ -e "$loader" ] || absent "no isolinux (packages: isolinux syslinux-common)"
 fetch_kernel
-# Bochs ends when it is told so at this port.
-echo 'printf Shutdown | to_port 0x8900' >"$work/end"
+# Bochs ends when it is told so at this port; what the console has to say comes before, for which stty waits.
+echo 'stty -F /dev/ttyS0 sane; printf Shutdown | to_port 0x8900' >"$work/end"
 initramfs "$work/initrd" irqbypass kvm kvm-intel
 mkdir -p "$work/iso/isolinux"
 cp "$isolinux" "$loader" "$work/iso/isolinux/"
