@@ -19,7 +19,8 @@ static int set_slot(struct kvm_engine *kvm, unsigned number, const struct memory
         .userspace_addr = (uintptr_t)region->host,
     };
     if (region->size && ioctl(kvm->vm, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
-        return error_set_errno(error, "kvm: cannot %s %llu bytes of guest memory at %#llx",
+        return error_set_errno(error,
+            "kvm: cannot %s %llu bytes of guest memory at %#llx (--engine soft needs no KVM)",
             mapped ? "map" : "unmap", (unsigned long long)region->size,
             (unsigned long long)region->gpa);
     return 0;
