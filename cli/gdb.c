@@ -9,6 +9,8 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,10 +149,27 @@ static int listen_tcp(const char *text, struct error *error)
     return fd;
 }
 
+/* Until somebody asks to be let in, or a signal came, however early. */
+static void wait_for_gdb(int listener)
+{
+    struct pollfd fd = {.fd = listener, .events = POLLIN};
+    sigset_t ends, before;
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGINT);
+    sigaddset(&ends, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &ends, &before);
+    if (!stopping)
+        ppoll(&fd, 1, NULL, &before);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 static int serve(struct gdbstub *stub, int listener, bool once, struct error *error)
 {
     int on = 1;
-    while (!stopping) {
+    for (;;) {
+        wait_for_gdb(listener);
+        if (stopping)
+            break;
         int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
         if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
             continue;
@@ -198,23 +217,24 @@ static int run(const char *path, const char *where, const struct debugger_option
     buffer_clear(debugger_output(debugger));
     struct gdbstub *stub =
         execute(debugger, commands, &error) < 0 ? NULL : gdbstub_create(debugger, &error);
+    const struct sigaction action = {.sa_handler = on_signal};
+    /* Before anybody is told that it waits. */
+    serving = stub;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
     int listener = !stub                             ? -1
                    : strncmp(where, "unix:", 5) == 0 ? listen_unix(where + 5, &error)
                                                      : listen_tcp(where, &error);
     int result = listener < 0 ? -1 : 0;
     if (result == 0) {
-        struct sigaction action = {.sa_handler = on_signal};
         confine(where);
         fflush(stdout);
-        serving = stub;
-        sigaction(SIGINT, &action, NULL);
-        sigaction(SIGTERM, &action, NULL);
         result = serve(stub, listener, once, &error);
-        serving = NULL;
         close(listener);
         if (strncmp(where, "unix:", 5) == 0)
             unlink(where + 5);
     }
+    serving = NULL;
     gdbstub_destroy(stub);
     debugger_close(debugger);
     return result < 0 ? cli_fail(STATUS_ERROR, &error) : STATUS_OK;
