@@ -143,7 +143,7 @@ static void print_seen(const char *name, const struct seen *seen, const void *in
         (unsigned)(seen->narrow.instruction >> 32), (unsigned)(seen->narrow.data >> 32));
 }
 
-/* CODE with the instruction looked at behind the label 1, and what shows it afterwards. */
+/* CODE with the instruction looked at after the label 1, and what shows it afterwards. */
 #define LAST(text, code, value, control_word)                                                     \
     do {                                                                                          \
         static struct seen seen;                                                                  \

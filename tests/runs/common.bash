@@ -41,6 +41,14 @@ engines()
     echo "$ENGINES"
 }
 
+# Ends as skipped where KVM is not to be tried.
+needs_kvm()
+{
+    [[ " $(engines) " != *" kvm "* ]] || return 0
+    echo "skipped: no usable /dev/kvm"
+    exit 77
+}
+
 # The engine for tests that are about something else.
 first_engine()
 {

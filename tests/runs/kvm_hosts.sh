@@ -4,10 +4,7 @@
 # recording is made all the same and replays identically, but for a kick's wish. And a host that sends
 # signals all the time.
 source "$(dirname "$0")/common.bash"
-if [[ " $(engines) " != *" kvm "* ]]; then
-    echo "skipped: no usable /dev/kvm"
-    exit 77
-fi
+needs_kvm
 preload=$BUILD/bin/kvm_lacks.so
 if "$HINDSIGHT" doctor --json >"$work/doctor" && LD_PRELOAD=$preload KVM_LACKS=api "$HINDSIGHT" doctor --json |
     grep -q '"usable": true'; then

@@ -4,10 +4,7 @@
 # instructions, and the replay has to find every one of these places. The crash guest's window is hit
 # by them, too.
 source "$(dirname "$0")/common.bash"
-if [[ " $(engines) " != *" kvm "* ]]; then
-    echo "skipped: no usable /dev/kvm"
-    exit 77
-fi
+needs_kvm
 
 # landings TRACE: how many it has.
 landings()

@@ -4,10 +4,7 @@
 # identically on both engines and prints the same. HINDSIGHT_KVM=eager in the environment has ring 3 enter KVM at
 # every chance, which takes minutes.
 source "$(dirname "$0")/common.bash"
-if [[ " $(engines) " != *" kvm "* ]]; then
-    echo "skipped: no usable /dev/kvm"
-    exit 77
-fi
+needs_kvm
 source "$here/linux.bash"
 cd "$work"
 count=${COUNT:-1}

@@ -5,10 +5,7 @@
 # ring 3 on KVM at every chance, where a kick comes ten times as late (EAGER_PAUSE): that guest is slow,
 # and the landings are more than in the others all the same. Each replays identically on both engines.
 source "$(dirname "$0")/common.bash"
-if [[ " $(engines) " != *" kvm "* ]]; then
-    echo "skipped: no usable /dev/kvm"
-    exit 77
-fi
+needs_kvm
 source "$here/linux.bash"
 cd "$work"
 files=()

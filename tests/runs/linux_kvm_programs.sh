@@ -6,10 +6,7 @@
 # but the second, one where it enters at every chance, of the last also under the monitor. All replay
 # identically on both engines and print the same.
 source "$(dirname "$0")/common.bash"
-if [[ " $(engines) " != *" kvm "* ]]; then
-    echo "skipped: no usable /dev/kvm"
-    exit 77
-fi
+needs_kvm
 source "$here/linux.bash"
 cd "$work"
 count=${COUNT:-1}

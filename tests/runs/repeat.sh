@@ -38,10 +38,7 @@ for options in "hz=100000 rounds=2 user=2" "hz=200000 rounds=6 user=6 count=3001
     replays_alike "$work/repeat.hst"
 done
 
-if [[ " $(engines) " != *" kvm "* ]]; then
-    echo "skipped: no usable /dev/kvm"
-    exit 77
-fi
+needs_kvm
 # The software CPU beside KVM looks for kicks between blocks only; KVM is hit anywhere.
 export HINDSIGHT_KVM=alone
 ring0=0

@@ -27,10 +27,7 @@ takes_tsc()
 
 refused 'soft or native' --engine kvm --ring0 fast
 refused 'for --engine kvm' --engine soft --ring0 native
-if [[ " $(engines) " != *" kvm "* ]]; then
-    echo "skipped: no usable /dev/kvm"
-    exit 77
-fi
+needs_kvm
 
 (
     export HINDSIGHT_KVM=alone

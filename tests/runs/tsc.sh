@@ -21,10 +21,7 @@ prints_the_same()
 record_tsc soft tsc ''
 prints_the_same soft
 ! "$HINDSIGHT" info "$work/t.hst" | grep -q 'event tsc' || fail "soft: the counter is an input"
-if [[ " $(engines) " != *" kvm "* ]]; then
-    echo "skipped: no usable /dev/kvm"
-    exit 77
-fi
+needs_kvm
 record_tsc kvm tsc ''
 if ! "$HINDSIGHT" info "$work/t.hst" | grep -q 'event tsc'; then
     echo "skipped: this host's KVM executes ring 0, and RDTSC there cannot be stopped"
